@@ -1,0 +1,64 @@
+//! Suites, ciphertext format and key material.
+//!
+//! This crate owns three things: which cryptographic constructions exist ([`Algorithm`], [`Suite`]),
+//! what a ciphertext looks like byte by byte ([`Header`], [`Binding`], [`text`], written down in
+//! `docs/ciphertext.md`), and how the subkeys of a key version are derived from its 32 bytes of
+//! material ([`KeyMaterial`], [`KeyVersion`]). It never performs I/O, never stores or looks up a
+//! key, never decides who may use one, has no async code and no `unsafe`, and never formats, logs
+//! or serialises a secret.
+//!
+//! Two providers implement the primitives: `aws-lc` (default, fast) and `rustcrypto` (portable).
+//! Both may be compiled in at once; [`provider::Default`] is then AWS-LC. What one seals the other
+//! opens.
+//!
+//! ```
+//! use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion};
+//!
+//! # fn main() -> Result<(), keyward_crypto::CryptoError> {
+//! let material = KeyMaterial::generate()?;
+//! let key = KeyVersion::new(Algorithm::default(), KeyId::random()?, 1, &material)?;
+//! let binding = Binding {
+//!     channel: Channel::Payload,
+//!     tenant: "demo",
+//!     key_name: "orders",
+//!     policy_data: b"",
+//!     context: b"order 17",
+//! };
+//! let ciphertext = key.seal(None, &binding, b"4111 1111 1111 1111")?;
+//! assert_eq!(key.open(&binding, &ciphertext)?.as_slice(), b"4111 1111 1111 1111");
+//!
+//! let elsewhere = Binding { context: b"order 18", ..binding };
+//! assert!(key.open(&elsewhere, &ciphertext).is_err());
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+#[cfg(not(any(feature = "aws-lc", feature = "rustcrypto")))]
+compile_error!("enable at least one provider: feature `aws-lc` or `rustcrypto`");
+
+mod algorithm;
+pub mod at_rest;
+mod binding;
+mod derive;
+mod error;
+mod hash;
+mod header;
+mod key;
+mod key_version;
+#[cfg(test)]
+mod known_answers;
+pub mod provider;
+mod random;
+mod siv;
+pub mod text;
+mod xaes;
+
+pub use algorithm::{Algorithm, Suite};
+pub use binding::{Binding, Channel};
+pub use error::CryptoError;
+pub use hash::{hkdf_sha256, hmac_sha256, sha256};
+pub use header::Header;
+pub use key::{KeyId, KeyMaterial};
+pub use key_version::KeyVersion;
+pub use random::random_bytes;
