@@ -1,0 +1,74 @@
+//! No host: a native build without the `harness` feature has no keys.
+
+use std::convert::Infallible;
+
+use crate::log::Level;
+use crate::{Algorithm, Ciphertext, Error, Plaintext};
+
+/// There are none.
+#[derive(Debug)]
+pub struct Key(Infallible);
+
+pub fn open(_name: &str) -> Result<Key, Error> {
+    Err(Error::unavailable("no host: a native build needs the feature `harness`"))
+}
+
+pub fn open_version(name: &str, _version: u32) -> Result<Key, Error> {
+    open(name)
+}
+
+impl Key {
+    pub fn name(&self) -> String {
+        match self.0 {}
+    }
+
+    pub fn version(&self) -> u32 {
+        match self.0 {}
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        match self.0 {}
+    }
+
+    pub fn attribute(&self, _name: &str) -> Option<String> {
+        match self.0 {}
+    }
+
+    pub fn encrypt(&self, _data: &[u8], _aad: &[u8]) -> Result<Vec<u8>, Error> {
+        match self.0 {}
+    }
+
+    pub fn encrypt_many(&self, _items: &[Plaintext]) -> Vec<Result<Vec<u8>, Error>> {
+        match self.0 {}
+    }
+
+    pub fn decrypt(&self, _data: &[u8], _aad: &[u8]) -> Result<Vec<u8>, Error> {
+        match self.0 {}
+    }
+
+    pub fn decrypt_many(&self, _items: &[Ciphertext]) -> Vec<Result<Vec<u8>, Error>> {
+        match self.0 {}
+    }
+
+    pub fn mac(&self, _data: &[u8]) -> Result<Vec<u8>, Error> {
+        match self.0 {}
+    }
+
+    pub fn verify(&self, _data: &[u8], _tag: &[u8]) -> Result<bool, Error> {
+        match self.0 {}
+    }
+
+    pub fn term(&self, _label: &str, _value: &[u8]) -> Result<Vec<u8>, Error> {
+        match self.0 {}
+    }
+
+    pub fn terms(&self, _label: &str, _value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+        match self.0 {}
+    }
+}
+
+pub fn random_bytes(_len: u32) -> Vec<u8> {
+    unreachable!("no host: a native build needs the feature `harness`")
+}
+
+pub fn log(_level: Level, _message: &str, _fields: &[(&str, &str)]) {}

@@ -1,0 +1,82 @@
+//! The real host, through the component's imports.
+
+use crate::component::bindings::keyward::policy as wit;
+use crate::log::Level;
+use crate::{Algorithm, Ciphertext, Error, Plaintext};
+
+#[derive(Debug)]
+pub struct Key(wit::keys::Key);
+
+pub fn open(name: &str) -> Result<Key, Error> {
+    wit::keys::open(name).map(Key)
+}
+
+pub fn open_version(name: &str, version: u32) -> Result<Key, Error> {
+    wit::keys::open_version(name, version).map(Key)
+}
+
+impl Key {
+    pub fn name(&self) -> String {
+        self.0.name()
+    }
+
+    pub fn version(&self) -> u32 {
+        self.0.version()
+    }
+
+    pub fn algorithm(&self) -> Algorithm {
+        self.0.algorithm()
+    }
+
+    pub fn attribute(&self, name: &str) -> Option<String> {
+        self.0.attribute(name)
+    }
+
+    pub fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, Error> {
+        wit::sealing::encrypt(&self.0, data, aad)
+    }
+
+    pub fn encrypt_many(&self, items: &[Plaintext]) -> Vec<Result<Vec<u8>, Error>> {
+        wit::sealing::encrypt_many(&self.0, items)
+    }
+
+    pub fn decrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, Error> {
+        wit::opening::decrypt(&self.0, data, aad)
+    }
+
+    pub fn decrypt_many(&self, items: &[Ciphertext]) -> Vec<Result<Vec<u8>, Error>> {
+        wit::opening::decrypt_many(&self.0, items)
+    }
+
+    pub fn mac(&self, data: &[u8]) -> Result<Vec<u8>, Error> {
+        wit::macs::mac(&self.0, data)
+    }
+
+    pub fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, Error> {
+        wit::macs::verify(&self.0, data, tag)
+    }
+
+    pub fn term(&self, label: &str, value: &[u8]) -> Result<Vec<u8>, Error> {
+        wit::index::term(&self.0, label, value)
+    }
+
+    pub fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
+        wit::index::terms(&self.0, label, value)
+    }
+}
+
+pub fn random_bytes(len: u32) -> Vec<u8> {
+    wit::random::bytes(len)
+}
+
+pub fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
+    let level = match level {
+        Level::Debug => wit::log::Level::Debug,
+        Level::Info => wit::log::Level::Info,
+        Level::Warn => wit::log::Level::Warn,
+        Level::Error => wit::log::Level::Error,
+    };
+    let fields: Vec<(String, String)> =
+        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    wit::log::write(level, message, &fields);
+}

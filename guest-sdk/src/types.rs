@@ -1,0 +1,309 @@
+//! The contract's records, as `wit/policy.wit` has them, with what makes them pleasant to use.
+//!
+//! The component glue reads and writes these types directly, so their fields are the contract's.
+
+use std::fmt;
+
+/// Who is asking, as the host authenticated them. Never taken from a request body.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// Stable name of the credential's holder, for instance `billing-service`.
+    pub subject: String,
+    /// Roles the credential carries, for instance `application` or `tenant-admin`.
+    pub roles: Vec<String>,
+    /// Further statements about the caller, as name and value.
+    pub claims: Vec<(String, String)>,
+}
+
+impl Caller {
+    /// Whether the caller has the role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.roles.iter().any(|held| held == role)
+    }
+
+    /// Whether the caller has at least one of the roles.
+    pub fn has_any_role(&self, roles: &[&str]) -> bool {
+        self.roles.iter().any(|held| roles.contains(&held.as_str()))
+    }
+
+    /// The value of the first claim of that name.
+    pub fn claim(&self, name: &str) -> Option<&str> {
+        self.claims.iter().find(|(claimed, _)| claimed == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// One operation a caller asks for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The host's identifier for the HTTP request, the same in its logs.
+    pub id: String,
+    /// The tenant the credential is bound to and whose policy this is.
+    pub tenant: String,
+    /// Who is asking.
+    pub caller: Caller,
+    /// `encrypt`, `decrypt` or `invoke/NAME`; [`Request::action`] takes it apart.
+    pub operation: String,
+    /// Name of the key the caller wants used. `None` when the caller leaves the choice to the
+    /// policy. For decrypt it is the name of the key the ciphertext was made with.
+    pub key: Option<String>,
+    /// The caller's context, which the host binds into the ciphertext.
+    pub context: Option<Vec<u8>>,
+    /// What the caller says the operation is for. The host does not bind it; a policy may.
+    pub purpose: Option<String>,
+    /// The host's clock, in milliseconds since 1970-01-01T00:00:00Z.
+    pub time: u64,
+}
+
+impl Request {
+    /// The operation, taken apart.
+    pub fn action(&self) -> Action<'_> {
+        match self.operation.as_str() {
+            "encrypt" => Action::Encrypt,
+            "decrypt" => Action::Decrypt,
+            other => match other.strip_prefix("invoke/") {
+                Some(name) => Action::Invoke(name),
+                None => Action::Other(other),
+            },
+        }
+    }
+
+    /// Whether the caller has the role.
+    pub fn has_role(&self, role: &str) -> bool {
+        self.caller.has_role(role)
+    }
+
+    /// The context, if there is one that is not empty: an empty context binds nothing.
+    pub fn bound_context(&self) -> Option<&[u8]> {
+        self.context.as_deref().filter(|context| !context.is_empty())
+    }
+}
+
+/// What a request asks for. See [`Request::action`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action<'a> {
+    /// The host is to encrypt a payload by this policy's plan.
+    Encrypt,
+    /// The host is to decrypt a payload by this policy's plan.
+    Decrypt,
+    /// One of the policy's own operations, by name.
+    Invoke(&'a str),
+    /// An operation this version of the contract does not know. Refuse it.
+    Other(&'a str),
+}
+
+/// How a key's bytes are used. A key belongs to one family for life: the two AEADs are one
+/// family, the other two stand alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Algorithm {
+    /// AEAD, C2SP XAES-256-GCM with key commitment: 192-bit random nonces. The default.
+    XAes256Gcm,
+    /// AEAD, NIST SP 800-38D AES-256-GCM: 96-bit random nonces, at most 2^32 messages a version.
+    Aes256Gcm,
+    /// Deterministic AEAD, RFC 5297 AES-256-SIV: equal inputs give equal ciphertexts.
+    Aes256Siv,
+    /// RFC 2104 HMAC with SHA-256: tags and blind-index terms.
+    HmacSha256,
+}
+
+/// Something the host must do, or refuse the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Obligation {
+    /// `max-bytes` or `note`. The host refuses a plan with an obligation it does not know.
+    pub name: String,
+    /// The obligation's value; its form depends on the name.
+    pub value: String,
+}
+
+/// What the host is to do: for encrypt and decrypt it executes the plan on the payload, which
+/// never enters the policy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// Key to use. `None`: the key the request names.
+    pub key: Option<String>,
+    /// Version to encrypt with. `None`: the current one. For decrypt: the only one accepted.
+    pub version: Option<u32>,
+    /// AEAD to encrypt with, of the key's family. `None`: the key's own.
+    pub suite: Option<Algorithm>,
+    /// The policy's own part of the authenticated data. Decrypting needs the same bytes. At most
+    /// 4 KiB.
+    pub authenticated_data: Vec<u8>,
+    /// What the host must see to.
+    pub obligations: Vec<Obligation>,
+}
+
+impl Plan {
+    /// Does what the request asks for, with the key it names.
+    pub fn allow() -> Self {
+        Self::default()
+    }
+
+    /// Uses this key instead of the one the request names.
+    #[must_use]
+    pub fn with_key(mut self, name: impl Into<String>) -> Self {
+        self.key = Some(name.into());
+        self
+    }
+
+    /// Encrypts with this version; decrypts nothing but this version.
+    #[must_use]
+    pub fn with_version(mut self, version: u32) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Encrypts with this AEAD of the key's family.
+    #[must_use]
+    pub fn with_suite(mut self, suite: Algorithm) -> Self {
+        self.suite = Some(suite);
+        self
+    }
+
+    /// Binds one more piece of data: what was encrypted with it opens only with it.
+    ///
+    /// Every piece is stored behind its length, so that no two lists of pieces look the same.
+    #[must_use]
+    pub fn bind(mut self, data: impl AsRef<[u8]>) -> Self {
+        bind(&mut self.authenticated_data, data.as_ref());
+        self
+    }
+
+    /// Refuses a plaintext or ciphertext longer than this.
+    #[must_use]
+    pub fn max_bytes(self, limit: u32) -> Self {
+        self.obliged("max-bytes", limit.to_string())
+    }
+
+    /// Records a remark of up to 256 bytes with the outcome. Never put payloads into it.
+    #[must_use]
+    pub fn note(self, remark: impl Into<String>) -> Self {
+        self.obliged("note", remark.into())
+    }
+
+    fn obliged(mut self, name: &str, value: String) -> Self {
+        self.obligations.push(Obligation { name: name.to_owned(), value });
+        self
+    }
+}
+
+/// Appends one piece to authenticated data, behind its length (32 bits, big-endian).
+pub fn bind(authenticated_data: &mut Vec<u8>, piece: &[u8]) {
+    // A piece of 4 GiB does not fit a guest; the cast cannot lose anything there.
+    let length = u32::try_from(piece.len()).unwrap_or(u32::MAX);
+    authenticated_data.reserve(4 + piece.len());
+    authenticated_data.extend_from_slice(&length.to_be_bytes());
+    authenticated_data.extend_from_slice(piece);
+}
+
+/// Why something was not done. The text reaches the caller, so it must hold no secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Error {
+    /// The policy or the host does not allow it. HTTP 403.
+    Denied(String),
+    /// The request cannot be right, whoever asks: say what to change. HTTP 400.
+    Invalid(String),
+    /// No such key or version in this tenant. HTTP 404.
+    NotFound(String),
+    /// It clashes with the state of things. HTTP 409.
+    Conflict(String),
+    /// Try again later. HTTP 503.
+    Unavailable(String),
+}
+
+impl Error {
+    /// The policy does not allow it.
+    pub fn denied(message: impl Into<String>) -> Self {
+        Self::Denied(message.into())
+    }
+
+    /// The request cannot be right, whoever asks.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::Invalid(message.into())
+    }
+
+    /// There is no such key or version.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::NotFound(message.into())
+    }
+
+    /// It clashes with the state of things.
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::Conflict(message.into())
+    }
+
+    /// It may work later.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::Unavailable(message.into())
+    }
+
+    /// The refusal of an operation the policy does not know.
+    pub fn unknown_operation(operation: &str) -> Self {
+        Self::Denied(["this policy knows no operation `", operation, "`"].concat())
+    }
+
+    /// The text for the caller.
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Denied(message)
+            | Self::Invalid(message)
+            | Self::NotFound(message)
+            | Self::Conflict(message)
+            | Self::Unavailable(message) => message,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Denied(_) => "denied: ",
+            Self::Invalid(_) => "invalid: ",
+            Self::NotFound(_) => "not found: ",
+            Self::Conflict(_) => "conflict: ",
+            Self::Unavailable(_) => "unavailable: ",
+        })?;
+        f.write_str(self.message())
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// What goes into an operation of the policy's own, and what comes out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Payload {
+    /// Media type, for instance `application/json`.
+    pub content_type: String,
+    /// The bytes.
+    pub body: Vec<u8>,
+}
+
+/// One operation of the policy's own, as a caller sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Lower-case letters, digits and `-`.
+    pub name: String,
+    /// What it does, in a sentence.
+    pub description: String,
+    /// JSON Schema (2020-12) of the input.
+    pub input_schema: String,
+    /// JSON Schema (2020-12) of the output.
+    pub output_schema: String,
+}
+
+/// One item of [`Key::encrypt_many`](crate::Key::encrypt_many).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plaintext {
+    /// What to encrypt.
+    pub data: Vec<u8>,
+    /// What to bind to it.
+    pub aad: Vec<u8>,
+}
+
+/// One item of [`Key::decrypt_many`](crate::Key::decrypt_many).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ciphertext {
+    /// What to decrypt.
+    pub data: Vec<u8>,
+    /// What was bound to it.
+    pub aad: Vec<u8>,
+}

@@ -1,0 +1,22 @@
+//! `cargo xtask dev`: builds guests and host, then becomes `keyward dev`.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use crate::{Result, policies, workspace};
+
+/// `arguments` go to `keyward dev` as they are.
+pub fn run(arguments: &[String]) -> Result<()> {
+    policies::run(&[])?;
+    println!("dev: building keyward (the first time takes some minutes)");
+    workspace::run(
+        workspace::cargo()?.args(["build", "--locked", "--package", "keyward"]),
+        "building keyward",
+    )?;
+    // Replaces this process, so that Ctrl-C and exit status are the server's own.
+    let error = Command::new(workspace::root()?.join("target/debug/keyward"))
+        .arg("dev")
+        .args(arguments)
+        .exec();
+    Err(format!("keyward does not start: {error}").into())
+}

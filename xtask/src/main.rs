@@ -1,0 +1,44 @@
+//! `cargo xtask TASK`: what a developer of Keyward runs, set-up included.
+//!
+//! One module for each task. A task prints what it does, one line at a time, and fails with a
+//! sentence that says what to change. Nothing here is part of the product.
+
+mod bench;
+mod dev;
+mod policies;
+mod test;
+mod vault;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// What every task returns: an error is a sentence for the developer.
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const USAGE: &str = "usage: cargo xtask TASK
+
+  dev [ARGUMENTS]   build everything and start `keyward dev` with these arguments
+  test              build everything and run every test
+  bench [NAME]      build optimised and print the figures: cycle, http or seal; all by default
+  policies [--toolchain rustup|debian]
+                    build every guest into target/policies/NAME.wasm";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let task = arguments.next();
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match task.as_deref() {
+        Some("dev") => dev::run(&rest),
+        Some("test") => test::run(&rest),
+        Some("bench") => bench::run(&rest),
+        Some("policies") => policies::run(&rest),
+        _ => Err(USAGE.into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

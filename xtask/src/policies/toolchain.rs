@@ -1,0 +1,205 @@
+//! Finds, or installs, a Rust toolchain that compiles to `wasm32-unknown-unknown`.
+//!
+//! First choice is the toolchain that runs this task, once its target is installed. Where
+//! rustup cannot fetch the target, Debian's packages build the standard library from source.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use super::TARGET;
+use crate::Result;
+
+/// Debian's compiler, its cargo, its library sources and the linker.
+const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_LIBRARY: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
+
+/// What `cargo run` and rustup tell their children about themselves, and what a shell may set
+/// for native builds: none of it holds for guests.
+const FOREIGN: [&str; 11] = [
+    "CARGO",
+    "CARGO_BUILD_TARGET",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_TARGET_DIR",
+    "LD_LIBRARY_PATH",
+    "RUSTC",
+    "RUSTC_WORKSPACE_WRAPPER",
+    "RUSTC_WRAPPER",
+    "RUSTDOC",
+    "RUSTFLAGS",
+    "RUSTUP_TOOLCHAIN",
+];
+
+/// Which compiler builds the guests.
+pub enum Toolchain {
+    /// The one that runs this task; it has the target's standard library.
+    Rustup,
+    /// Debian's, building the standard library from source.
+    Debian {
+        /// `wasm-ld`, which those packages do not bring along.
+        linker: PathBuf,
+    },
+}
+
+impl Toolchain {
+    /// The first that works, installing it where that is possible.
+    pub fn find_or_install() -> Result<Self> {
+        if rustup_has_target() {
+            return Ok(Self::Rustup);
+        }
+        if let Some(debian) = Self::debian() {
+            return Ok(debian);
+        }
+        println!("policies: installing the Rust target {TARGET}");
+        if rustup_add_target() {
+            return Ok(Self::Rustup);
+        }
+        println!("policies: rustup cannot; installing {}", PACKAGES.join(", "));
+        install_packages()?;
+        Self::debian().ok_or_else(|| how_to_install("the packages lack a part"))
+    }
+
+    /// The one the developer asks for; nothing is installed.
+    pub fn named(name: &str) -> Result<Self> {
+        match name {
+            "rustup" if rustup_has_target() => Ok(Self::Rustup),
+            "debian" => Self::debian().ok_or_else(|| how_to_install("not all are installed")),
+            "rustup" => Err(format!("run `rustup target add {TARGET}` first").into()),
+            _ => Err(format!("no toolchain `{name}`: there are `rustup` and `debian`").into()),
+        }
+    }
+
+    fn debian() -> Option<Self> {
+        let present = [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_LIBRARY].map(|file| Path::new(file).exists());
+        let linker = linker()?;
+        present.iter().all(|present| *present).then_some(Self::Debian { linker })
+    }
+
+    /// A name for folders: artefacts of one toolchain are of no use to the other.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Rustup => "rustup",
+            Self::Debian { .. } => "debian",
+        }
+    }
+
+    /// Its cargo, free of what this process's own cargo has put into the environment.
+    pub fn cargo(&self) -> Command {
+        let mut command = Command::new(match self {
+            Self::Rustup => env!("CARGO"),
+            Self::Debian { .. } => DEBIAN_CARGO,
+        });
+        let leaked = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+            name.to_str().is_some_and(|name| {
+                FOREIGN.contains(&name)
+                    || name.starts_with("CARGO_PKG_")
+                    || name.starts_with("CARGO_MANIFEST_")
+                    || name.starts_with("CARGO_PROFILE_")
+            })
+        });
+        for name in leaked {
+            if matches!(self, Self::Rustup) && name == "RUSTUP_TOOLCHAIN" {
+                continue;
+            }
+            command.env_remove(name);
+        }
+        if let Self::Debian { linker } = self {
+            command
+                .env("RUSTC", DEBIAN_RUSTC)
+                .env("RUSTC_BOOTSTRAP", "1")
+                .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+        }
+        command
+    }
+
+    /// What its cargo needs beyond the usual arguments of a build.
+    pub fn build_arguments(&self) -> &'static [&'static str] {
+        match self {
+            Self::Rustup => &[],
+            Self::Debian { .. } => &["-Zbuild-std=std,panic_abort"],
+        }
+    }
+}
+
+impl fmt::Display for Toolchain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rustup => "this Rust toolchain",
+            Self::Debian { .. } => "Debian's Rust packages",
+        })
+    }
+}
+
+/// Whether the toolchain of this task has the target's standard library.
+fn rustup_has_target() -> bool {
+    let output = Command::new("rustc").args(["--print=target-libdir", "--target", TARGET]).output();
+    output.is_ok_and(|output| {
+        output.status.success()
+            && Path::new(String::from_utf8_lossy(&output.stdout).trim()).join("self-contained").exists()
+            || std::fs::read_dir(String::from_utf8_lossy(&output.stdout).trim())
+                .is_ok_and(|mut files| files.next().is_some())
+    })
+}
+
+/// Lets rustup fetch the target, without a word if it cannot.
+fn rustup_add_target() -> bool {
+    Command::new("rustup")
+        .args(["--quiet", "target", "add", TARGET])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+        && rustup_has_target()
+}
+
+/// The newest `wasm-ld` of Debian's LLVM packages.
+fn linker() -> Option<PathBuf> {
+    let versions = std::fs::read_dir("/usr/lib").ok()?.filter_map(|entry| {
+        let name = entry.ok()?.file_name();
+        let version: u32 = name.to_str()?.strip_prefix("llvm-")?.parse().ok()?;
+        let linker = Path::new("/usr/lib").join(&name).join("bin/wasm-ld");
+        linker.exists().then_some((version, linker))
+    });
+    versions.max().map(|(_, linker)| linker)
+}
+
+/// Installs the Debian packages, as root or through sudo.
+fn install_packages() -> Result<()> {
+    if !Path::new("/usr/bin/apt-get").exists() {
+        return Err(how_to_install("this system has no apt-get"));
+    }
+    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends"]] {
+        let mut command = apt_get();
+        command.args(arguments);
+        if arguments.contains(&"install") {
+            command.args(PACKAGES);
+        }
+        let succeeded = command.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+        if !succeeded && arguments.contains(&"install") {
+            return Err(how_to_install("apt-get cannot install them"));
+        }
+    }
+    Ok(())
+}
+
+/// `apt-get` with the rights it needs.
+fn apt_get() -> Command {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    let mut command = Command::new(if root { "apt-get" } else { "sudo" });
+    if !root {
+        command.args(["-n", "apt-get"]);
+    }
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn how_to_install(reason: &str) -> Box<dyn std::error::Error> {
+    format!(
+        "no compiler for {TARGET} ({reason}). Run `rustup target add {TARGET}`, or on Debian \
+         `apt-get install {}`, then this task again.",
+        PACKAGES.join(" ")
+    )
+    .into()
+}
