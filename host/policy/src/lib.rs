@@ -1,1 +1,38 @@
-//! .
+//! The sandbox that runs tenants' policies.
+//!
+//! This crate owns the wasmtime engine and its instance pool, the admission of uploaded
+//! components, their compiled artefacts, and the functions a policy may call. It gives every
+//! request a fresh instance and turns each way a policy can fail into a typed error.
+//!
+//! It never sees key bytes and does not know where keys live: it asks for them through
+//! [`KeyService`], which the server implements over the keyring. It offers a policy nothing else:
+//! no WASI, no clock, no files, no network.
+//!
+//! Start at [`PolicyHost`]: [`PolicyHost::admit`] turns component bytes into a [`Policy`];
+//! [`PolicyHost::authorize`] and [`PolicyHost::invoke`] run it.
+
+mod admission;
+mod artefact;
+mod bindings;
+pub mod compiler;
+mod engine;
+mod error;
+mod functions;
+mod host;
+mod instance;
+mod keys;
+mod limits;
+mod obligations;
+mod policy;
+
+pub use crate::bindings::{Algorithm, Caller, Obligation, Operation, Payload, Plan, Request};
+pub use crate::compiler::Compiler;
+pub use crate::engine::PoolMetrics;
+pub use crate::error::{
+    AdmissionError, HostError, Limit, PolicyError, Scope, SetupError, TrapKind,
+};
+pub use crate::host::PolicyHost;
+pub use crate::keys::{KeyHandle, KeyService};
+pub use crate::limits::{HostConfig, Limits};
+pub use crate::obligations::{ObligationError, Obligations};
+pub use crate::policy::Policy;

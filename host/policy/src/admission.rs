@@ -1,0 +1,197 @@
+//! What an uploaded component must be before anything is compiled.
+//!
+//! Size, then syntax and validity, then its imports against the contract's, then its exports. All
+//! of it is parsing; none of the component's code runs here.
+
+use wasmparser::{Parser, Payload, Validator, WasmFeatures};
+
+use crate::error::AdmissionError;
+
+/// The interfaces of the contract a policy may import.
+const ALLOWED_IMPORTS: [&str; 8] = [
+    "keyward:policy/types@0.1.0",
+    "keyward:policy/keys@0.1.0",
+    "keyward:policy/sealing@0.1.0",
+    "keyward:policy/opening@0.1.0",
+    "keyward:policy/macs@0.1.0",
+    "keyward:policy/index@0.1.0",
+    "keyward:policy/random@0.1.0",
+    "keyward:policy/log@0.1.0",
+];
+
+/// The interfaces a policy must export.
+const REQUIRED_EXPORTS: [&str; 2] = ["keyward:policy/guard@0.1.0", "keyward:policy/handler@0.1.0"];
+
+/// A component that passed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parsed {
+    /// What it imports: its permissions. Sorted.
+    pub imports: Vec<String>,
+}
+
+/// Checks a component without compiling it.
+pub fn parse(wasm: &[u8], max_bytes: usize) -> Result<Parsed, AdmissionError> {
+    if wasm.len() > max_bytes {
+        return Err(AdmissionError::TooLarge {
+            size: wasm.len(),
+            limit: max_bytes,
+        });
+    }
+    if !Parser::is_component(wasm) {
+        return Err(AdmissionError::NotAComponent {
+            reason: if Parser::is_core_wasm(wasm) {
+                "it is a core module".into()
+            } else {
+                "it does not begin like one".into()
+            },
+        });
+    }
+    let (imports, exports) = top_level_names(wasm)?;
+    let wanted: Vec<String> = imports
+        .iter()
+        .filter(|name| !ALLOWED_IMPORTS.contains(&name.as_str()))
+        .cloned()
+        .collect();
+    if !wanted.is_empty() {
+        return Err(AdmissionError::ForbiddenImports { wanted });
+    }
+    let missing: Vec<String> = REQUIRED_EXPORTS
+        .iter()
+        .filter(|name| !exports.iter().any(|export| export == *name))
+        .map(|name| (*name).to_owned())
+        .collect();
+    if !missing.is_empty() {
+        return Err(AdmissionError::MissingExports { missing });
+    }
+    Validator::new_with_features(features())
+        .validate_all(wasm)
+        .map_err(|error| invalid(&error))?;
+    let mut imports = imports;
+    imports.sort();
+    Ok(Parsed { imports })
+}
+
+/// Names of what the outermost component imports and exports.
+fn top_level_names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), AdmissionError> {
+    let (mut imports, mut exports) = (Vec::new(), Vec::new());
+    let mut depth = 0_u32;
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(|error| invalid(&error))? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentImportSection(section) if depth == 1 => {
+                for import in section {
+                    imports.push(
+                        import
+                            .map_err(|error| invalid(&error))?
+                            .name
+                            .name
+                            .to_owned(),
+                    );
+                }
+            }
+            Payload::ComponentExportSection(section) if depth == 1 => {
+                for export in section {
+                    exports.push(
+                        export
+                            .map_err(|error| invalid(&error))?
+                            .name
+                            .name
+                            .to_owned(),
+                    );
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok((imports, exports))
+}
+
+/// The features the engine has; the engine refuses the rest again when it compiles.
+fn features() -> WasmFeatures {
+    WasmFeatures::WASM2 | WasmFeatures::COMPONENT_MODEL | WasmFeatures::EXTENDED_CONST
+}
+
+fn invalid(error: &wasmparser::BinaryReaderError) -> AdmissionError {
+    AdmissionError::NotAComponent {
+        reason: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse_text(text: &str) -> Result<Parsed, AdmissionError> {
+        parse(&wat::parse_str(text).unwrap(), 1 << 20)
+    }
+
+    #[test]
+    fn what_is_not_a_component_is_refused() {
+        for bytes in [&b""[..], b"\0asm", b"not wasm at all", &[0; 100]] {
+            assert!(matches!(
+                parse(bytes, 1 << 20),
+                Err(AdmissionError::NotAComponent { .. })
+            ));
+        }
+        let module = parse_text("(module)").unwrap_err();
+        assert!(module.to_string().contains("core module"), "{module}");
+    }
+
+    #[test]
+    fn size_is_checked_first() {
+        let error = parse(&[0; 11], 10).unwrap_err();
+        assert!(matches!(
+            error,
+            AdmissionError::TooLarge {
+                size: 11,
+                limit: 10
+            }
+        ));
+    }
+
+    #[test]
+    fn wasi_and_anything_else_not_ours_is_listed() {
+        let error = parse_text(
+            r#"(component
+                (import "wasi:clocks/wall-clock@0.2.0" (instance))
+                (import "keyward:policy/log@0.1.0" (instance))
+                (import "keyward:policy/log@0.2.0" (instance))
+                (import "anything" (func)))"#,
+        )
+        .unwrap_err();
+        let AdmissionError::ForbiddenImports { wanted } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(
+            wanted,
+            [
+                "wasi:clocks/wall-clock@0.2.0",
+                "keyward:policy/log@0.2.0",
+                "anything"
+            ]
+        );
+    }
+
+    #[test]
+    fn nested_components_do_not_count_as_the_policys_own_exports() {
+        let error = parse_text(
+            r#"(component
+                (component (instance $i) (export "keyward:policy/guard@0.1.0" (instance $i))))"#,
+        )
+        .unwrap_err();
+        let AdmissionError::MissingExports { missing } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(missing, REQUIRED_EXPORTS);
+    }
+
+    #[test]
+    fn truncated_components_are_refused_at_every_length() {
+        let wasm =
+            wat::parse_str(r#"(component (import "x" (func)) (core module (func)))"#).unwrap();
+        for len in 0..wasm.len() {
+            assert!(parse(&wasm[..len], 1 << 20).is_err(), "cut to {len}");
+        }
+    }
+}

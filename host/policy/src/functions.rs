@@ -1,0 +1,262 @@
+//! The functions a policy may call: one impl for each interface of the contract.
+//!
+//! Each call is counted. An error meant for the policy is a value of the contract's `error`; only
+//! an exceeded limit or a forged handle ends the instance.
+
+use std::sync::Arc;
+
+use wasmtime::component::Resource;
+
+use crate::bindings::{Algorithm, index, keys, log, macs, opening, random, sealing, types};
+use crate::error::Limit;
+use crate::instance::Instance;
+use crate::keys::{KeyHandle, KeyResource};
+
+type Outcome<T> = wasmtime::Result<Result<T, types::Error>>;
+
+/// Most random bytes in one call.
+const MAX_RANDOM: u32 = 64 << 10;
+/// Longest log message or field value, in bytes; the rest is cut off.
+const MAX_LOG_TEXT: usize = 1_024;
+/// Most fields of one log line; the rest is cut off.
+const MAX_LOG_FIELDS: usize = 16;
+
+impl Instance {
+    fn count(&mut self) -> wasmtime::Result<()> {
+        self.count_call().map_err(wasmtime::Error::new)
+    }
+
+    fn key(&mut self, key: &Resource<KeyResource>) -> wasmtime::Result<&Arc<dyn KeyHandle>> {
+        self.count()?;
+        Ok(&self.handles.get(key)?.0)
+    }
+
+    async fn open_key(
+        &mut self,
+        name: &str,
+        version: Option<u32>,
+    ) -> Outcome<Resource<KeyResource>> {
+        self.count()?;
+        match self.keys.open(&self.tenant, name, version).await {
+            Ok(handle) => Ok(Ok(self.handles.push(KeyResource(handle))?)),
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+}
+
+impl types::Host for Instance {}
+
+impl keys::Host for Instance {
+    async fn open(&mut self, name: String) -> Outcome<Resource<KeyResource>> {
+        self.open_key(&name, None).await
+    }
+
+    async fn open_version(&mut self, name: String, version: u32) -> Outcome<Resource<KeyResource>> {
+        self.open_key(&name, Some(version)).await
+    }
+}
+
+impl keys::HostKey for Instance {
+    fn name(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<String> {
+        Ok(self.key(&key)?.name().to_owned())
+    }
+
+    fn version(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<u32> {
+        Ok(self.key(&key)?.version())
+    }
+
+    fn algorithm(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<Algorithm> {
+        Ok(self.key(&key)?.algorithm().into())
+    }
+
+    fn attribute(
+        &mut self,
+        key: Resource<KeyResource>,
+        name: String,
+    ) -> wasmtime::Result<Option<String>> {
+        Ok(self.key(&key)?.attribute(&name).map(str::to_owned))
+    }
+
+    fn drop(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<()> {
+        self.handles.delete(key)?;
+        Ok(())
+    }
+}
+
+impl sealing::Host for Instance {
+    async fn encrypt(
+        &mut self,
+        key: Resource<KeyResource>,
+        data: Vec<u8>,
+        aad: Vec<u8>,
+    ) -> Outcome<Vec<u8>> {
+        let key = self.key(&key)?;
+        Ok(key.encrypt(&data, &aad).await.map_err(Into::into))
+    }
+
+    async fn encrypt_many(
+        &mut self,
+        key: Resource<KeyResource>,
+        items: Vec<sealing::Plaintext>,
+    ) -> wasmtime::Result<Vec<Result<Vec<u8>, types::Error>>> {
+        let key = self.key(&key)?;
+        let mut results = Vec::with_capacity(items.len());
+        for item in &items {
+            results.push(key.encrypt(&item.data, &item.aad).await.map_err(Into::into));
+        }
+        Ok(results)
+    }
+}
+
+impl opening::Host for Instance {
+    async fn decrypt(
+        &mut self,
+        key: Resource<KeyResource>,
+        data: Vec<u8>,
+        aad: Vec<u8>,
+    ) -> Outcome<Vec<u8>> {
+        let key = self.key(&key)?;
+        Ok(match key.decrypt(&data, &aad).await {
+            Ok(mut plaintext) => Ok(std::mem::take(&mut *plaintext)),
+            Err(error) => Err(error.into()),
+        })
+    }
+
+    async fn decrypt_many(
+        &mut self,
+        key: Resource<KeyResource>,
+        items: Vec<opening::Ciphertext>,
+    ) -> wasmtime::Result<Vec<Result<Vec<u8>, types::Error>>> {
+        let key = self.key(&key)?;
+        let mut results = Vec::with_capacity(items.len());
+        for item in &items {
+            results.push(match key.decrypt(&item.data, &item.aad).await {
+                Ok(mut plaintext) => Ok(std::mem::take(&mut *plaintext)),
+                Err(error) => Err(error.into()),
+            });
+        }
+        Ok(results)
+    }
+}
+
+impl macs::Host for Instance {
+    async fn mac(&mut self, key: Resource<KeyResource>, data: Vec<u8>) -> Outcome<Vec<u8>> {
+        let key = self.key(&key)?;
+        Ok(key.mac(&data).await.map(Vec::from).map_err(Into::into))
+    }
+
+    async fn verify(
+        &mut self,
+        key: Resource<KeyResource>,
+        data: Vec<u8>,
+        tag: Vec<u8>,
+    ) -> Outcome<bool> {
+        let key = self.key(&key)?;
+        Ok(key.verify(&data, &tag).await.map_err(Into::into))
+    }
+}
+
+impl index::Host for Instance {
+    async fn term(
+        &mut self,
+        key: Resource<KeyResource>,
+        label: String,
+        value: Vec<u8>,
+    ) -> Outcome<Vec<u8>> {
+        let key = self.key(&key)?;
+        Ok(key
+            .term(&label, &value)
+            .await
+            .map(Vec::from)
+            .map_err(Into::into))
+    }
+
+    async fn terms(
+        &mut self,
+        key: Resource<KeyResource>,
+        label: String,
+        value: Vec<u8>,
+    ) -> Outcome<Vec<Vec<u8>>> {
+        let key = self.key(&key)?;
+        Ok(match key.terms(&label, &value).await {
+            Ok(terms) => Ok(terms.into_iter().map(Vec::from).collect()),
+            Err(error) => Err(error.into()),
+        })
+    }
+}
+
+impl random::Host for Instance {
+    fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
+        self.count()?;
+        if len > MAX_RANDOM {
+            return Err(wasmtime::Error::new(Limit::RandomBytes(MAX_RANDOM)));
+        }
+        let mut bytes = vec![0; len as usize];
+        keyward_crypto::random_bytes(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl log::Host for Instance {
+    fn write(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        self.count()?;
+        let size = message.len() + fields.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
+        let Some(left) = self.log_bytes_left.checked_sub(size) else {
+            self.log_bytes_left = 0;
+            self.log_lines_dropped = self.log_lines_dropped.saturating_add(1);
+            return Ok(());
+        };
+        self.log_bytes_left = left;
+        let message = printable(&message);
+        let fields = fields
+            .iter()
+            .take(MAX_LOG_FIELDS)
+            .map(|(name, value)| format!("{}={}", printable(name), printable(value)))
+            .collect::<Vec<_>>()
+            .join(" ");
+        let (tenant, request_id) = (&*self.tenant, self.request_id.as_str());
+        match level {
+            log::Level::Debug => {
+                tracing::debug!(target: "keyward::guest", tenant, request_id, fields, "{message}");
+            }
+            log::Level::Info => {
+                tracing::info!(target: "keyward::guest", tenant, request_id, fields, "{message}");
+            }
+            log::Level::Warn => {
+                tracing::warn!(target: "keyward::guest", tenant, request_id, fields, "{message}");
+            }
+            log::Level::Error => {
+                tracing::error!(target: "keyward::guest", tenant, request_id, fields, "{message}");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A guest's text made safe for a log: one line, bounded, nothing a terminal would obey.
+fn printable(text: &str) -> String {
+    let mut end = text.len().min(MAX_LOG_TEXT);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end]
+        .chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn log_text_is_one_bounded_line() {
+        assert_eq!(printable("a\nb\x1b[31m"), "a\u{fffd}b\u{fffd}[31m");
+        assert_eq!(printable(&"é".repeat(2_000)).len(), MAX_LOG_TEXT);
+    }
+}

@@ -1,0 +1,132 @@
+//! The state behind one running instance: what it has used, and what it may use.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::ResourceTable;
+use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
+
+use crate::engine::TICK;
+use crate::error::Limit;
+use crate::keys::KeyService;
+use crate::limits::Limits;
+
+/// One request's store data.
+pub struct Instance {
+    /// Whose keys it may open.
+    pub tenant: Arc<str>,
+    /// The host's request identifier, for log lines.
+    pub request_id: String,
+    pub keys: Arc<dyn KeyService>,
+    pub limits: Limits,
+    /// Open key handles.
+    pub handles: ResourceTable,
+    host_calls_left: u32,
+    pub log_bytes_left: usize,
+    pub log_lines_dropped: u32,
+    ticks_left: u64,
+}
+
+impl Instance {
+    pub fn new(
+        tenant: Arc<str>,
+        request_id: String,
+        keys: Arc<dyn KeyService>,
+        limits: Limits,
+    ) -> Self {
+        let mut handles = ResourceTable::new();
+        handles.set_max_capacity(limits.handles);
+        Self {
+            tenant,
+            request_id,
+            keys,
+            limits,
+            handles,
+            host_calls_left: limits.host_calls,
+            log_bytes_left: limits.log_bytes,
+            log_lines_dropped: 0,
+            ticks_left: ticks(limits.cpu),
+        }
+    }
+
+    /// Counts one host call.
+    pub fn count_call(&mut self) -> Result<(), Limit> {
+        self.host_calls_left = self
+            .host_calls_left
+            .checked_sub(1)
+            .ok_or(Limit::HostCalls(self.limits.host_calls))?;
+        Ok(())
+    }
+
+    /// A store with every bound of `limits` in force.
+    pub fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
+        let limits = self.limits;
+        let mut store = Store::new(engine, self);
+        store.limiter(|instance| instance);
+        store.set_hostcall_fuel(limits.host_call_bytes);
+        store.set_max_component_handles(limits.handles);
+        // At every tick the guest yields, so that a spinning one does not hold its thread; when
+        // its time is used up it traps.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|mut context| {
+            let instance = context.data_mut();
+            match instance.ticks_left.checked_sub(1) {
+                Some(left) => {
+                    instance.ticks_left = left;
+                    Ok(UpdateDeadline::Yield(1))
+                }
+                None => Err(wasmtime::Error::new(Limit::Cpu(instance.limits.cpu))),
+            }
+        });
+        store
+    }
+}
+
+/// Whole ticks in `time`, plus one: the first tick may come at once.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_millis() / TICK.as_millis())
+        .unwrap_or(u64::MAX)
+        .saturating_add(1)
+}
+
+impl ResourceLimiter for Instance {
+    fn memory_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.limits.memory_bytes {
+            return Err(wasmtime::Error::new(Limit::Memory(
+                self.limits.memory_bytes,
+            )));
+        }
+        Ok(true)
+    }
+
+    fn table_growing(
+        &mut self,
+        _current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        if desired > self.limits.table_elements {
+            return Err(wasmtime::Error::new(Limit::Table(
+                self.limits.table_elements,
+            )));
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        crate::engine::MAX_CORE_INSTANCES as usize
+    }
+
+    fn memories(&self) -> usize {
+        crate::engine::MAX_MEMORIES as usize
+    }
+
+    fn tables(&self) -> usize {
+        crate::engine::MAX_TABLES as usize
+    }
+}

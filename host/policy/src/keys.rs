@@ -1,0 +1,50 @@
+//! What the sandbox needs from whoever keeps the keys.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use keyward_crypto::Algorithm;
+use zeroize::Zeroizing;
+
+use crate::error::HostError;
+
+/// Opens keys on behalf of a policy. Implementations see the tenant the request belongs to and
+/// must never reach beyond it, whatever the name says.
+#[async_trait]
+pub trait KeyService: Send + Sync + 'static {
+    /// Opens `name` of `tenant`, at `version` or at the current one.
+    async fn open(
+        &self,
+        tenant: &str,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Arc<dyn KeyHandle>, HostError>;
+}
+
+/// One open key. It works with the key's bytes and never gives them out.
+#[async_trait]
+pub trait KeyHandle: Send + Sync + 'static {
+    /// The key's name within its tenant.
+    fn name(&self) -> &str;
+    /// The version this handle encrypts with.
+    fn version(&self) -> u32;
+    /// The key's algorithm.
+    fn algorithm(&self) -> Algorithm;
+    /// An attribute given to the key by its owner.
+    fn attribute(&self, name: &str) -> Option<&str>;
+    /// Encrypts `data`, with `aad` as the policy's part of the authenticated data.
+    async fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, HostError>;
+    /// Opens what [`KeyHandle::encrypt`] made with the same `aad`.
+    async fn decrypt(&self, data: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, HostError>;
+    /// HMAC-SHA-256 tag of `data`.
+    async fn mac(&self, data: &[u8]) -> Result<[u8; 32], HostError>;
+    /// Constant-time check of a tag.
+    async fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, HostError>;
+    /// Blind-index term of `value` under `label`.
+    async fn term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], HostError>;
+    /// Terms by every version in use, newest first.
+    async fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<[u8; 32]>, HostError>;
+}
+
+/// What stands behind a guest's `key` handle.
+pub struct KeyResource(pub(crate) Arc<dyn KeyHandle>);

@@ -1,0 +1,47 @@
+//! An admitted policy, ready to run.
+
+use std::sync::Arc;
+
+use tokio::sync::Semaphore;
+
+use crate::bindings::{Operation, WorldPre};
+use crate::instance::Instance;
+
+/// The compiled component and what is known of it. Tenants that use the same component share it.
+pub(crate) struct Program {
+    pub digest: String,
+    pub size: usize,
+    pub imports: Vec<String>,
+    pub operations: Vec<Operation>,
+    pub pre: WorldPre<Instance>,
+}
+
+/// One tenant's policy. Replacing it is a matter of using another one for the next request:
+/// requests that run keep theirs to the end.
+pub struct Policy {
+    pub(crate) program: Arc<Program>,
+    /// This tenant's share of the pool.
+    pub(crate) slots: Semaphore,
+}
+
+impl Policy {
+    /// `sha256:` and the component's digest in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.program.digest
+    }
+
+    /// Size of the component, in bytes.
+    pub fn size(&self) -> usize {
+        self.program.size
+    }
+
+    /// The interfaces it imports: its permissions. Sorted.
+    pub fn imports(&self) -> &[String] {
+        &self.program.imports
+    }
+
+    /// What `invoke` offers.
+    pub fn operations(&self) -> &[Operation] {
+        &self.program.operations
+    }
+}
