@@ -1,0 +1,87 @@
+//! What can go wrong with a keyring.
+
+use keyward_crypto::CryptoError;
+
+use crate::store::StoreError;
+
+/// Why a keyring call failed. Nothing in it is secret.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyringError {
+    /// No tenant has this name.
+    #[error("tenant {tenant:?} does not exist")]
+    TenantNotFound {
+        /// The name asked for.
+        tenant: String,
+    },
+    /// The tenant has no such key.
+    #[error("key {key:?} does not exist")]
+    KeyNotFound {
+        /// The name, or the id in 16 hex digits, asked for.
+        key: String,
+    },
+    /// The key has no such version.
+    #[error("key {key:?} has no version {version}")]
+    VersionNotFound {
+        /// The key's name.
+        key: String,
+        /// The version asked for.
+        version: u32,
+    },
+    /// A tenant with this name exists already.
+    #[error("tenant {tenant:?} exists already")]
+    TenantExists {
+        /// The name asked for.
+        tenant: String,
+    },
+    /// A key with this name exists already in the tenant.
+    #[error("key {key:?} exists already")]
+    KeyExists {
+        /// The name asked for.
+        key: String,
+    },
+    /// A name or attribute breaks the rules.
+    #[error("{field}: {reason}")]
+    InvalidName {
+        /// Which input: `tenant`, `key` or `attributes`.
+        field: &'static str,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// Too many writers changed the same key at once; the call may be repeated.
+    #[error("key {key:?} is being changed by others; try again")]
+    Conflict {
+        /// The key's name.
+        key: String,
+    },
+    /// A record was read but does not make sense.
+    #[error("the record at {path:?} is damaged; restore it from a backup")]
+    Corrupt {
+        /// The record's path in the store.
+        path: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A cryptographic operation failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+impl KeyringError {
+    /// A stable, machine-readable name of the error, such as `key-not-found`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::TenantNotFound { .. } => "tenant-not-found",
+            Self::KeyNotFound { .. } => "key-not-found",
+            Self::VersionNotFound { .. } => "key-version-not-found",
+            Self::TenantExists { .. } => "tenant-exists",
+            Self::KeyExists { .. } => "key-exists",
+            Self::InvalidName { .. } => "invalid-name",
+            Self::Conflict { .. } => "conflict",
+            Self::Corrupt { .. } => "record-corrupt",
+            Self::Store(error) => error.code(),
+            Self::Crypto(_) => "crypto-error",
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What can go wrong with a store. Each message says what to do about it.
+
+use std::path::PathBuf;
+
+/// Why a store call failed. Nothing in it is secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// [`create`](super::Store::create) found a record.
+    #[error("a record exists already at {path:?}")]
+    Exists {
+        /// The record's path.
+        path: String,
+    },
+    /// [`replace`](super::Store::replace) found another revision, or no record.
+    #[error("the record at {path:?} was changed by another writer")]
+    RevisionMismatch {
+        /// The record's path.
+        path: String,
+        /// The revision the caller expected.
+        expected: u64,
+        /// The revision found; `None` when there is no record.
+        found: Option<u64>,
+    },
+    /// The path breaks the rules of [`check_path`](super::check_path).
+    #[error("{path:?} is not a record path: {reason}")]
+    InvalidPath {
+        /// The path, shortened.
+        path: String,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// The value is larger than [`MAX_VALUE`](super::MAX_VALUE).
+    #[error("a record of {size} bytes is over the limit of {limit} bytes")]
+    ValueTooLarge {
+        /// The value's length in bytes.
+        size: usize,
+        /// The longest value in bytes.
+        limit: usize,
+    },
+    /// Another process holds the data directory.
+    #[error(
+        "the data directory {} is in use by another process; stop that process, or choose \
+         another data directory", path.display()
+    )]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The process may not write where it has to.
+    #[error(
+        "{} cannot be written ({reason}); give the user that runs this process read and write \
+         access to the data directory and the files in it, or choose another data directory",
+        path.display()
+    )]
+    ReadOnly {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The database, or a record in it, is not what was written.
+    #[error(
+        "{} is damaged ({reason}); stop the process and restore the data directory from a backup",
+        path.display()
+    )]
+    Corrupted {
+        /// The database file, or the record's path.
+        path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// The database was sealed under another root key than the one given.
+    #[error(
+        "the store at {} was sealed under another root key ({reason}); start with the root key it \
+         was created with, or choose another data directory", path.display()
+    )]
+    WrongRootKey {
+        /// The database file.
+        path: PathBuf,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// The database exists, but the file that holds its root key does not.
+    #[error(
+        "the root key file {} is missing, but the store at {} was sealed under it; put the file \
+         back from a backup (a new key cannot open the store)", key_file.display(), store.display()
+    )]
+    RootKeyMissing {
+        /// Where the key file was expected.
+        key_file: PathBuf,
+        /// The database file.
+        store: PathBuf,
+    },
+    /// The root key file can be read by other users.
+    #[error(
+        "the root key file {} has mode {mode:04o}, so that other users may read it; run \
+         `chmod 600` on it", path.display()
+    )]
+    RootKeyExposed {
+        /// The key file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The root key given is not one.
+    #[error("the root key from {source_name} cannot be used: {reason}")]
+    RootKeyInvalid {
+        /// Where it came from.
+        source_name: String,
+        /// What is wrong, and what is expected.
+        reason: &'static str,
+    },
+    /// The operating system reported a failure, such as a full disk.
+    #[error("{} failed: {reason}", path.display())]
+    Io {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The store cannot answer now; the call may be repeated later.
+    #[error("the store is unavailable: {reason}")]
+    Unavailable {
+        /// Why.
+        reason: String,
+    },
+    /// The operating system's source of randomness failed.
+    #[error("the operating system gave no random bytes")]
+    Random,
+}
+
+impl StoreError {
+    /// A stable, machine-readable name of the error, such as `store-locked`.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "record-exists",
+            Self::RevisionMismatch { .. } => "revision-mismatch",
+            Self::InvalidPath { .. } => "invalid-path",
+            Self::ValueTooLarge { .. } => "value-too-large",
+            Self::Locked { .. } => "store-locked",
+            Self::ReadOnly { .. } => "store-read-only",
+            Self::Corrupted { .. } => "store-corrupted",
+            Self::WrongRootKey { .. } => "wrong-root-key",
+            Self::RootKeyMissing { .. } => "root-key-missing",
+            Self::RootKeyExposed { .. } => "root-key-exposed",
+            Self::RootKeyInvalid { .. } => "root-key-invalid",
+            Self::Io { .. } => "store-io",
+            Self::Unavailable { .. } => "store-unavailable",
+            Self::Random => "random-unavailable",
+        }
+    }
+}
