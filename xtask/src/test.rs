@@ -13,7 +13,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     policies::run(&[])?;
     println!("test: building");
     workspace::run(
-        workspace::cargo()?.args(["build", "--locked", "--workspace"]).args(FEATURES),
+        workspace::cargo()?
+            .args(["build", "--locked", "--workspace"])
+            .args(FEATURES),
         "building the workspace",
     )?;
     println!("test: running");
@@ -32,11 +34,18 @@ pub fn run(arguments: &[String]) -> Result<()> {
         println!("{line}");
     }
     let status = child.wait()?;
-    println!("\n{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
+    println!(
+        "\n{} passed, {} failed, {} skipped",
+        count.passed, count.failed, count.ignored
+    );
     if count.passed == 0 {
         return Err("no test ran".into());
     }
-    if status.success() { Ok(()) } else { Err("some tests failed; cargo names them above".into()) }
+    if status.success() {
+        Ok(())
+    } else {
+        Err("some tests failed; cargo names them above".into())
+    }
 }
 
 /// What libtest's result lines add up to.
@@ -51,11 +60,17 @@ impl Count {
     /// Adds a line such as `test result: ok. 3 passed; 0 failed; 1 ignored; …`; others count
     /// nothing.
     fn add(&mut self, line: &str) {
-        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let Some(result) = line.strip_prefix("test result: ") else {
+            return;
+        };
         for part in result.split(['.', ';']) {
             let mut words = part.split_whitespace();
-            let (Some(number), Some(word)) = (words.next(), words.next()) else { continue };
-            let Ok(number) = number.parse::<u64>() else { continue };
+            let (Some(number), Some(word)) = (words.next(), words.next()) else {
+                continue;
+            };
+            let Ok(number) = number.parse::<u64>() else {
+                continue;
+            };
             match word {
                 "passed" => self.passed += number,
                 "failed" => self.failed += number,
@@ -76,6 +91,13 @@ mod tests {
         count.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out");
         count.add("test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured");
         count.add("test something ... ok");
-        assert_eq!(count, Count { passed: 7, failed: 2, ignored: 1 });
+        assert_eq!(
+            count,
+            Count {
+                passed: 7,
+                failed: 2,
+                ignored: 1
+            }
+        );
     }
 }

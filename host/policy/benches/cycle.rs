@@ -2,6 +2,7 @@
 //! policies taken in turn, without and with one encryption by the host.
 //!
 //! `cargo xtask bench` runs it; KEYWARD_POLICIES names the directory of built components.
+#![allow(clippy::unwrap_used, reason = "it fails by panicking")]
 
 use std::path::PathBuf;
 use std::sync::Arc;

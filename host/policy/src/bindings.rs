@@ -3,11 +3,7 @@
 //! The records a caller passes in are re-exported as this crate's own, so that a request reaches
 //! the guest without a conversion in between.
 
-#[expect(
-    missing_docs,
-    clippy::pedantic,
-    reason = "generated; documented in the WIT"
-)]
+#[expect(missing_docs, reason = "generated; documented in the WIT")]
 mod generated {
     wasmtime::component::bindgen!({
         path: "../../wit",

@@ -145,21 +145,20 @@ impl PolicyHost {
             Some(code) => artefact::load(&self.engine, &code).ok(),
             None => None,
         };
-        let component = match component {
-            Some(component) => component,
-            None => {
-                let code = self
-                    .compiler
-                    .compile(wasm, self.config.compile_timeout)
-                    .await?;
-                let code = TrustedCode::from_own_compiler(code);
-                let component = artefact::load(&self.engine, &code)
-                    .map_err(|error| host(&format!("{error:#}")))?;
-                self.artefacts
-                    .put(hex, &code)
-                    .map_err(|error| host(&error))?;
-                component
-            }
+        let component = if let Some(component) = component {
+            component
+        } else {
+            let code = self
+                .compiler
+                .compile(wasm, self.config.compile_timeout)
+                .await?;
+            let code = TrustedCode::from_own_compiler(code);
+            let component =
+                artefact::load(&self.engine, &code).map_err(|error| host(&format!("{error:#}")))?;
+            self.artefacts
+                .put(hex, &code)
+                .map_err(|error| host(&error))?;
+            component
         };
         self.check_needs(&component)?;
         let pre = self.linker.instantiate_pre(&component).map_err(|error| {

@@ -1,5 +1,6 @@
 //! The sandbox against a policy that does everything a policy must not, and against bad
 //! components. Needs the components of `cargo xtask policies`.
+#![allow(clippy::unwrap_used, reason = "it fails by panicking")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -334,7 +335,7 @@ async fn a_spinning_tenant_does_not_stop_another() {
 async fn a_full_share_is_an_immediate_answer_and_dropped_waits_free_it() {
     let mut config = small();
     config.per_tenant = 2;
-    let host = host_with(config, Duration::from_secs(60));
+    let host = host_with(config, Duration::from_mins(1));
     let policy = host.admit(&component("hostile")).await.unwrap();
     let waiting: Vec<_> = (0..2)
         .map(|_| {
@@ -374,7 +375,7 @@ async fn a_wait_for_a_key_is_bounded_by_the_wall_clock() {
         wall: Duration::from_millis(50),
         ..Limits::default()
     };
-    let host = host_with(config, Duration::from_secs(60));
+    let host = host_with(config, Duration::from_mins(1));
     let policy = host.admit(&component("hostile")).await.unwrap();
     let error = host
         .authorize(&policy, &request("open-own"))
