@@ -1,0 +1,69 @@
+//! What the property tests share.
+
+use keyward_crypto::provider::Provider;
+use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Suite};
+use proptest::prelude::*;
+
+/// Everything that goes into one sealing.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub suite: Suite,
+    pub material: [u8; 32],
+    pub key_id: u64,
+    pub version: u32,
+    pub channel: Channel,
+    pub tenant: String,
+    pub key_name: String,
+    pub policy_data: Vec<u8>,
+    pub context: Vec<u8>,
+    pub plaintext: Vec<u8>,
+}
+
+impl Case {
+    pub fn algorithm(&self) -> Algorithm {
+        match self.suite {
+            Suite::XAes256Gcm => Algorithm::XAes256Gcm,
+            Suite::Aes256Gcm => Algorithm::Aes256Gcm,
+            Suite::Aes256Siv => Algorithm::Aes256Siv,
+        }
+    }
+
+    pub fn key<P: Provider>(&self) -> KeyVersion<P> {
+        let material = KeyMaterial::from_bytes(&self.material).unwrap();
+        KeyVersion::with_provider(self.algorithm(), KeyId(self.key_id), self.version, &material)
+            .unwrap()
+    }
+
+    pub fn binding(&self) -> Binding<'_> {
+        Binding {
+            channel: self.channel,
+            tenant: &self.tenant,
+            key_name: &self.key_name,
+            policy_data: &self.policy_data,
+            context: &self.context,
+        }
+    }
+}
+
+/// Any case with a plaintext of at most `longest` bytes.
+pub fn case(longest: usize) -> impl Strategy<Value = Case> {
+    let bytes = |longest| prop::collection::vec(any::<u8>(), 0..=longest);
+    (
+        (prop::sample::select(&Suite::ALL[..]), any::<[u8; 32]>(), any::<u64>(), any::<u32>()),
+        prop::sample::select(&[Channel::Payload, Channel::Policy][..]),
+        ("[a-z0-9-]{1,12}", "[A-Za-z0-9._-]{1,12}"),
+        (bytes(24), bytes(600), bytes(longest)),
+    )
+        .prop_map(|(key, channel, (tenant, key_name), (policy_data, context, plaintext))| Case {
+            suite: key.0,
+            material: key.1,
+            key_id: key.2,
+            version: key.3,
+            channel,
+            tenant,
+            key_name,
+            policy_data,
+            context,
+            plaintext,
+        })
+}
