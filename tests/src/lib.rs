@@ -1,1 +1,33 @@
-//! .
+//! What the end-to-end tests share: the real binary as a child process, an HTTP client that takes
+//! every status as an answer, and tenants with a policy built by `cargo xtask policies`. It never
+//! links the server: what is tested is what a user runs.
+//!
+//! Needed beforehand: `cargo xtask policies` and `cargo build -p keyward`, or KEYWARD_BIN with the
+//! path of a binary. `cargo xtask test` sees to both.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::missing_panics_doc, reason = "every helper of a test panics when it fails")]
+
+mod answer;
+mod client;
+mod process;
+mod server;
+mod tenant;
+
+pub use answer::{Answer, UNIFORM};
+pub use client::{Client, raw, raw_answer};
+pub use process::{Ended, Launch};
+pub use server::Server;
+pub use tenant::{Tenant, policy};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+/// Standard base64 of `data`.
+pub fn b64(data: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(data)
+}
+
+/// The bytes of standard base64.
+pub fn unb64(text: &str) -> Vec<u8> {
+    STANDARD.decode(text).unwrap()
+}
