@@ -16,8 +16,10 @@ use std::alloc::System;
 const SIZE: usize = 32 * 1024;
 
 #[global_allocator]
-static ALLOCATOR: Arena =
-    Arena { memory: Memory(UnsafeCell::new([0; SIZE])), used: Cell::new(0) };
+static ALLOCATOR: Arena = Arena {
+    memory: Memory(UnsafeCell::new([0; SIZE])),
+    used: Cell::new(0),
+};
 
 #[repr(align(16))]
 struct Memory(UnsafeCell<[u8; SIZE]>);
@@ -49,7 +51,9 @@ impl Arena {
             return None;
         }
         let start = self.used.get().next_multiple_of(layout.align());
-        let end = start.checked_add(layout.size()).filter(|end| *end <= SIZE)?;
+        let end = start
+            .checked_add(layout.size())
+            .filter(|end| *end <= SIZE)?;
         self.used.set(end);
         // SAFETY: `start < end <= SIZE`, so the pointer stays within `memory`.
         Some(unsafe { self.base().add(start) })
@@ -83,7 +87,10 @@ unsafe impl GlobalAlloc for Arena {
             return unsafe { System.realloc(block, layout, size) };
         };
         let newest = offset + layout.size() == self.used.get();
-        if let Some(end) = offset.checked_add(size).filter(|end| newest && *end <= SIZE) {
+        if let Some(end) = offset
+            .checked_add(size)
+            .filter(|end| newest && *end <= SIZE)
+        {
             self.used.set(end);
             return block;
         }

@@ -28,7 +28,10 @@ impl Caller {
 
     /// The value of the first claim of that name.
     pub fn claim(&self, name: &str) -> Option<&str> {
-        self.claims.iter().find(|(claimed, _)| claimed == name).map(|(_, value)| value.as_str())
+        self.claims
+            .iter()
+            .find(|(claimed, _)| claimed == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -74,7 +77,9 @@ impl Request {
 
     /// The context, if there is one that is not empty: an empty context binds nothing.
     pub fn bound_context(&self) -> Option<&[u8]> {
-        self.context.as_deref().filter(|context| !context.is_empty())
+        self.context
+            .as_deref()
+            .filter(|context| !context.is_empty())
     }
 }
 
@@ -181,7 +186,10 @@ impl Plan {
     }
 
     fn obliged(mut self, name: &str, value: String) -> Self {
-        self.obligations.push(Obligation { name: name.to_owned(), value });
+        self.obligations.push(Obligation {
+            name: name.to_owned(),
+            value,
+        });
         self
     }
 }

@@ -18,10 +18,6 @@ pub fn run(arguments: &[String]) -> Result<()> {
         bench("keyward-policy-host", "cycle", &[])?;
     }
     if wanted("http") {
-        workspace::run(
-            workspace::cargo()?.args(["build", "--locked", "--release", "--package", "keyward"]),
-            "building keyward",
-        )?;
         let server = vault::start()?;
         let variables: Vec<(&str, &str)> = match &server {
             Some(server) => vec![

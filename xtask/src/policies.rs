@@ -69,13 +69,17 @@ fn guests(workspace: &Path) -> Result<Vec<Guest>> {
         return Err(String::from_utf8_lossy(&output.stderr).into());
     }
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
+    let packages = metadata["packages"]
+        .as_array()
+        .ok_or("cargo metadata lists no packages")?;
     let mut guests: Vec<Guest> = packages
         .iter()
         .filter_map(|package| {
             Some(Guest {
                 package: package["name"].as_str()?.to_owned(),
-                policy: package["metadata"]["keyward"]["policy"].as_str()?.to_owned(),
+                policy: package["metadata"]["keyward"]["policy"]
+                    .as_str()?
+                    .to_owned(),
             })
         })
         .collect();
@@ -89,8 +93,21 @@ fn build(toolchain: &Toolchain, workspace: &Path, guest: &Guest) -> Result<PathB
     let status = toolchain
         .cargo()
         .current_dir(workspace)
-        .args(["rustc", "--quiet", "--locked", "--lib", "--profile", PROFILE])
-        .args(["--target", TARGET, "--package", &guest.package, "--target-dir"])
+        .args([
+            "rustc",
+            "--quiet",
+            "--locked",
+            "--lib",
+            "--profile",
+            PROFILE,
+        ])
+        .args([
+            "--target",
+            TARGET,
+            "--package",
+            &guest.package,
+            "--target-dir",
+        ])
         .arg(&target_dir)
         .args(toolchain.build_arguments())
         .status()?;

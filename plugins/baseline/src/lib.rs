@@ -1,13 +1,85 @@
-//! A policy.
+//! Roles to operations, and a context where the key demands one.
+//!
+//! This policy decides by what the caller's credential says and by one attribute of the key. It
+//! imports `keys` for that attribute and nothing else, so it can neither encrypt nor decrypt.
 
-use keyward_policy::{Error, Plan, Policy, Request, export_policy};
+mod roles;
+#[cfg(test)]
+mod tests;
 
+use keyward_policy::{Action, Error, Key, Plan, Policy, Request, export_policy};
+
+use roles::ROLES;
+
+/// The attribute of a key that demands a context, and the value that does.
+const CONTEXT_ATTRIBUTE: (&str, &str) = ("context", "required");
+
+/// Roles to operations, and a context where the key demands one.
 struct Baseline;
 
 impl Policy for Baseline {
     fn authorize(request: &Request) -> Result<Plan, Error> {
-        if request.has_role("application") { Ok(Plan::allow()) } else { Err(Error::denied("role `application` needed")) }
+        decide(request, &mut LastKey::default())
+    }
+
+    fn authorize_many(requests: &[Request]) -> Vec<Result<Plan, Error>> {
+        let mut last_key = LastKey::default();
+        requests
+            .iter()
+            .map(|request| decide(request, &mut last_key))
+            .collect()
     }
 }
 
 export_policy!(Baseline);
+
+fn decide(request: &Request, last_key: &mut LastKey) -> Result<Plan, Error> {
+    let permits = match request.action() {
+        Action::Encrypt => |role: &roles::Role| role.encrypt,
+        Action::Decrypt => |role: &roles::Role| role.decrypt,
+        _ => return Err(Error::unknown_operation(&request.operation)),
+    };
+    if !ROLES
+        .iter()
+        .any(|role| permits(role) && request.has_role(role.name))
+    {
+        return Err(missing_role(&request.operation, permits));
+    }
+    let Some(key) = request.key.as_deref() else {
+        return Err(Error::invalid("name the key to use, in `key`"));
+    };
+    if request.bound_context().is_none() && last_key.demands_context(key)? {
+        return Err(Error::invalid(
+            ["key `", key, "` demands a context: send one, in `context`"].concat(),
+        ));
+    }
+    Ok(Plan::allow())
+}
+
+fn missing_role(operation: &str, permits: fn(&roles::Role) -> bool) -> Error {
+    let mut message = [operation, " needs one of the roles"].concat();
+    for (nth, role) in ROLES.iter().filter(|role| permits(role)).enumerate() {
+        message.push_str(if nth == 0 { " `" } else { ", `" });
+        message.push_str(role.name);
+        message.push('`');
+    }
+    Error::denied(message)
+}
+
+/// What the key asked about last demands. The items of a batch mostly name the same key.
+#[derive(Default)]
+struct LastKey(Option<(String, bool)>);
+
+impl LastKey {
+    fn demands_context(&mut self, name: &str) -> Result<bool, Error> {
+        if let Some((known, demands)) = &self.0
+            && known == name
+        {
+            return Ok(*demands);
+        }
+        let (attribute, required) = CONTEXT_ATTRIBUTE;
+        let demands = Key::open(name)?.attribute(attribute).as_deref() == Some(required);
+        self.0 = Some((name.to_owned(), demands));
+        Ok(demands)
+    }
+}

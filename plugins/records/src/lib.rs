@@ -1,13 +1,79 @@
-//! A policy.
+//! Purpose limits: data opens only for the purpose it was encrypted for, and only for callers
+//! whose role is granted that purpose.
+//!
+//! The purpose a caller states is checked against a table and bound into the ciphertext's
+//! authenticated data. Stating another purpose later therefore does not open it, whatever the
+//! caller's roles. This policy imports no capability at all.
 
-use keyward_policy::{Error, Plan, Policy, Request, export_policy};
+mod purposes;
+#[cfg(test)]
+mod tests;
 
-struct Baseline;
+use keyward_policy::{Action, Error, Plan, Policy, Request, export_policy};
 
-impl Policy for Baseline {
+use purposes::{GRANTS, PURPOSES, WRITERS};
+
+/// Keeps this policy's authenticated data apart from any other's.
+const DOMAIN: &str = "keyward records v1";
+
+/// Purpose limits.
+struct Records;
+
+impl Policy for Records {
     fn authorize(request: &Request) -> Result<Plan, Error> {
-        if request.has_role("application") { Ok(Plan::allow()) } else { Err(Error::denied("role `application` needed")) }
+        match request.action() {
+            Action::Encrypt => {
+                if !request.caller.has_any_role(WRITERS) {
+                    return Err(Error::denied(listing(
+                        "encrypt needs one of the roles",
+                        WRITERS,
+                    )));
+                }
+                known_purpose(request).map(plan)
+            }
+            Action::Decrypt => {
+                let purpose = known_purpose(request)?;
+                let granted = GRANTS
+                    .iter()
+                    .any(|grant| request.has_role(grant.role) && grant.purposes.contains(&purpose));
+                if !granted {
+                    return Err(Error::denied(
+                        ["no role of yours is granted the purpose `", purpose, "`"].concat(),
+                    ));
+                }
+                Ok(plan(purpose))
+            }
+            _ => Err(Error::unknown_operation(&request.operation)),
+        }
     }
 }
 
-export_policy!(Baseline);
+export_policy!(Records);
+
+fn plan(purpose: &str) -> Plan {
+    Plan::allow().bind(DOMAIN).bind(purpose)
+}
+
+fn known_purpose(request: &Request) -> Result<&str, Error> {
+    match request.purpose.as_deref() {
+        Some(purpose) if PURPOSES.contains(&purpose) => Ok(purpose),
+        Some(_) => Err(Error::invalid(listing(
+            "`purpose` must be one of",
+            PURPOSES,
+        ))),
+        None => Err(Error::invalid(listing(
+            "say what it is for: `purpose` is one of",
+            PURPOSES,
+        ))),
+    }
+}
+
+fn listing(introduction: &str, names: &[&str]) -> String {
+    let mut text = introduction.to_owned();
+    for (nth, name) in names.iter().enumerate() {
+        text.push_str(if nth == 0 { " `" } else { ", `" });
+        text.push_str(name);
+        text.push('`');
+    }
+    text
+}
