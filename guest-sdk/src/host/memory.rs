@@ -352,9 +352,11 @@ pub fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
     host.counted();
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let fields = fields.iter().map(owned).collect();
-    host.log
-        .borrow_mut()
-        .push((level, message.to_owned(), fields));
+    host.log.borrow_mut().push(LogLine {
+        level,
+        message: message.to_owned(),
+        fields,
+    });
 }
 
 /// The host of this thread.
