@@ -1,0 +1,209 @@
+use std::time::Duration;
+
+use super::probe::Probe;
+use super::*;
+
+const KEY_PATH: &str = "tenants/demo/keys/orders";
+const VERSION_PATH: &str = "tenants/demo/keys/orders/versions/1";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stampede_loads_once() {
+    let (store, first) = ring().await;
+    let id = create(&first).await.unwrap().id();
+    let mut probe = Probe::over(&store);
+    probe.delay = Duration::from_millis(20);
+    let probe = Arc::new(probe);
+    let ring = over(probe.clone());
+    let tasks: Vec<_> = (0..100)
+        .map(|n| {
+            let ring = ring.clone();
+            tokio::spawn(async move {
+                let key = if n % 2 == 0 {
+                    ring.key(&tenant(), &orders()).await.unwrap()
+                } else {
+                    ring.key_by_id(&tenant(), id).await.unwrap()
+                };
+                ring.version(&key, 1).await.unwrap();
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(probe.reads(KEY_PATH), 1);
+    assert_eq!(probe.reads(VERSION_PATH), 1);
+    assert_eq!(probe.reads(&format!("tenants/demo/key-ids/{id}")), 1);
+}
+
+#[tokio::test]
+async fn hits_do_not_read() {
+    let (store, first) = ring().await;
+    create(&first).await.unwrap();
+    let probe = Arc::new(Probe::over(&store));
+    let ring = over(probe.clone());
+    for _ in 0..10 {
+        assert!(ring.tenant_exists(&tenant()).await.unwrap());
+        let key = ring.key(&tenant(), &orders()).await.unwrap();
+        ring.version(&key, 1).await.unwrap();
+    }
+    assert_eq!(probe.reads("tenants/demo"), 1);
+    assert_eq!(probe.reads(KEY_PATH), 1);
+    assert_eq!(probe.reads(VERSION_PATH), 1);
+
+    ring.clear_cache().await;
+    ring.key(&tenant(), &orders()).await.unwrap();
+    assert_eq!(probe.reads(KEY_PATH), 2);
+}
+
+#[tokio::test]
+async fn entries_expire_and_expired_versions_leave_memory_by_themselves() {
+    let (store, first) = ring().await;
+    create(&first).await.unwrap();
+    let probe = Arc::new(Probe::over(&store));
+    let config = CacheConfig {
+        ttl: Duration::from_millis(100),
+        ..CacheConfig::default()
+    };
+    let ring = Keyring::new(probe.clone(), config);
+    let key = ring.key(&tenant(), &orders()).await.unwrap();
+    let version = Arc::downgrade(&ring.version(&key, 1).await.unwrap());
+    assert!(version.upgrade().is_some());
+
+    // Nothing touches the caches meanwhile: the sweeping task alone drops the version.
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while version.strong_count() > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await
+    .unwrap();
+    ring.key(&tenant(), &orders()).await.unwrap();
+    assert_eq!(probe.reads(KEY_PATH), 2);
+}
+
+#[tokio::test]
+async fn the_cache_is_bounded() {
+    let (_, ring) = ring().await;
+    let ring = Keyring::new(
+        ring.store().clone(),
+        CacheConfig {
+            max_entries: 4,
+            ..CacheConfig::default()
+        },
+    );
+    let mut versions = Vec::new();
+    let key = create(&ring).await.unwrap();
+    for n in 2..=32 {
+        ring.rotate(&tenant(), &orders()).await.unwrap();
+        versions.push(Arc::downgrade(&ring.version(&key, n).await.unwrap()));
+    }
+    ring.sweep().await;
+    let kept = versions
+        .iter()
+        .filter(|version| version.strong_count() > 0)
+        .count();
+    assert!(kept <= 4, "{kept} kept");
+}
+
+#[tokio::test]
+async fn absence_is_not_cached() {
+    let (store, here) = ring().await;
+    let elsewhere = over(store);
+    assert!(here.key(&tenant(), &orders()).await.is_err());
+    let key = create(&elsewhere).await.unwrap();
+    assert_eq!(here.key(&tenant(), &orders()).await.unwrap(), key);
+
+    let other: TenantName = "other".parse().unwrap();
+    assert!(!here.tenant_exists(&other).await.unwrap());
+    elsewhere.create_tenant(&other).await.unwrap();
+    assert!(here.tenant_exists(&other).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_version_added_elsewhere_is_found() {
+    let (store, here) = ring().await;
+    let elsewhere = over(store);
+    let key = create(&here).await.unwrap();
+    assert!(matches!(
+        here.version(&key, 2).await.err().unwrap(),
+        KeyringError::VersionNotFound { version: 2, .. }
+    ));
+    elsewhere.rotate(&tenant(), &orders()).await.unwrap();
+    let newer = elsewhere.key(&tenant(), &orders()).await.unwrap();
+    let sealed = seal(&*elsewhere.version(&newer, 2).await.unwrap());
+    // `key` is still the old metadata.
+    assert!(opens(&*here.version(&key, 2).await.unwrap(), &sealed));
+    // And what was learned is kept.
+    assert_eq!(
+        here.key(&tenant(), &orders())
+            .await
+            .unwrap()
+            .current_version(),
+        2
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_load_under_way_cannot_bring_back_what_a_rotation_replaced() {
+    for _ in 0..20 {
+        let (store, first) = ring().await;
+        create(&first).await.unwrap();
+        let probe = Arc::new(Probe::over(&store));
+        let ring = over(probe.clone());
+
+        // A reader has read the old metadata, but not cached it yet.
+        *probe.hold.lock().unwrap() = Some(KEY_PATH.to_owned());
+        let reader = tokio::spawn({
+            let ring = ring.clone();
+            async move { ring.key(&tenant(), &orders()).await.unwrap() }
+        });
+        probe.holding.notified().await;
+        let rotation = tokio::spawn({
+            let ring = ring.clone();
+            async move { ring.rotate(&tenant(), &orders()).await.unwrap() }
+        });
+        while store
+            .get("tenants/demo/keys/orders/versions/2")
+            .await
+            .unwrap()
+            .is_none()
+        {
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        probe.release.notify_one();
+        assert_eq!(reader.await.unwrap().current_version(), 1);
+        assert_eq!(rotation.await.unwrap(), 2);
+        assert_eq!(
+            ring.key(&tenant(), &orders())
+                .await
+                .unwrap()
+                .current_version(),
+            2
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_abandoned_rotation_is_finished() {
+    let (_, ring) = ring().await;
+    create(&ring).await.unwrap();
+    for n in 2..10 {
+        let (tenant, orders) = (tenant(), orders());
+        let abandoned = tokio::time::timeout(Duration::ZERO, ring.rotate(&tenant, &orders));
+        assert!(abandoned.await.is_err());
+        tokio::time::timeout(Duration::from_secs(5), async {
+            while ring
+                .key(&tenant, &orders)
+                .await
+                .unwrap()
+                .current_version()
+                < n
+            {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
+        .unwrap();
+    }
+}

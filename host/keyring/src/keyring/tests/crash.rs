@@ -1,0 +1,108 @@
+//! A process that dies between two writes must not leave anything that stops later ones.
+
+use super::probe::{Death, Probe};
+use super::*;
+
+const DEATHS: [Death; 2] = [Death::Before, Death::After];
+
+#[tokio::test]
+async fn a_creation_that_died_does_not_stop_the_next() {
+    for death in DEATHS {
+        for writes in 0..3 {
+            let (store, _) = ring().await;
+            let dying = over(Arc::new(Probe::dying(&store, writes, death)));
+            assert!(matches!(create(&dying).await, Err(KeyringError::Store(_))));
+
+            let ring = over(store.clone());
+            let key = if writes == 2 && death == Death::After {
+                // The last write was done: the key is there, whole.
+                assert!(matches!(
+                    create(&ring).await,
+                    Err(KeyringError::KeyExists { .. })
+                ));
+                ring.key(&tenant(), &orders()).await.unwrap()
+            } else {
+                assert!(ring.key(&tenant(), &orders()).await.is_err());
+                assert!(ring.rotate(&tenant(), &orders()).await.is_err());
+                assert!(ring.list_keys(&tenant()).await.unwrap().is_empty());
+                create(&ring).await.unwrap()
+            };
+            assert_eq!(ring.key_by_id(&tenant(), key.id()).await.unwrap(), key);
+            assert_eq!(ring.list_keys(&tenant()).await.unwrap(), [key.clone()]);
+            let sealed = seal(&*ring.version(&key, 1).await.unwrap());
+            assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 2);
+            let key = over(store.clone()).key(&tenant(), &orders()).await.unwrap();
+            assert!(opens(
+                &*over(store.clone()).version(&key, 1).await.unwrap(),
+                &sealed
+            ));
+            assert_eq!(store.list("tenants/demo/key-ids").await.unwrap().len(), 1);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_id_of_an_unfinished_creation_finds_no_key() {
+    let (store, ring) = ring().await;
+    let dying = over(Arc::new(Probe::dying(&store, 2, Death::Before)));
+    assert!(create(&dying).await.is_err());
+    let id = store.list("tenants/demo/key-ids").await.unwrap()[0]
+        .parse()
+        .unwrap();
+    let found = ring.key_by_id(&tenant(), id).await;
+    assert!(matches!(found, Err(KeyringError::KeyNotFound { .. })));
+    assert_eq!(create(&ring).await.unwrap().id(), id);
+    assert_eq!(ring.key_by_id(&tenant(), id).await.unwrap().id(), id);
+}
+
+#[tokio::test]
+async fn a_rotation_that_died_does_not_stop_the_next() {
+    for death in DEATHS {
+        for writes in 0..2 {
+            let (store, ring) = ring().await;
+            let key = create(&ring).await.unwrap();
+            let sealed = seal(&*ring.version(&key, 1).await.unwrap());
+            let dying = over(Arc::new(Probe::dying(&store, writes, death)));
+            assert!(dying.rotate(&tenant(), &orders()).await.is_err());
+
+            let ring = over(store.clone());
+            let before = ring.key(&tenant(), &orders()).await.unwrap();
+            let written = store
+                .get("tenants/demo/keys/orders/versions/2")
+                .await
+                .unwrap()
+                .is_some();
+            let listed = before.has_version(2);
+            assert_eq!(listed, writes == 1 && death == Death::After);
+            if !listed {
+                // Material that no metadata lists is never used.
+                let error = ring.version(&before, 2).await.err().unwrap();
+                assert!(matches!(error, KeyringError::VersionNotFound { .. }));
+            }
+
+            let next = ring.rotate(&tenant(), &orders()).await.unwrap();
+            assert_eq!(next, if written { 3 } else { 2 });
+            let after = ring.key(&tenant(), &orders()).await.unwrap();
+            assert_eq!(after.current_version(), next);
+            assert_eq!(after.versions().len(), if listed { 3 } else { 2 });
+            assert!(opens(&*ring.version(&after, 1).await.unwrap(), &sealed));
+            let fresh = seal(&*ring.version(&after, next).await.unwrap());
+            assert!(opens(
+                &*over(store.clone()).version(&after, next).await.unwrap(),
+                &fresh
+            ));
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_rotations_that_died_do_not_stop_the_next() {
+    let (store, ring) = ring().await;
+    create(&ring).await.unwrap();
+    for _ in 0..50 {
+        let dying = over(Arc::new(Probe::dying(&store, 1, Death::Before)));
+        assert!(dying.rotate(&tenant(), &orders()).await.is_err());
+    }
+    assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 52);
+    assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 53);
+}
