@@ -1,0 +1,196 @@
+//! Joins the policy host to the keyring: what a guest's `keys.open` and its handles do.
+//!
+//! A policy's own ciphertexts are sealed on [`Channel::Policy`], so that `/decrypt` never opens
+//! them and `opening` never opens what `/encrypt` made.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, KeyVersion};
+use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
+use keyward_policy_host::{HostError, KeyHandle, KeyService};
+use zeroize::Zeroizing;
+
+/// Opens keys of the keyring for policies.
+pub struct Bridge {
+    keyring: Keyring,
+}
+
+impl Bridge {
+    /// Opens keys of this keyring.
+    pub fn new(keyring: Keyring) -> Self {
+        Self { keyring }
+    }
+}
+
+#[async_trait]
+impl KeyService for Bridge {
+    async fn open(
+        &self,
+        tenant: &str,
+        name: &str,
+        version: Option<u32>,
+    ) -> Result<Arc<dyn KeyHandle>, HostError> {
+        let no_such_key = || HostError::NotFound("this tenant has no such key".into());
+        let tenant = TenantName::from_str(tenant).map_err(|_| no_such_key())?;
+        // A name that no key can have is the name of no key.
+        let name = KeyName::from_str(name).map_err(|_| no_such_key())?;
+        let key = self.keyring.key(&tenant, &name).await.map_err(host_error)?;
+        let number = version.unwrap_or(key.current_version());
+        let current = self
+            .keyring
+            .version(&key, number)
+            .await
+            .map_err(host_error)?;
+        let keyring = self.keyring.clone();
+        Ok(Arc::new(Handle {
+            keyring,
+            key,
+            current,
+            pinned: version.is_some(),
+        }))
+    }
+}
+
+struct Handle {
+    keyring: Keyring,
+    key: Arc<Key>,
+    current: Arc<KeyVersion>,
+    /// Opened by version: that version alone.
+    pinned: bool,
+}
+
+impl Handle {
+    fn binding<'a>(&'a self, aad: &'a [u8]) -> Binding<'a> {
+        Binding {
+            channel: Channel::Policy,
+            tenant: self.key.tenant().as_str(),
+            key_name: self.key.name().as_str(),
+            policy_data: aad,
+            context: b"",
+        }
+    }
+
+    /// The version a ciphertext was made with, if this handle may open it.
+    async fn version_of(&self, ciphertext: &[u8]) -> Result<Arc<KeyVersion>, HostError> {
+        let header = Header::parse(ciphertext).map_err(|_| does_not_open())?;
+        if header.key_id != self.key.id() {
+            return Err(does_not_open());
+        }
+        if header.key_version == self.current.version() {
+            return Ok(Arc::clone(&self.current));
+        }
+        if self.pinned {
+            return Err(does_not_open());
+        }
+        match self.keyring.version(&self.key, header.key_version).await {
+            Ok(version) => Ok(version),
+            Err(KeyringError::VersionNotFound { .. }) => Err(does_not_open()),
+            Err(error) => Err(host_error(error)),
+        }
+    }
+
+    fn crypto_error(&self, error: &CryptoError) -> HostError {
+        match error {
+            CryptoError::CiphertextInvalid => does_not_open(),
+            CryptoError::OperationNotSupported { .. } | CryptoError::SuiteNotAllowed { .. } => {
+                let (name, algorithm) = (self.key.name(), self.key.algorithm());
+                HostError::Invalid(format!(
+                    "key {name} is of algorithm {algorithm}, which cannot do this"
+                ))
+            }
+            CryptoError::TooLong => HostError::Invalid("the data is too long".into()),
+            error => {
+                tracing::error!(%error, "a key operation failed");
+                HostError::Unavailable("the host could not carry out a key operation".into())
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl KeyHandle for Handle {
+    fn name(&self) -> &str {
+        self.key.name().as_str()
+    }
+
+    fn version(&self) -> u32 {
+        self.current.version()
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        self.key.algorithm()
+    }
+
+    fn attribute(&self, name: &str) -> Option<&str> {
+        self.key.attributes().get(name).map(String::as_str)
+    }
+
+    async fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, HostError> {
+        self.current
+            .seal(None, &self.binding(aad), data)
+            .map_err(|e| self.crypto_error(&e))
+    }
+
+    async fn decrypt(&self, data: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, HostError> {
+        let version = self.version_of(data).await?;
+        version
+            .open(&self.binding(aad), data)
+            .map_err(|e| self.crypto_error(&e))
+    }
+
+    async fn mac(&self, data: &[u8]) -> Result<[u8; 32], HostError> {
+        self.current.mac(data).map_err(|e| self.crypto_error(&e))
+    }
+
+    async fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, HostError> {
+        self.current
+            .verify_mac(data, tag)
+            .map_err(|e| self.crypto_error(&e))
+    }
+
+    async fn term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], HostError> {
+        self.current
+            .index_term(label, value)
+            .map_err(|e| self.crypto_error(&e))
+    }
+
+    async fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<[u8; 32]>, HostError> {
+        if self.pinned {
+            return Ok(vec![self.term(label, value).await?]);
+        }
+        let mut terms = Vec::with_capacity(self.key.versions().len());
+        for info in self.key.versions().iter().rev() {
+            let version = self
+                .keyring
+                .version(&self.key, info.version)
+                .await
+                .map_err(host_error)?;
+            terms.push(
+                version
+                    .index_term(label, value)
+                    .map_err(|e| self.crypto_error(&e))?,
+            );
+        }
+        Ok(terms)
+    }
+}
+
+/// The one answer to every ciphertext that does not open.
+fn does_not_open() -> HostError {
+    HostError::Invalid("the ciphertext does not open with this key, or it is damaged".into())
+}
+
+fn host_error(error: KeyringError) -> HostError {
+    match error {
+        KeyringError::KeyNotFound { .. }
+        | KeyringError::TenantNotFound { .. }
+        | KeyringError::VersionNotFound { .. } => HostError::NotFound(error.to_string()),
+        KeyringError::Conflict { .. } => HostError::Conflict(error.to_string()),
+        error => {
+            tracing::error!(%error, "a key could not be loaded for a policy");
+            HostError::Unavailable("the key store did not answer".into())
+        }
+    }
+}

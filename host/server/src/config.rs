@@ -1,0 +1,112 @@
+//! Settings: from keyward.toml, the environment and the command line to a [`Config`].
+//!
+//! Two stages. [`Values`] holds what was written, each with where; [`Config`] is what it means,
+//! with every rule between settings checked. The settings themselves are rows of one table,
+//! [`settings`], from which docs/configuration.md is generated.
+
+mod build;
+mod kind;
+mod settings;
+mod values;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyward_keyring::embedded::RootKeySource;
+use keyward_policy_host::{Compiler, Limits};
+
+pub use self::kind::Kind;
+pub use self::settings::{ALL, DATA_DIR, LISTEN, POLICIES_DIR, Setting, markdown};
+pub use self::values::{Origin, Values};
+
+/// A setting that cannot be used, in one line that says which, where, and what would do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    pub(crate) fn new(message: impl Into<String>) -> Self {
+        Self(message.into())
+    }
+}
+
+/// Everything the server is set up with.
+pub struct Config {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Where the store, policies and artefacts are kept.
+    pub data_dir: PathBuf,
+    /// Where the embedded store's root key comes from.
+    pub root_key: RootKeySource,
+    /// TLS certificate chain and private key, both PEM.
+    pub tls: Option<TlsFiles>,
+    /// Limits of the HTTP side.
+    pub http: HttpConfig,
+    /// The policies' sandbox.
+    pub policy: PolicyConfig,
+    /// How long loaded keys and verified tokens are kept in memory.
+    pub cache_ttl: Duration,
+    /// Largest number of key versions kept in memory.
+    pub cache_entries: u64,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// Where policies that `keyward dev` activates are found.
+    pub policies_dir: Option<PathBuf>,
+    /// Who compiles policies. Not a setting: the binary has it done in a child process.
+    pub compiler: Compiler,
+}
+
+/// PEM files for TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// Certificate chain, leaf first.
+    pub cert: PathBuf,
+    /// Private key: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+}
+
+/// Limits of the HTTP side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpConfig {
+    /// Largest JSON body, in bytes.
+    pub max_body: usize,
+    /// Largest number of items in a batch.
+    pub max_items: usize,
+    /// Largest body of an invoke, in bytes.
+    pub max_invoke: usize,
+    /// Time for the headers of a request to arrive, also the longest idle time of a connection.
+    pub header_timeout: Duration,
+    /// Time for a body to arrive.
+    pub body_timeout: Duration,
+    /// Time for everything after that.
+    pub request_timeout: Duration,
+    /// Time in-flight requests have to finish at shutdown.
+    pub drain_timeout: Duration,
+    /// Largest number of connections at once.
+    pub max_connections: usize,
+}
+
+/// The policies' sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyConfig {
+    /// Instances at once, over all tenants.
+    pub pool_size: u32,
+    /// Instances at once of one tenant.
+    pub per_tenant: u32,
+    /// Bounds on each run.
+    pub limits: Limits,
+    /// Largest component, in bytes.
+    pub max_component: usize,
+    /// How long a compilation may take.
+    pub compile_timeout: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// Lines of JSON instead of text.
+    pub json: bool,
+    /// A level, or directives as `tracing` takes them.
+    pub filter: String,
+}

@@ -1,0 +1,240 @@
+//! From values to a [`Config`]: meaning, and the rules between settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyward_keyring::embedded::RootKeySource;
+use keyward_policy_host::{Compiler, Limits};
+use zeroize::Zeroizing;
+
+use super::settings as s;
+use super::settings::Setting;
+use super::{Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, TlsFiles, Values, kind};
+
+impl Config {
+    /// Builds the configuration; an error names the settings that do not go together.
+    pub fn build(values: &Values) -> Result<Self, ConfigError> {
+        let read = Reader(values);
+        let data_dir: PathBuf = read.required(&s::DATA_DIR)?.into();
+        let listen = read.parsed(&s::LISTEN, |text| text.parse::<std::net::SocketAddr>().ok())?;
+        let tls = read.tls()?;
+        let insecure = read.parsed(&s::INSECURE_HTTP, kind::switch)?;
+        if tls.is_none() && !insecure && !listen.ip().is_loopback() {
+            return Err(ConfigError(format!(
+                "`listen` ({}): plain HTTP on {listen} would show tokens and plaintexts to the \
+                 network; set `tls.cert` and `tls.key`, or `insecure_http = true` behind a proxy \
+                 that ends TLS",
+                values.origin(&s::LISTEN)
+            )));
+        }
+        let policy = read.policy()?;
+        let max_invoke = read.bytes(&s::MAX_INVOKE)?;
+        if max_invoke > policy.limits.host_call_bytes {
+            return Err(ConfigError(format!(
+                "`http.max_invoke` ({}): must not exceed `policy.host_call_bytes`",
+                values.origin(&s::MAX_INVOKE)
+            )));
+        }
+        Ok(Self {
+            listen,
+            root_key: read.root_key(&data_dir)?,
+            data_dir,
+            tls,
+            http: HttpConfig {
+                max_body: read.bytes(&s::MAX_BODY)?,
+                max_items: read.bytes_count(&s::MAX_ITEMS)?,
+                max_invoke,
+                header_timeout: read.duration(&s::HEADER_TIMEOUT)?,
+                body_timeout: read.duration(&s::BODY_TIMEOUT)?,
+                request_timeout: read.duration(&s::REQUEST_TIMEOUT)?,
+                drain_timeout: read.duration(&s::DRAIN_TIMEOUT)?,
+                max_connections: read.bytes_count(&s::MAX_CONNECTIONS)?,
+            },
+            policy,
+            cache_ttl: read.duration(&s::CACHE_TTL)?,
+            cache_entries: read.parsed(&s::CACHE_ENTRIES, kind::count)?,
+            log: LogConfig {
+                json: values.get(&s::LOG_FORMAT) == Some("json"),
+                filter: read.required(&s::LOG_LEVEL)?.to_owned(),
+            },
+            policies_dir: values.get(&s::POLICIES_DIR).map(PathBuf::from),
+            compiler: Compiler::InProcess,
+        })
+    }
+}
+
+/// Reads typed values; what [`Kind`](super::Kind) accepted always parses.
+struct Reader<'a>(&'a Values);
+
+impl<'a> Reader<'a> {
+    fn required(&self, setting: &'static Setting) -> Result<&'a str, ConfigError> {
+        let missing = || ConfigError(format!("`{}` must be set", setting.name()));
+        self.0.get(setting).ok_or_else(missing)
+    }
+
+    fn parsed<T>(
+        &self,
+        setting: &'static Setting,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
+        parse(self.required(setting)?).ok_or_else(|| {
+            let (name, origin) = (setting.name(), self.0.origin(setting));
+            ConfigError(format!(
+                "`{name}` ({origin}): must be {}",
+                setting.kind.expects()
+            ))
+        })
+    }
+
+    fn bytes(&self, setting: &'static Setting) -> Result<usize, ConfigError> {
+        self.parsed(setting, |text| usize::try_from(kind::bytes(text)?).ok())
+    }
+
+    fn bytes_count(&self, setting: &'static Setting) -> Result<usize, ConfigError> {
+        self.parsed(setting, |text| usize::try_from(kind::count(text)?).ok())
+    }
+
+    fn count(&self, setting: &'static Setting) -> Result<u32, ConfigError> {
+        self.parsed(setting, |text| u32::try_from(kind::count(text)?).ok())
+    }
+
+    fn duration(&self, setting: &'static Setting) -> Result<Duration, ConfigError> {
+        self.parsed(setting, kind::duration)
+    }
+
+    fn tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
+        let lone = |given: &'static Setting, missing: &str| {
+            let (name, origin) = (given.name(), self.0.origin(given));
+            Err(ConfigError(format!(
+                "`{name}` ({origin}): needs `{missing}` as well"
+            )))
+        };
+        match (self.0.get(&s::TLS_CERT), self.0.get(&s::TLS_KEY)) {
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles {
+                cert: cert.into(),
+                key: key.into(),
+            })),
+            (Some(_), None) => lone(&s::TLS_CERT, "tls.key"),
+            (None, Some(_)) => lone(&s::TLS_KEY, "tls.cert"),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn root_key(&self, data_dir: &std::path::Path) -> Result<RootKeySource, ConfigError> {
+        let sources = [&s::ROOT_KEY_FILE, &s::ROOT_KEY, &s::ROOT_PASSPHRASE];
+        let given: Vec<_> = sources.iter().filter(|s| self.0.get(s).is_some()).collect();
+        if let [first, second, ..] = given.as_slice() {
+            return Err(ConfigError(format!(
+                "the root key has two sources, `{}` ({}) and `{}` ({}); keep one",
+                first.name(),
+                self.0.origin(first),
+                second.name(),
+                self.0.origin(second)
+            )));
+        }
+        let secret = |setting| {
+            self.0
+                .get(setting)
+                .map(|text| Zeroizing::new(text.to_owned()))
+        };
+        Ok(if let Some(key) = secret(&s::ROOT_KEY) {
+            RootKeySource::Value(key)
+        } else if let Some(passphrase) = secret(&s::ROOT_PASSPHRASE) {
+            RootKeySource::Passphrase(passphrase)
+        } else {
+            let file = self.0.get(&s::ROOT_KEY_FILE).map(PathBuf::from);
+            RootKeySource::File(file.unwrap_or_else(|| data_dir.join("root.key")))
+        })
+    }
+
+    fn policy(&self) -> Result<PolicyConfig, ConfigError> {
+        let pool_size = self.count(&s::POOL_SIZE)?;
+        let mut per_tenant = self.count(&s::PER_TENANT)?;
+        if per_tenant > pool_size {
+            if self.0.origin(&s::PER_TENANT) != super::Origin::Default {
+                return Err(ConfigError(format!(
+                    "`policy.per_tenant` ({}): must not exceed `policy.pool_size`, {pool_size}",
+                    self.0.origin(&s::PER_TENANT)
+                )));
+            }
+            per_tenant = pool_size;
+        }
+        Ok(PolicyConfig {
+            pool_size,
+            per_tenant,
+            limits: Limits {
+                memory_bytes: self.bytes(&s::MEMORY)?,
+                cpu: self.duration(&s::CPU)?,
+                wall: self.duration(&s::WALL)?,
+                host_calls: self.count(&s::HOST_CALLS)?,
+                host_call_bytes: self.bytes(&s::HOST_CALL_BYTES)?,
+                log_bytes: self.bytes(&s::LOG_BYTES)?,
+                ..Limits::default()
+            },
+            max_component: self.bytes(&s::MAX_COMPONENT)?,
+            compile_timeout: self.duration(&s::COMPILE_TIMEOUT)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(environment: &[(&str, &str)]) -> Result<Config, String> {
+        let mut values = Values::new();
+        let get = |name: &str| {
+            environment
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, text)| (*text).to_owned())
+        };
+        values
+            .read_environment(get)
+            .map_err(|error| error.to_string())?;
+        Config::build(&values).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_defaults_build() {
+        let config = with(&[]).unwrap();
+        assert_eq!(config.http.max_body, 8 << 20);
+        assert_eq!(config.policy.limits, Limits::default());
+        assert!(matches!(config.root_key, RootKeySource::File(path)
+            if path == PathBuf::from("keyward-data/root.key")));
+    }
+
+    #[test]
+    fn plain_http_stays_on_loopback() {
+        let error = with(&[("KEYWARD_LISTEN", "0.0.0.0:80")]).err().unwrap();
+        assert!(
+            error.contains("insecure_http") && error.contains("KEYWARD_LISTEN"),
+            "{error}"
+        );
+        let behind_proxy = [
+            ("KEYWARD_LISTEN", "0.0.0.0:80"),
+            ("KEYWARD_INSECURE_HTTP", "true"),
+        ];
+        assert!(with(&behind_proxy).is_ok());
+    }
+
+    #[test]
+    fn half_of_tls_is_an_error() {
+        let error = with(&[("KEYWARD_TLS_CERT", "cert.pem")]).err().unwrap();
+        assert!(error.contains("needs `tls.key`"), "{error}");
+    }
+
+    #[test]
+    fn two_root_keys_are_an_error_that_shows_neither() {
+        let both = [
+            ("KEYWARD_ROOT_KEY", "c2VjcmV0"),
+            ("KEYWARD_ROOT_PASSPHRASE", "open sesame"),
+        ];
+        let error = with(&both).err().unwrap();
+        assert!(error.contains("KEYWARD_ROOT_KEY") && error.contains("KEYWARD_ROOT_PASSPHRASE"));
+        assert!(
+            !error.contains("c2VjcmV0") && !error.contains("sesame"),
+            "{error}"
+        );
+    }
+}

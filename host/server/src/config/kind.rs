@@ -1,0 +1,159 @@
+//! What values a setting takes, and how they are read.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What values a setting takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// IP address and port.
+    Address,
+    /// File or directory.
+    Path,
+    /// Number of bytes between the two, inclusive: `65536`, `64KiB`, `8MiB`.
+    Bytes(u64, u64),
+    /// Whole number between the two, inclusive.
+    Count(u64, u64),
+    /// Milliseconds between the two, inclusive: `250ms`, `10s`, `15m`.
+    Duration(u64, u64),
+    /// `true` or `false`.
+    Switch,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+    /// Any text.
+    Text,
+    /// A secret: never shown.
+    Secret,
+}
+
+impl Kind {
+    /// What would be accepted, for messages and the documentation.
+    pub fn expects(self) -> String {
+        match self {
+            Self::Address => "an IP address and port such as `127.0.0.1:8480`".into(),
+            Self::Path => "a path".into(),
+            Self::Bytes(min, max) => {
+                format!("a size from {} to {}", show_bytes(min), show_bytes(max))
+            }
+            Self::Count(min, max) => format!("a whole number from {min} to {max}"),
+            Self::Duration(min, max) => {
+                format!("a duration from {} to {}", show_ms(min), show_ms(max))
+            }
+            Self::Switch => "`true` or `false`".into(),
+            Self::Choice(words) => {
+                let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+                words.join(" or ")
+            }
+            Self::Text => "text".into(),
+            Self::Secret => "a secret".into(),
+        }
+    }
+
+    /// Whether `text` is a value of this kind.
+    pub fn accepts(self, text: &str) -> bool {
+        match self {
+            Self::Address => text.parse::<SocketAddr>().is_ok(),
+            Self::Path | Self::Text | Self::Secret => !text.trim().is_empty(),
+            Self::Bytes(min, max) => bytes(text).is_some_and(|n| (min..=max).contains(&n)),
+            Self::Count(min, max) => count(text).is_some_and(|n| (min..=max).contains(&n)),
+            Self::Duration(min, max) => ms(text).is_some_and(|n| (min..=max).contains(&n)),
+            Self::Switch => switch(text).is_some(),
+            Self::Choice(words) => words.contains(&text),
+        }
+    }
+}
+
+/// Reads a whole number; `_` may separate digits.
+pub fn count(text: &str) -> Option<u64> {
+    let digits: String = text.chars().filter(|c| *c != '_').collect();
+    digits
+        .bytes()
+        .all(|b| b.is_ascii_digit())
+        .then(|| digits.parse().ok())?
+}
+
+/// Reads a number of bytes.
+pub fn bytes(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text);
+    let shift = match unit {
+        "" | "B" => 0,
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        _ => return None,
+    };
+    count(number)?.checked_mul(1 << shift)
+}
+
+/// Reads a duration.
+pub fn duration(text: &str) -> Option<Duration> {
+    ms(text).map(Duration::from_millis)
+}
+
+fn ms(text: &str) -> Option<u64> {
+    let (number, unit) = split_unit(text);
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    count(number)?.checked_mul(factor)
+}
+
+/// Reads a switch.
+pub fn switch(text: &str) -> Option<bool> {
+    text.parse().ok()
+}
+
+fn split_unit(text: &str) -> (&str, &str) {
+    let at = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(at);
+    (number.trim_end(), unit)
+}
+
+fn show_bytes(n: u64) -> String {
+    match n {
+        n if n >= 1 << 30 && n % (1 << 30) == 0 => format!("{}GiB", n >> 30),
+        n if n >= 1 << 20 && n % (1 << 20) == 0 => format!("{}MiB", n >> 20),
+        n if n >= 1 << 10 && n % (1 << 10) == 0 => format!("{}KiB", n >> 10),
+        n => n.to_string(),
+    }
+}
+
+fn show_ms(n: u64) -> String {
+    match n {
+        n if n >= 3_600_000 && n % 3_600_000 == 0 => format!("{}h", n / 3_600_000),
+        n if n >= 60_000 && n % 60_000 == 0 => format!("{}m", n / 60_000),
+        n if n >= 1_000 && n % 1_000 == 0 => format!("{}s", n / 1_000),
+        n => format!("{n}ms"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_durations() {
+        assert_eq!(bytes("8MiB"), Some(8 << 20));
+        assert_eq!(bytes("65_536"), Some(65_536));
+        assert_eq!(bytes("8 MiB"), Some(8 << 20));
+        assert_eq!(bytes("8MB"), None);
+        assert_eq!(bytes("-1"), None);
+        assert_eq!(bytes("99999999999GiB"), None);
+        assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
+        assert_eq!(duration("15m"), Some(Duration::from_secs(900)));
+        assert_eq!(duration("10"), None);
+        assert_eq!(count(""), None);
+    }
+
+    #[test]
+    fn limits_are_inclusive() {
+        assert!(Kind::Count(1, 3).accepts("3") && !Kind::Count(1, 3).accepts("4"));
+        assert!(!Kind::Duration(1_000, 2_000).accepts("999ms"));
+    }
+}

@@ -1,0 +1,160 @@
+//! The table of settings.
+
+use std::fmt::Write;
+
+use super::kind::Kind;
+
+/// One setting.
+pub struct Setting {
+    /// Its dotted key in keyward.toml; `None` for secrets, which do not belong in that file.
+    pub key: Option<&'static str>,
+    /// Its environment variable, which wins over the file.
+    pub env: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// Its default as it would be written; `None`: unset.
+    pub default: Option<&'static str>,
+    /// What it does.
+    pub about: &'static str,
+}
+
+impl Setting {
+    /// What to call it in a message.
+    pub fn name(&self) -> &'static str {
+        self.key.unwrap_or(self.env)
+    }
+}
+
+macro_rules! settings {
+    ($($name:ident: $key:expr, $env:literal, $kind:expr, $default:expr, $about:literal;)*) => {
+        $(
+            #[doc = $about]
+            pub static $name: Setting =
+                Setting { key: $key, env: $env, kind: $kind, default: $default, about: $about };
+        )*
+        /// Every setting, in the order of the documentation.
+        pub static ALL: &[&Setting] = &[$(&$name,)*];
+    };
+}
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const SECOND: u64 = 1_000;
+const HOUR: u64 = 3_600_000;
+
+settings! {
+    LISTEN: Some("listen"), "KEYWARD_LISTEN", Kind::Address, Some("127.0.0.1:8480"),
+        "Address and port to listen on. Port 0 takes a free one.";
+    DATA_DIR: Some("data_dir"), "KEYWARD_DATA_DIR", Kind::Path, Some("keyward-data"),
+        "Directory of the embedded store, policies and compiled artefacts. One process at a time.";
+    INSECURE_HTTP: Some("insecure_http"), "KEYWARD_INSECURE_HTTP", Kind::Switch, Some("false"),
+        "Allow plain HTTP on an address other than loopback, for instance behind a proxy that ends TLS.";
+    POLICIES_DIR: Some("policies_dir"), "KEYWARD_POLICIES_DIR", Kind::Path, None,
+        "Where `keyward dev` finds the policies built by `cargo xtask policies`. Unset: `policies` beside the executable's directory.";
+    ROOT_KEY_FILE: Some("root_key.file"), "KEYWARD_ROOT_KEY_FILE", Kind::Path, None,
+        "File of the root key that seals the store (mode 0600; created when the store is new). Unset, and no other source given: `root.key` in the data directory.";
+    ROOT_KEY: None, "KEYWARD_ROOT_KEY", Kind::Secret, None,
+        "The root key itself, 32 bytes in standard base64. Instead of a file.";
+    ROOT_PASSPHRASE: None, "KEYWARD_ROOT_PASSPHRASE", Kind::Secret, None,
+        "A passphrase the root key is derived from by Argon2id. Instead of a file.";
+    TLS_CERT: Some("tls.cert"), "KEYWARD_TLS_CERT", Kind::Path, None,
+        "PEM file of the certificate chain, leaf first. With `tls.key`: serve HTTPS.";
+    TLS_KEY: Some("tls.key"), "KEYWARD_TLS_KEY", Kind::Path, None,
+        "PEM file of the certificate's private key.";
+    MAX_BODY: Some("http.max_body"), "KEYWARD_HTTP_MAX_BODY", Kind::Bytes(KIB, 256 * MIB), Some("8MiB"),
+        "Largest JSON body.";
+    MAX_ITEMS: Some("http.max_items"), "KEYWARD_HTTP_MAX_ITEMS", Kind::Count(1, 100_000), Some("1000"),
+        "Largest number of items in a batch.";
+    MAX_INVOKE: Some("http.max_invoke"), "KEYWARD_HTTP_MAX_INVOKE", Kind::Bytes(KIB, 8 * MIB), Some("1MiB"),
+        "Largest body of an invoke; the policy's memory must hold it.";
+    HEADER_TIMEOUT: Some("http.header_timeout"), "KEYWARD_HTTP_HEADER_TIMEOUT", Kind::Duration(SECOND, HOUR), Some("30s"),
+        "Time for a request's headers to arrive; also how long a connection may idle.";
+    BODY_TIMEOUT: Some("http.body_timeout"), "KEYWARD_HTTP_BODY_TIMEOUT", Kind::Duration(SECOND, HOUR), Some("30s"),
+        "Time for a request's body to arrive.";
+    REQUEST_TIMEOUT: Some("http.request_timeout"), "KEYWARD_HTTP_REQUEST_TIMEOUT", Kind::Duration(SECOND, HOUR), Some("30s"),
+        "Time for a request once its body is there.";
+    DRAIN_TIMEOUT: Some("http.drain_timeout"), "KEYWARD_HTTP_DRAIN_TIMEOUT", Kind::Duration(0, HOUR), Some("10s"),
+        "Time requests in flight have to finish at shutdown.";
+    MAX_CONNECTIONS: Some("http.max_connections"), "KEYWARD_HTTP_MAX_CONNECTIONS", Kind::Count(1, 1_000_000), Some("10000"),
+        "Largest number of connections at once; more wait to be accepted.";
+    POOL_SIZE: Some("policy.pool_size"), "KEYWARD_POLICY_POOL_SIZE", Kind::Count(1, 10_000), Some("1000"),
+        "Policy instances at once, over all tenants. Each reserves about 17 MiB of address space, not memory.";
+    PER_TENANT: Some("policy.per_tenant"), "KEYWARD_POLICY_PER_TENANT", Kind::Count(1, 10_000), Some("250"),
+        "Policy instances at once of one tenant; not more than `policy.pool_size`.";
+    MEMORY: Some("policy.memory"), "KEYWARD_POLICY_MEMORY", Kind::Bytes(64 * KIB, 16 * MIB), Some("16MiB"),
+        "Largest memory of one instance.";
+    CPU: Some("policy.cpu"), "KEYWARD_POLICY_CPU", Kind::Duration(1, 60 * SECOND), Some("100ms"),
+        "CPU time of one run, in whole milliseconds.";
+    WALL: Some("policy.wall"), "KEYWARD_POLICY_WALL", Kind::Duration(1, 300 * SECOND), Some("2s"),
+        "Time of one run from start to end, waits included.";
+    HOST_CALLS: Some("policy.host_calls"), "KEYWARD_POLICY_HOST_CALLS", Kind::Count(1, 10_000_000), Some("10000"),
+        "Host calls of one run.";
+    HOST_CALL_BYTES: Some("policy.host_call_bytes"), "KEYWARD_POLICY_HOST_CALL_BYTES", Kind::Bytes(KIB, 64 * MIB), Some("4MiB"),
+        "Bytes one host call or result may pass.";
+    LOG_BYTES: Some("policy.log_bytes"), "KEYWARD_POLICY_LOG_BYTES", Kind::Bytes(0, MIB), Some("16KiB"),
+        "Bytes one run may log; what exceeds it is dropped and counted.";
+    MAX_COMPONENT: Some("policy.max_component"), "KEYWARD_POLICY_MAX_COMPONENT", Kind::Bytes(KIB, 64 * MIB), Some("16MiB"),
+        "Largest component accepted.";
+    COMPILE_TIMEOUT: Some("policy.compile_timeout"), "KEYWARD_POLICY_COMPILE_TIMEOUT", Kind::Duration(SECOND, HOUR), Some("30s"),
+        "How long compiling a component may take.";
+    CACHE_TTL: Some("cache.ttl"), "KEYWARD_CACHE_TTL", Kind::Duration(SECOND, 24 * HOUR), Some("15m"),
+        "How long a loaded key or a verified token is used without asking the store.";
+    CACHE_ENTRIES: Some("cache.entries"), "KEYWARD_CACHE_ENTRIES", Kind::Count(1, 10_000_000), Some("10000"),
+        "Largest number of key versions kept in memory.";
+    LOG_FORMAT: Some("log.format"), "KEYWARD_LOG_FORMAT", Kind::Choice(&["text", "json"]), Some("text"),
+        "Form of the log, which goes to standard error.";
+    LOG_LEVEL: Some("log.level"), "KEYWARD_LOG_LEVEL", Kind::Text, Some("info"),
+        "`error`, `warn`, `info`, `debug` (a line for every request), `trace`, or directives such as `info,keyward=debug`.";
+}
+
+/// The table as Markdown: the text of docs/configuration.md.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Configuration\n\n\
+         `keyward serve --config keyward.toml` reads the file, then the environment, then its \
+         flags; the later wins. A dotted key is a table of the file: `http.max_body` stands as \
+         `max_body` under `[http]`. An unknown key or an unusable value stops the start with a \
+         line that names it. `keyward dev` takes the same environment variables and no file.\n\n\
+         Sizes are written `65536`, `64KiB`, `8MiB`; durations `250ms`, `10s`, `15m`, `1h`.\n\n\
+         | keyward.toml | environment | default | what |\n| --- | --- | --- | --- |\n",
+    );
+    for setting in ALL {
+        let key = setting
+            .key
+            .map_or("(environment only)".into(), |key| format!("`{key}`"));
+        let default = setting
+            .default
+            .map_or("unset".into(), |text| format!("`{text}`"));
+        let (env, about, expects) = (setting.env, setting.about, setting.kind.expects());
+        let _ = writeln!(
+            out,
+            "| {key} | `{env}` | {default} | {about} Takes {expects}. |"
+        );
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_unique_and_defaults_valid() {
+        let keys: HashSet<_> = ALL.iter().map(|setting| setting.name()).collect();
+        let envs: HashSet<_> = ALL.iter().map(|setting| setting.env).collect();
+        assert_eq!((keys.len(), envs.len()), (ALL.len(), ALL.len()));
+        for setting in ALL {
+            assert!(setting.env.starts_with("KEYWARD_"));
+            if let Some(default) = setting.default {
+                assert!(setting.kind.accepts(default), "{}", setting.name());
+            }
+        }
+    }
+
+    #[test]
+    fn the_documentation_is_this_table() {
+        crate::docs::assert_current("configuration.md", &markdown());
+    }
+}

@@ -1,0 +1,245 @@
+//! What was written, and where. No meaning yet.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+use zeroize::Zeroizing;
+
+use super::ConfigError;
+use super::settings::{ALL, Setting};
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// In the file, at this line.
+    File(PathBuf, usize),
+    /// In its environment variable.
+    Environment(&'static str),
+    /// On the command line, as this flag.
+    Flag(&'static str),
+    /// Nowhere.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Flag(name) => f.write_str(name),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+struct Written {
+    text: Zeroizing<String>,
+    origin: Origin,
+}
+
+/// The values given, by setting. Later layers replace earlier ones.
+#[derive(Default)]
+pub struct Values(HashMap<&'static str, Written>);
+
+impl Values {
+    /// Nothing given: all defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what the file says.
+    pub fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            ConfigError(format!(
+                "cannot read the configuration file {}: {error}",
+                path.display()
+            ))
+        })?;
+        self.read_toml(path, &text)
+    }
+
+    fn read_toml(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+        let line_at = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
+        let table = DeTable::parse(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| line_at(span.start));
+            ConfigError(format!(
+                "{}:{line}: not TOML: {}",
+                path.display(),
+                error.message()
+            ))
+        })?;
+        let mut found = Vec::new();
+        flatten("", table.get_ref(), &mut found);
+        for (key, offset, value) in found {
+            let origin = Origin::File(path.to_owned(), line_at(offset));
+            let Some(setting) = ALL.iter().find(|setting| setting.key == Some(&key)) else {
+                return Err(ConfigError(unknown_key(&key, &origin)));
+            };
+            let Some(value) = value else {
+                let expects = setting.kind.expects();
+                return Err(ConfigError(format!(
+                    "`{key}` ({origin}): must be {expects}"
+                )));
+            };
+            self.set(setting, value, origin)?;
+        }
+        Ok(())
+    }
+
+    /// Adds what the environment says. Empty variables count as unset.
+    pub fn read_environment(
+        &mut self,
+        get: impl Fn(&str) -> Option<String>,
+    ) -> Result<(), ConfigError> {
+        for setting in ALL {
+            if let Some(text) = get(setting.env).filter(|text| !text.is_empty()) {
+                self.set(setting, text, Origin::Environment(setting.env))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what a flag says.
+    pub fn set_flag(
+        &mut self,
+        setting: &'static Setting,
+        flag: &'static str,
+        text: String,
+    ) -> Result<(), ConfigError> {
+        self.set(setting, text, Origin::Flag(flag))
+    }
+
+    fn set(
+        &mut self,
+        setting: &'static Setting,
+        text: String,
+        origin: Origin,
+    ) -> Result<(), ConfigError> {
+        let text = Zeroizing::new(text);
+        if !setting.kind.accepts(&text) {
+            let (name, expects) = (setting.name(), setting.kind.expects());
+            return Err(ConfigError(format!(
+                "`{name}` ({origin}): must be {expects}"
+            )));
+        }
+        self.0.insert(setting.env, Written { text, origin });
+        Ok(())
+    }
+
+    /// What was given for `setting`, else its default.
+    pub fn get(&self, setting: &'static Setting) -> Option<&str> {
+        let given = self.0.get(setting.env).map(|written| written.text.as_str());
+        given.or(setting.default)
+    }
+
+    /// Where its value comes from.
+    pub fn origin(&self, setting: &'static Setting) -> Origin {
+        self.0
+            .get(setting.env)
+            .map_or(Origin::Default, |written| written.origin.clone())
+    }
+}
+
+/// Leaves of the table with their dotted key, offset in the file, and text (`None`: of a type
+/// that no setting has).
+fn flatten(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(String, usize, Option<String>)>) {
+    for (name, value) in table {
+        let key = if prefix.is_empty() {
+            name.get_ref().to_string()
+        } else {
+            format!("{prefix}.{}", name.get_ref())
+        };
+        let text = match value.get_ref() {
+            DeValue::Table(table) => {
+                flatten(&key, table, out);
+                continue;
+            }
+            DeValue::String(text) => Some(text.to_string()),
+            DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
+            DeValue::Boolean(switch) => Some(switch.to_string()),
+            _ => None,
+        };
+        out.push((key, name.span().start, text));
+    }
+}
+
+fn unknown_key(key: &str, origin: &Origin) -> String {
+    let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
+    let similar = ALL
+        .iter()
+        .filter_map(|setting| setting.key)
+        .find(|known| last(known) == last(key));
+    let hint = match similar {
+        Some(known) => format!("did you mean `{known}`?"),
+        None => "`keyward config` lists the settings".into(),
+    };
+    format!("`{key}` ({origin}): no such setting; {hint}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::{LISTEN, MAX_BODY, MAX_ITEMS};
+    use super::*;
+
+    fn from_toml(text: &str) -> Result<Values, String> {
+        let mut values = Values::new();
+        values
+            .read_toml(Path::new("keyward.toml"), text)
+            .map_err(|error| error.to_string())?;
+        Ok(values)
+    }
+
+    #[test]
+    fn the_environment_wins_over_the_file() {
+        let mut values = from_toml("[http]\nmax_body = \"1MiB\"\nmax_items = 10\n").unwrap();
+        let environment = |name: &str| (name == MAX_BODY.env).then(|| "2MiB".to_owned());
+        values.read_environment(environment).unwrap();
+        assert_eq!(values.get(&MAX_BODY), Some("2MiB"));
+        assert_eq!(values.get(&MAX_ITEMS), Some("10"));
+        assert_eq!(values.get(&LISTEN), LISTEN.default);
+        assert_eq!(values.origin(&MAX_ITEMS).to_string(), "keyward.toml:3");
+    }
+
+    #[test]
+    fn errors_name_setting_and_place() {
+        for (text, expected) in [
+            (
+                "\nlisten = \"here\"",
+                "`listen` (keyward.toml:2): must be an IP address",
+            ),
+            (
+                "[http]\nmax_items = 0",
+                "`http.max_items` (keyward.toml:2): must be a whole number",
+            ),
+            (
+                "[http]\nmax_items = [1]",
+                "`http.max_items` (keyward.toml:2): must be a whole",
+            ),
+            ("max_items = 1", "did you mean `http.max_items`?"),
+            (
+                "[http]\nnonsense = 1",
+                "`http.nonsense` (keyward.toml:2): no such setting",
+            ),
+            ("listen", "keyward.toml:1: not TOML"),
+        ] {
+            let error = from_toml(text).err().unwrap();
+            assert!(error.contains(expected), "{error}");
+            assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let environment = |name: &str| (name == MAX_ITEMS.env).then(|| "many".to_owned());
+        let error = Values::new()
+            .read_environment(environment)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("environment variable KEYWARD_HTTP_MAX_ITEMS"),
+            "{error}"
+        );
+    }
+}

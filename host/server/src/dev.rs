@@ -1,0 +1,225 @@
+//! `keyward dev`: a server to try things on, with a tenant, keys, a policy and tokens.
+
+mod env_file;
+mod examples;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use keyward_crypto::Algorithm;
+use keyward_keyring::{KeyName, KeyringError, TenantName};
+use keyward_policy_host::Caller;
+
+use self::env_file::EnvFile;
+use crate::app::{App, StartError};
+use crate::config::Config;
+use crate::errors::Code;
+use crate::http::Problem;
+use crate::net::Drained;
+use crate::server::{self, Bound, ServeError};
+use crate::tokens::{Reach, TokenError};
+use crate::{files, operator};
+
+const TENANT: &str = "demo";
+/// The key for plain encrypt and decrypt.
+const KEY: &str = "demo";
+/// The keys, and what the `fields` policy needs.
+const KEYS: &[(&str, Algorithm)] = &[
+    (KEY, Algorithm::XAes256Gcm),
+    ("fields", Algorithm::XAes256Gcm),
+    ("fields-deterministic", Algorithm::Aes256Siv),
+];
+/// Who activated the policy: a policy of the user's own is left alone.
+const ACTIVATED_BY: &str = "keyward dev";
+const POLICY_FILE: &str = "fields.wasm";
+
+/// Why `keyward dev` failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DevError {
+    /// It could not listen.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The application could not be built.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Tenant or keys could not be created.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// A token could not be minted or checked.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// There is no policy to activate.
+    #[error(
+        "there is no policy at {}; build it with `cargo xtask policies`, or say where it is with \
+         --policies DIR", path.display()
+    )]
+    NoPolicy {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The policy was not admitted.
+    #[error("the policy {} cannot be used: {reason}", path.display())]
+    BadPolicy {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}: {error}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+}
+
+/// Sets up what is missing, writes dev.env, prints the examples, serves.
+pub async fn run(config: Config) -> Result<Drained, DevError> {
+    let bound = Bound::bind(&config).await?;
+    let data_dir = config.data_dir.clone();
+    let policies_dir = config.policies_dir.clone();
+    files::create_private_dir(&data_dir).map_err(|error| StartError::Directory {
+        path: data_dir.clone(),
+        error,
+    })?;
+    let app = server::build(config).await?;
+    let tenant = set_up(&app).await?;
+    activate_policy(&app, &tenant, policies_dir).await?;
+    let env_path = data_dir.join("dev.env");
+    let env = tokens(&app, &tenant, &env_path, bound.url()).await?;
+    let examples = examples::make(&app, &env).await;
+    println!("Keyward listens on {}", env.addr);
+    println!(
+        "Address and tokens are in {}",
+        absolute(&env_path).display()
+    );
+    println!("\nPaste these into another shell:\n\n{examples}");
+    Ok(bound.serve(app).await?)
+}
+
+/// Tenant and keys.
+async fn set_up(app: &App) -> Result<TenantName, KeyringError> {
+    let tenant = TenantName::from_str(TENANT)?;
+    match app.keyring.create_tenant(&tenant).await {
+        Ok(()) | Err(KeyringError::TenantExists { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    for (name, algorithm) in KEYS {
+        let name = KeyName::from_str(name)?;
+        match app
+            .keyring
+            .create_key(&tenant, &name, *algorithm, BTreeMap::new())
+            .await
+        {
+            Ok(_) | Err(KeyringError::KeyExists { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(tenant)
+}
+
+/// Activates the built policy, unless the tenant has one of the user's own.
+async fn activate_policy(
+    app: &App,
+    tenant: &TenantName,
+    dir: Option<PathBuf>,
+) -> Result<(), DevError> {
+    let current = app.policies.active(tenant);
+    let keeps_own = match &current {
+        Ok(active) => active.record.activated_by != ACTIVATED_BY,
+        Err(problem) => problem.code == Code::PolicyUnusable,
+    };
+    let path = dir
+        .or_else(beside_executable)
+        .unwrap_or_default()
+        .join(POLICY_FILE);
+    if keeps_own {
+        return Ok(());
+    }
+    let wasm = match std::fs::read(&path) {
+        Ok(wasm) => wasm,
+        // It was built before; the one active then still is.
+        Err(_) if current.is_ok() => return Ok(()),
+        Err(_) => return Err(DevError::NoPolicy { path }),
+    };
+    let digest = format!("sha256:{}", hex::encode(keyward_crypto::sha256(&wasm)));
+    if current.is_ok_and(|active| active.record.digest == digest) {
+        return Ok(());
+    }
+    match app
+        .policies
+        .activate(tenant, wasm.into(), ACTIVATED_BY)
+        .await
+    {
+        Ok(_) => Ok(()),
+        Err(Problem { detail, .. }) => Err(DevError::BadPolicy {
+            path,
+            reason: detail.into_owned(),
+        }),
+    }
+}
+
+/// `target/policies` for `target/debug/keyward`.
+fn beside_executable() -> Option<PathBuf> {
+    let executable = std::env::current_exe().ok()?;
+    Some(executable.parent()?.parent()?.join("policies"))
+}
+
+/// The tokens of dev.env if they are still good, else new ones.
+async fn tokens(
+    app: &App,
+    tenant: &TenantName,
+    path: &Path,
+    addr: String,
+) -> Result<EnvFile, DevError> {
+    let before = EnvFile::read(path);
+    let kept = before.unwrap_or_default();
+    let for_tenant = Reach::Tenant(tenant.clone());
+    let application = Caller {
+        subject: "dev".into(),
+        roles: vec!["application".into()],
+        claims: Vec::new(),
+    };
+    let env = EnvFile {
+        addr,
+        token: keep_or_mint(app, kept.token, for_tenant, application).await?,
+        operator_token: keep_or_mint(
+            app,
+            kept.operator_token,
+            Reach::Operator,
+            operator::caller(),
+        )
+        .await?,
+    };
+    env.write(path).map_err(|error| DevError::File {
+        path: path.to_owned(),
+        error,
+    })?;
+    Ok(env)
+}
+
+async fn keep_or_mint(
+    app: &App,
+    kept: String,
+    reach: Reach,
+    caller: Caller,
+) -> Result<String, TokenError> {
+    if app
+        .tokens
+        .verify(&kept)
+        .await?
+        .is_some_and(|credential| credential.reach == reach)
+    {
+        return Ok(kept);
+    }
+    let (token, _) = app.tokens.mint(reach, caller).await?;
+    Ok(token.expose().to_owned())
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

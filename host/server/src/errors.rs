@@ -1,0 +1,339 @@
+//! Every error code of the HTTP API, in one table.
+//!
+//! A code is a promise: clients branch on it, so it never changes its meaning. docs/errors.md is
+//! generated from this table ([`markdown`]) and a test compares the two.
+
+use std::fmt::Write;
+
+use axum::http::StatusCode;
+use keyward_policy_host::{AdmissionError, HostError, Limit, PolicyError};
+
+macro_rules! codes {
+    ($($variant:ident $code:literal $status:ident $title:literal $about:literal)*) => {
+        /// A stable error code.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code {
+            $(#[doc = $about] $variant,)*
+        }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The code as it stands in a response.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            /// The HTTP status it comes with.
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            /// A short title, the same for every occurrence.
+            pub const fn title(self) -> &'static str {
+                match self { $(Self::$variant => $title,)* }
+            }
+
+            /// What it means and what to do.
+            pub const fn about(self) -> &'static str {
+                match self { $(Self::$variant => $about,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    // The request
+    InvalidJson "invalid_json" BAD_REQUEST "Body is not JSON"
+        "The body is not well-formed JSON. `detail` gives line and column."
+    InvalidField "invalid_field" BAD_REQUEST "Invalid field"
+        "A field is missing, unknown, of the wrong type or out of range. `field` is its JSON Pointer."
+    InvalidBase64 "invalid_base64" BAD_REQUEST "Not standard base64"
+        "A field is not standard base64 (RFC 4648 section 4, with padding). `field` is its JSON Pointer."
+    InvalidName "invalid_name" BAD_REQUEST "Invalid name"
+        "A tenant's, key's or operation's name has characters or a length that are not allowed."
+    InvalidRequest "invalid_request" BAD_REQUEST "Invalid request"
+        "A path, query or header cannot be right. `detail` says which."
+    NoItems "no_items" BAD_REQUEST "Empty batch"
+        "`items` is empty. A batch has at least one item."
+    TooManyItems "too_many_items" PAYLOAD_TOO_LARGE "Too many items"
+        "`items` is longer than `http.max_items`. Split the batch."
+    PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Payload too large"
+        "The body is larger than the limit that `detail` states."
+    UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Unsupported media type"
+        "The Content-Type is not the one this route takes. `detail` names it."
+    BodyTimeout "body_timeout" REQUEST_TIMEOUT "Body did not arrive"
+        "The body did not arrive within `http.body_timeout`."
+    BodyIncomplete "body_incomplete" BAD_REQUEST "Body ended early"
+        "The connection failed while the body was read."
+    RouteNotFound "route_not_found" NOT_FOUND "No such route"
+        "No route has this path."
+    MethodNotAllowed "method_not_allowed" METHOD_NOT_ALLOWED "Method not allowed"
+        "The route exists, but not for this method. The Allow header lists those it has."
+
+    // The credential
+    Unauthenticated "unauthenticated" UNAUTHORIZED "Not authenticated"
+        "The Authorization header is missing, or its bearer token is malformed or unknown."
+    Forbidden "forbidden" FORBIDDEN "Forbidden"
+        "The token is valid but not for this: another tenant, or a role it does not carry. Operators never encrypt or decrypt."
+
+    // Tenants, keys, ciphertexts
+    TenantNotFound "tenant_not_found" NOT_FOUND "No such tenant"
+        "Only operators are told so; to others a foreign tenant is `forbidden`, whether it exists or not."
+    TenantExists "tenant_exists" CONFLICT "Tenant exists"
+        "A tenant of that name exists already."
+    KeyNotFound "key_not_found" NOT_FOUND "No such key"
+        "The tenant has no key of that name."
+    KeyExists "key_exists" CONFLICT "Key exists"
+        "The tenant has a key of that name already. Rotate it, or choose another name."
+    KeyVersionNotFound "key_version_not_found" NOT_FOUND "No such key version"
+        "The key has no such version."
+    KeyRequired "key_required" BAD_REQUEST "No key named"
+        "Neither the request nor the policy's plan names a key. Add `key`."
+    KeyUnsuitable "key_unsuitable" BAD_REQUEST "Key cannot do this"
+        "The key's algorithm does not encrypt."
+    CiphertextInvalid "ciphertext_invalid" BAD_REQUEST "Ciphertext does not open"
+        "The ciphertext does not open here. Damaged, of another tenant, key or context: the answer is the same for all."
+    Conflict "conflict" CONFLICT "Conflict"
+        "Somebody else changed the same thing at the same time. Read it again and retry."
+
+    // The policy's answer
+    PolicyMissing "policy_missing" FORBIDDEN "No active policy"
+        "The tenant has no active policy, so nothing is allowed. Activate one with PUT …/policy."
+    PolicyNotSet "policy_not_set" NOT_FOUND "No policy"
+        "The tenant has no policy to show."
+    PolicyUnusable "policy_unusable" SERVICE_UNAVAILABLE "Policy did not load"
+        "The tenant's active policy could not be loaded at start; nothing is allowed until it is put again."
+    PolicyRefused "policy_refused" FORBIDDEN "Refused by policy"
+        "The tenant's policy does not allow it. `detail` is the policy's reason."
+    PolicyInvalid "policy_invalid" BAD_REQUEST "Invalid by policy"
+        "The tenant's policy finds the request invalid. `detail` is its reason."
+    PolicyNotFound "policy_not_found" NOT_FOUND "Not found by policy"
+        "The tenant's policy did not find what it needs. `detail` is its reason."
+    PolicyConflict "policy_conflict" CONFLICT "Conflict by policy"
+        "The tenant's policy reports a conflict. `detail` is its reason."
+    PolicyUnavailable "policy_unavailable" SERVICE_UNAVAILABLE "Unavailable by policy"
+        "The tenant's policy, or the host on its behalf, cannot do it now. Retry after the time given."
+    PolicyMaxBytes "policy_max_bytes" PAYLOAD_TOO_LARGE "Too large by policy"
+        "The plaintext or ciphertext is longer than the policy's `max-bytes` obligation allows."
+    OperationNotFound "operation_not_found" NOT_FOUND "No such operation"
+        "The tenant's policy offers no operation of that name. GET …/policy lists what it offers."
+
+    // A broken policy
+    PolicyTrap "policy_trap" BAD_GATEWAY "Policy crashed"
+        "The policy crashed on this request. Other requests are unaffected."
+    PolicyCpuLimit "policy_cpu_limit" BAD_GATEWAY "Policy exceeded CPU time"
+        "The policy used more CPU time than `policy.cpu`."
+    PolicyTimeout "policy_timeout" BAD_GATEWAY "Policy took too long"
+        "The policy ran longer than `policy.wall`, waits included."
+    PolicyMemoryLimit "policy_memory_limit" BAD_GATEWAY "Policy exceeded memory"
+        "The policy wanted more memory than `policy.memory`."
+    PolicyTableLimit "policy_table_limit" BAD_GATEWAY "Policy exceeded table size"
+        "The policy wanted larger tables than it may have."
+    PolicyHandleLimit "policy_handle_limit" BAD_GATEWAY "Policy opened too many keys"
+        "The policy held more key handles at once than it may."
+    PolicyHostCallLimit "policy_host_call_limit" BAD_GATEWAY "Policy made too many calls"
+        "The policy called the host more often than `policy.host_calls`."
+    PolicyHostCallBytesLimit "policy_host_call_bytes_limit" BAD_GATEWAY "Policy passed too many bytes"
+        "The policy passed more bytes in one call or result than `policy.host_call_bytes`."
+    PolicyRandomLimit "policy_random_limit" BAD_GATEWAY "Policy asked for too many random bytes"
+        "The policy asked for more random bytes in one call than it may."
+    PolicyBadPlan "policy_bad_plan" BAD_GATEWAY "Policy's plan cannot be executed"
+        "The policy's plan names a key, version or suite that does not exist, or makes no sense."
+    ObligationUnknown "obligation_unknown" BAD_GATEWAY "Unknown obligation"
+        "The policy's plan carries an obligation this host does not know, so the host refuses."
+
+    // An uploaded component
+    ComponentTooLarge "component_too_large" PAYLOAD_TOO_LARGE "Component too large"
+        "The component is larger than `policy.max_component`."
+    ComponentInvalid "component_invalid" UNPROCESSABLE_ENTITY "Not a component"
+        "The body is not a WebAssembly component the sandbox accepts."
+    ComponentForbiddenImports "component_forbidden_imports" UNPROCESSABLE_ENTITY "Forbidden imports"
+        "The component imports what Keyward does not offer. `detail` lists it."
+    ComponentMissingExports "component_missing_exports" UNPROCESSABLE_ENTITY "Missing exports"
+        "The component does not export what a policy must."
+    ComponentWrongTypes "component_wrong_types" UNPROCESSABLE_ENTITY "Wrong types"
+        "The component's imports or exports differ from the contract's."
+    ComponentNeedsTooMuch "component_needs_too_much" UNPROCESSABLE_ENTITY "Needs too much"
+        "The component needs more memory, tables or instances than a pool slot holds."
+    ComponentCompileFailed "component_compile_failed" UNPROCESSABLE_ENTITY "Does not compile"
+        "The compiler refused the component."
+    ComponentCompileTimeout "component_compile_timeout" UNPROCESSABLE_ENTITY "Compiles too slowly"
+        "Compiling the component took too long."
+    ComponentBadDescription "component_bad_description" UNPROCESSABLE_ENTITY "Unusable description"
+        "The policy's `describe` failed or gave something unusable."
+
+    // The host
+    PolicyBusy "policy_busy" SERVICE_UNAVAILABLE "Policy instances busy"
+        "All policy instances, or this tenant's share, are in use. Retry after the time given."
+    StoreUnavailable "store_unavailable" SERVICE_UNAVAILABLE "Key store unavailable"
+        "The key store did not answer. Retry after the time given."
+    NotReady "not_ready" SERVICE_UNAVAILABLE "Not ready"
+        "The server cannot serve now. `detail` gives the reasons."
+    RequestTimeout "request_timeout" SERVICE_UNAVAILABLE "Request took too long"
+        "The server gave up on the request after `http.body_timeout` + `http.request_timeout`."
+    Internal "internal" INTERNAL_SERVER_ERROR "Internal error"
+        "A fault of the server's own, never of the input. The log has more under the request id."
+}
+
+impl Code {
+    /// Seconds after which a retry makes sense, for codes that mean "later".
+    pub const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::PolicyBusy | Self::PolicyUnavailable => Some(1),
+            Self::StoreUnavailable | Self::NotReady | Self::RequestTimeout => Some(5),
+            Self::PolicyUnusable => Some(30),
+            _ => None,
+        }
+    }
+}
+
+impl From<&HostError> for Code {
+    fn from(error: &HostError) -> Self {
+        match error {
+            HostError::Denied(_) => Self::PolicyRefused,
+            HostError::Invalid(_) => Self::PolicyInvalid,
+            HostError::NotFound(_) => Self::PolicyNotFound,
+            HostError::Conflict(_) => Self::PolicyConflict,
+            HostError::Unavailable(_) => Self::PolicyUnavailable,
+        }
+    }
+}
+
+impl From<&PolicyError> for Code {
+    fn from(error: &PolicyError) -> Self {
+        match error {
+            PolicyError::Refused(error) => error.into(),
+            PolicyError::UnknownOperation { .. } => Self::OperationNotFound,
+            PolicyError::Trap { .. } => Self::PolicyTrap,
+            PolicyError::Limit(limit) => (*limit).into(),
+            PolicyError::BadPlan { .. } => Self::PolicyBadPlan,
+            PolicyError::Busy { .. } => Self::PolicyBusy,
+            _ => Self::Internal,
+        }
+    }
+}
+
+impl From<Limit> for Code {
+    fn from(limit: Limit) -> Self {
+        match limit {
+            Limit::Cpu(_) => Self::PolicyCpuLimit,
+            Limit::Wall(_) => Self::PolicyTimeout,
+            Limit::Memory(_) => Self::PolicyMemoryLimit,
+            Limit::Table(_) => Self::PolicyTableLimit,
+            Limit::Handles(_) => Self::PolicyHandleLimit,
+            Limit::HostCalls(_) => Self::PolicyHostCallLimit,
+            Limit::HostCallBytes(_) => Self::PolicyHostCallBytesLimit,
+            Limit::RandomBytes(_) => Self::PolicyRandomLimit,
+            _ => Self::PolicyTrap,
+        }
+    }
+}
+
+impl From<&AdmissionError> for Code {
+    fn from(error: &AdmissionError) -> Self {
+        match error {
+            AdmissionError::TooLarge { .. } => Self::ComponentTooLarge,
+            AdmissionError::NotAComponent { .. } => Self::ComponentInvalid,
+            AdmissionError::ForbiddenImports { .. } => Self::ComponentForbiddenImports,
+            AdmissionError::MissingExports { .. } => Self::ComponentMissingExports,
+            AdmissionError::WrongTypes { .. } => Self::ComponentWrongTypes,
+            AdmissionError::NeedsTooMuch { .. } => Self::ComponentNeedsTooMuch,
+            AdmissionError::CompileFailed { .. } => Self::ComponentCompileFailed,
+            AdmissionError::CompileTimeout(_) => Self::ComponentCompileTimeout,
+            AdmissionError::BadDescription { .. } => Self::ComponentBadDescription,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// The table as Markdown: the text of docs/errors.md.
+pub fn markdown() -> String {
+    let mut out = String::from(
+        "# Error codes\n\n\
+         Every error response is `application/problem+json` (RFC 9457) with `type`, `title`, \
+         `status`, `detail`, `code`, `request_id` and, where one field is to blame, `field`: its \
+         JSON Pointer. Branch on `code`; it never changes its meaning. In a batch the response is \
+         200 and an item that failed has `error` with `code`, `detail` and `field`.\n\n\
+         Responses with 503 carry `Retry-After` in seconds; 401 carries `WWW-Authenticate`, 405 \
+         carries `Allow`.\n\n\
+         | code | status | meaning |\n| --- | --- | --- |\n",
+    );
+    for code in Code::ALL {
+        let (name, status, about) = (code.as_str(), code.status().as_u16(), code.about());
+        let _ = writeln!(out, "| `{name}` | {status} | {about} |");
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique() {
+        let names: HashSet<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        assert_eq!(names.len(), Code::ALL.len());
+    }
+
+    #[test]
+    fn every_503_says_when_to_retry() {
+        for code in Code::ALL {
+            let later = code.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(code.retry_after().is_some(), later, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn the_policy_hosts_codes_are_the_same() {
+        let refused = HostError::Denied("no".into());
+        assert_eq!(Code::from(&refused).as_str(), refused.code());
+        for limit in [
+            Limit::Cpu(Duration::ZERO),
+            Limit::Wall(Duration::ZERO),
+            Limit::Memory(0),
+            Limit::Table(0),
+            Limit::Handles(0),
+            Limit::HostCalls(0),
+            Limit::HostCallBytes(0),
+            Limit::RandomBytes(0),
+        ] {
+            assert_eq!(Code::from(limit).as_str(), limit.code());
+        }
+        for error in [
+            AdmissionError::TooLarge { size: 0, limit: 0 },
+            AdmissionError::NotAComponent {
+                reason: String::new(),
+            },
+            AdmissionError::ForbiddenImports { wanted: vec![] },
+            AdmissionError::MissingExports { missing: vec![] },
+            AdmissionError::WrongTypes {
+                reason: String::new(),
+            },
+            AdmissionError::NeedsTooMuch {
+                what: "",
+                needed: 0,
+                limit: 0,
+            },
+            AdmissionError::CompileFailed {
+                reason: String::new(),
+            },
+            AdmissionError::CompileTimeout(Duration::ZERO),
+            AdmissionError::BadDescription {
+                reason: String::new(),
+            },
+        ] {
+            assert_eq!(Code::from(&error).as_str(), error.code());
+        }
+    }
+
+    #[test]
+    fn the_documentation_is_this_table() {
+        crate::docs::assert_current("errors.md", &markdown());
+    }
+}

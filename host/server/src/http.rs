@@ -1,0 +1,92 @@
+//! The HTTP API: routes, and what they share.
+
+mod auth;
+mod body;
+mod data;
+mod health;
+mod invoke;
+mod items;
+mod json;
+mod keys;
+mod output;
+mod policy;
+mod problem;
+mod request_id;
+mod scope;
+mod tenants;
+mod work;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::RawPathParams;
+use axum::routing::{get, post, put};
+
+pub use self::problem::{ItemError, Problem};
+pub use self::request_id::RequestId;
+pub use self::scope::Scope;
+use crate::app::App;
+use crate::errors::Code;
+
+/// The whole API, ready for [`net::serve`](crate::net::serve).
+pub fn service(app: Arc<App>) -> Scope {
+    let timeout = app.http.body_timeout + app.http.request_timeout;
+    Scope::new(router(app), timeout)
+}
+
+fn router(app: Arc<App>) -> Router {
+    let tenant = Router::new()
+        .route("/encrypt", post(data::encrypt))
+        .route("/decrypt", post(data::decrypt))
+        .route("/invoke/{operation}", post(invoke::invoke))
+        .route("/keys", get(keys::list).post(keys::create))
+        .route("/keys/{name}", get(keys::show))
+        .route("/keys/{name}/rotate", post(keys::rotate))
+        .route("/tokens", post(tenants::mint_token))
+        .route("/policy", put(policy::activate).get(policy::show));
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/api/v1/tenants", get(tenants::list).post(tenants::create))
+        .nest("/api/v1/tenants/{tenant}", tenant)
+        .fallback(no_route)
+        .method_not_allowed_fallback(no_method)
+        .with_state(app)
+}
+
+async fn no_route() -> Problem {
+    Problem::new(
+        Code::RouteNotFound,
+        "no route has this path; see docs/api.md",
+    )
+}
+
+async fn no_method() -> Problem {
+    Problem::new(
+        Code::MethodNotAllowed,
+        "the Allow header lists the methods of this route",
+    )
+}
+
+/// The path's parameter `name`.
+fn param<'a>(params: &'a RawPathParams, name: &str) -> Result<&'a str, Problem> {
+    params
+        .iter()
+        .find_map(|(key, value)| (key == name).then_some(value))
+        .ok_or_else(|| Problem::internal(format!("the route has no parameter {name}")))
+}
+
+type Params = Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>;
+
+/// The path's parameters, unless they are not UTF-8.
+fn params(params: Params) -> Result<RawPathParams, Problem> {
+    params.map_err(|_| {
+        Problem::new(
+            Code::InvalidRequest,
+            "the path is not UTF-8 once percent-decoded",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,126 @@
+//! Who is calling, and whether for this tenant.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::http::HeaderMap;
+use axum::http::header::AUTHORIZATION;
+use keyward_keyring::TenantName;
+
+use super::Problem;
+use crate::app::App;
+use crate::errors::Code;
+use crate::tokens::{Credential, Reach, TENANT_ADMIN, TokenError};
+
+/// The credential of a request.
+pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Credential>, Problem> {
+    let unauthenticated = |detail| Problem::new(Code::Unauthenticated, detail);
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = given.next() else {
+        return Err(unauthenticated(
+            "send `Authorization: Bearer` and a Keyward token (kw_…)",
+        ));
+    };
+    let token = value.to_str().ok().and_then(bearer);
+    let (Some(token), None) = (token, given.next()) else {
+        return Err(unauthenticated(
+            "the Authorization header is not one `Bearer` and a token",
+        ));
+    };
+    match app.tokens.verify(token).await {
+        Ok(Some(credential)) => Ok(credential),
+        Ok(None) => Err(unauthenticated("the token is malformed or not known here")),
+        Err(TokenError::Store(error)) => Err(keyward_keyring::KeyringError::Store(error).into()),
+        Err(error) => Err(Problem::internal(error)),
+    }
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| token.trim_matches(' '))
+}
+
+/// For encrypt, decrypt and invoke: the tenant's own credentials, never an operator's.
+pub fn for_data(credential: &Credential, tenant: &str) -> Result<TenantName, Problem> {
+    match &credential.reach {
+        Reach::Operator => Err(Problem::new(
+            Code::Forbidden,
+            "operators manage and never encrypt or decrypt; use a token of the tenant",
+        )),
+        Reach::Tenant(own) => own_tenant(own, tenant),
+    }
+}
+
+/// For reading what a tenant has: any credential of the tenant, or an operator's.
+pub async fn for_reading(
+    app: &App,
+    credential: &Credential,
+    tenant: &str,
+) -> Result<TenantName, Problem> {
+    match &credential.reach {
+        Reach::Operator => existing(app, tenant).await,
+        Reach::Tenant(own) => own_tenant(own, tenant),
+    }
+}
+
+/// For changing what a tenant has: its tenant-admins and operators.
+pub async fn for_managing(
+    app: &App,
+    credential: &Credential,
+    tenant: &str,
+) -> Result<TenantName, Problem> {
+    let name = for_reading(app, credential, tenant).await?;
+    if credential.reach == Reach::Operator || credential.has_role(TENANT_ADMIN) {
+        return Ok(name);
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        "this takes the role tenant-admin, or an operator",
+    ))
+}
+
+/// For what concerns all tenants: operators.
+pub fn for_operators(credential: &Credential) -> Result<(), Problem> {
+    match credential.reach {
+        Reach::Operator => Ok(()),
+        Reach::Tenant(_) => Err(Problem::new(
+            Code::Forbidden,
+            "this takes an operator's token",
+        )),
+    }
+}
+
+/// The same answer whether the other tenant exists or not.
+fn own_tenant(own: &TenantName, asked: &str) -> Result<TenantName, Problem> {
+    if own.as_str() == asked {
+        return Ok(own.clone());
+    }
+    Err(Problem::new(
+        Code::Forbidden,
+        "the token is not for this tenant",
+    ))
+}
+
+async fn existing(app: &App, tenant: &str) -> Result<TenantName, Problem> {
+    let name = TenantName::from_str(tenant)?;
+    if app.keyring.tenant_exists(&name).await? {
+        return Ok(name);
+    }
+    let detail = format!("there is no tenant {name}; an operator creates it: POST /api/v1/tenants");
+    Err(Problem::new(Code::TenantNotFound, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bearer;
+
+    #[test]
+    fn the_scheme_ignores_case() {
+        assert_eq!(bearer("Bearer kw_x"), Some("kw_x"));
+        assert_eq!(bearer("bearer  kw_x "), Some("kw_x"));
+        assert_eq!(bearer("Basic kw_x"), None);
+        assert_eq!(bearer("kw_x"), None);
+    }
+}

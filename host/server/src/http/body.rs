@@ -1,0 +1,86 @@
+//! Reads a request's body: whole, bounded in size and time.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body as _;
+
+use super::Problem;
+use crate::errors::Code;
+
+/// Refuses a body that does not say it is JSON.
+pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    require(headers, "application/json")
+}
+
+/// Refuses a body of another media type than `wanted`; parameters do not matter.
+pub fn require(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem> {
+    let given = headers
+        .get(CONTENT_TYPE)
+        .map(|value| value.to_str().unwrap_or(""));
+    let essence = given.map(|text| text.split(';').next().unwrap_or("").trim());
+    match essence {
+        Some(essence) if essence.eq_ignore_ascii_case(wanted) => Ok(()),
+        _ => Err(Problem::new(
+            Code::UnsupportedMediaType,
+            format!("this route takes `Content-Type: {wanted}`"),
+        )),
+    }
+}
+
+/// Reads the body to its end, if it has at most `limit` bytes and arrives within `timeout`.
+pub async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
+    // What announces itself as too large is not read at all.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
+    tokio::time::timeout(timeout, collect(body, limit))
+        .await
+        .unwrap_or_else(|_| {
+            let detail = format!("the body did not arrive within {} s", timeout.as_secs());
+            Err(Problem::new(Code::BodyTimeout, detail))
+        })
+}
+
+/// The usual body is one frame, and is not copied.
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let incomplete = |_| {
+            Problem::new(
+                Code::BodyIncomplete,
+                "the connection failed within the body",
+            )
+        };
+        let Ok(data) = frame.map_err(incomplete)?.into_data() else {
+            continue;
+        };
+        if first.len() + rest.len() + data.len() > limit {
+            return Err(too_large(limit));
+        }
+        if first.is_empty() {
+            first = data;
+        } else {
+            rest.extend_from_slice(&data);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&rest);
+    Ok(whole.freeze())
+}
+
+fn too_large(limit: usize) -> Problem {
+    Problem::new(
+        Code::PayloadTooLarge,
+        format!("the body may have at most {limit} bytes"),
+    )
+}

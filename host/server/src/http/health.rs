@@ -1,0 +1,61 @@
+//! Whether the process lives, and whether it can serve. Neither needs a credential, so neither
+//! names a tenant.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{Response, StatusCode};
+use serde::Serialize;
+
+use super::{Problem, output};
+use crate::app::App;
+use crate::errors::Code;
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// `GET /livez`: 200 while the process answers.
+pub async fn live() -> Result<Response<Body>, Problem> {
+    output::json(
+        StatusCode::OK,
+        &Health {
+            status: "live",
+            warnings: Vec::new(),
+        },
+    )
+}
+
+/// `GET /readyz`: 200 when requests can be served, else 503 with the reasons.
+pub async fn ready(State(app): State<Arc<App>>) -> Result<Response<Body>, Problem> {
+    let mut reasons = Vec::new();
+    if app.is_draining() {
+        reasons.push("the server is shutting down".to_owned());
+    }
+    if let Err(error) = app.keyring.store().ping().await {
+        tracing::warn!(%error, "the key store does not answer");
+        reasons.push(format!("the key store does not answer ({})", error.code()));
+    }
+    if !reasons.is_empty() {
+        return Err(Problem::new(Code::NotReady, reasons.join("; ")));
+    }
+    let mut warnings = Vec::new();
+    let failed = app.policies.failed();
+    if failed > 0 {
+        warnings.push(format!(
+            "the policies of {failed} tenants did not load, so these tenants are shut; the log \
+             has the reasons"
+        ));
+    }
+    output::json(
+        StatusCode::OK,
+        &Health {
+            status: "ready",
+            warnings,
+        },
+    )
+}

@@ -1,0 +1,99 @@
+//! A tenant's policy: activate a component, show the active one.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{Params, Problem, auth, body, output, param, params};
+use crate::app::App;
+use crate::clock;
+use crate::errors::Code;
+use crate::policies::Active;
+
+#[derive(Serialize)]
+struct PolicyView<'a> {
+    digest: &'a str,
+    size: usize,
+    imports: &'a [String],
+    operations: Vec<OperationView<'a>>,
+    activated_at: String,
+    activated_by: &'a str,
+}
+
+#[derive(Serialize)]
+struct OperationView<'a> {
+    name: &'a str,
+    description: &'a str,
+    input_schema: Value,
+    output_schema: Value,
+}
+
+impl<'a> PolicyView<'a> {
+    fn of(active: &'a Active) -> Self {
+        let operations = active
+            .policy
+            .operations()
+            .iter()
+            .map(|operation| OperationView {
+                name: &operation.name,
+                description: &operation.description,
+                input_schema: schema(&operation.input_schema),
+                output_schema: schema(&operation.output_schema),
+            });
+        Self {
+            digest: active.policy.digest(),
+            size: active.policy.size(),
+            imports: active.policy.imports(),
+            operations: operations.collect(),
+            activated_at: clock::rfc3339(active.record.activated_at),
+            activated_by: &active.record.activated_by,
+        }
+    }
+}
+
+/// The schema as JSON; as text if the policy's text is none.
+fn schema(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+}
+
+/// `PUT …/policy`: admits the component in the body and makes it the tenant's policy.
+pub async fn activate(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let path = params(path)?;
+    let credential = auth::authenticate(&app, request.headers()).await?;
+    let tenant = auth::for_managing(&app, &credential, param(&path, "tenant")?).await?;
+    body::require(request.headers(), "application/wasm")?;
+    let limit = app.max_component;
+    let wasm = body::read(request.into_body(), limit, app.http.body_timeout).await?;
+    let active = app
+        .policies
+        .activate(&tenant, wasm, &credential.caller.subject)
+        .await?;
+    output::json(StatusCode::OK, &PolicyView::of(&active))
+}
+
+/// `GET …/policy`.
+pub async fn show(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let path = params(path)?;
+    let credential = auth::authenticate(&app, request.headers()).await?;
+    let tenant = auth::for_reading(&app, &credential, param(&path, "tenant")?).await?;
+    let active = app
+        .policies
+        .active(&tenant)
+        .map_err(|problem| match problem.code {
+            Code::PolicyMissing => Problem::new(Code::PolicyNotSet, problem.detail),
+            _ => problem,
+        })?;
+    output::json(StatusCode::OK, &PolicyView::of(&active))
+}

@@ -1,0 +1,183 @@
+//! Error responses: RFC 9457 problem details with a stable code.
+
+use std::borrow::Cow;
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, Response};
+use axum::response::IntoResponse;
+use keyward_keyring::KeyringError;
+use keyward_policy_host::{AdmissionError, HostError, PolicyError};
+use serde::Serialize;
+
+use crate::errors::Code;
+
+/// Why a request, or one item of a batch, was not done. The texts reach the caller: no secrets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which error of the table.
+    pub code: Code,
+    /// What is wrong this time, and what to do.
+    pub detail: Cow<'static, str>,
+    /// JSON Pointer (RFC 6901) of the field to blame.
+    pub field: Option<String>,
+}
+
+impl Problem {
+    /// A problem that no single field is to blame for.
+    pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            field: None,
+        }
+    }
+
+    /// A problem with the field at this JSON Pointer.
+    pub fn field(
+        code: Code,
+        field: impl Into<String>,
+        detail: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+            field: Some(field.into()),
+        }
+    }
+
+    /// The one answer to every ciphertext that does not open.
+    pub fn ciphertext_invalid() -> Self {
+        Self::field(
+            Code::CiphertextInvalid,
+            "/ciphertext",
+            "the ciphertext does not open with this tenant, key and context, or it is damaged",
+        )
+    }
+
+    /// The answer to a fault of the server's own. `reason` goes to the log alone.
+    pub fn internal(reason: impl std::fmt::Display) -> Self {
+        tracing::error!(%reason, "internal error");
+        Self::new(
+            Code::Internal,
+            "the server failed; its log says more under this request id",
+        )
+    }
+
+    /// Renders the response body.
+    pub(super) fn body(&self, request_id: &str) -> Vec<u8> {
+        let body = ProblemBody {
+            kind: "about:blank",
+            title: self.code.title(),
+            status: self.code.status().as_u16(),
+            detail: &self.detail,
+            code: self.code.as_str(),
+            field: self.field.as_deref(),
+            request_id,
+        };
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+
+    /// The problem as an item of a batch shows it.
+    pub fn as_item(&self) -> ItemError<'_> {
+        ItemError {
+            code: self.code.as_str(),
+            detail: &self.detail,
+            field: self.field.as_deref(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct ProblemBody<'a> {
+    #[serde(rename = "type")]
+    kind: &'a str,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    request_id: &'a str,
+}
+
+/// `error` of a batch item.
+#[derive(Serialize)]
+pub struct ItemError<'a> {
+    code: &'a str,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+impl IntoResponse for Problem {
+    /// Status and headers; the outermost service fills in the body, which carries its request id.
+    fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.code.status();
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Some(seconds) = self.code.retry_after() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == Code::Unauthenticated {
+            headers.insert(
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer realm=\"keyward\""),
+            );
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl From<HostError> for Problem {
+    fn from(error: HostError) -> Self {
+        Self::new((&error).into(), error.to_string())
+    }
+}
+
+impl From<PolicyError> for Problem {
+    fn from(error: PolicyError) -> Self {
+        let code = Code::from(&error);
+        if code == Code::Internal {
+            return Self::internal(error);
+        }
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<AdmissionError> for Problem {
+    fn from(error: AdmissionError) -> Self {
+        let code = Code::from(&error);
+        if code == Code::Internal {
+            return Self::internal(error);
+        }
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<KeyringError> for Problem {
+    fn from(error: KeyringError) -> Self {
+        let code = match &error {
+            KeyringError::TenantNotFound { .. } => Code::TenantNotFound,
+            KeyringError::TenantExists { .. } => Code::TenantExists,
+            KeyringError::KeyNotFound { .. } => Code::KeyNotFound,
+            KeyringError::KeyExists { .. } => Code::KeyExists,
+            KeyringError::VersionNotFound { .. } => Code::KeyVersionNotFound,
+            KeyringError::InvalidName { .. } => Code::InvalidName,
+            KeyringError::Conflict { .. } => Code::Conflict,
+            KeyringError::Store(reason) => {
+                tracing::error!(%reason, "the key store failed");
+                let detail = "the key store did not answer; retry after the time given";
+                return Self::new(Code::StoreUnavailable, detail);
+            }
+            _ => return Self::internal(error),
+        };
+        Self::new(code, error.to_string())
+    }
+}

@@ -1,0 +1,105 @@
+//! The outermost service: gives every request its identifier, and every error its body.
+
+use std::convert::Infallible;
+use std::panic::AssertUnwindSafe;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderName, Method, Request, Response, Uri};
+use axum::response::IntoResponse;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use tower::Service;
+
+use super::problem::Problem;
+use super::request_id::RequestId;
+use crate::errors::Code;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Wraps the router. One layer instead of several, because it is on the path of every request.
+#[derive(Clone)]
+pub struct Scope {
+    router: Router,
+    timeout: Duration,
+}
+
+impl Scope {
+    /// Wraps `router`; a request that takes longer than `timeout` is given up.
+    pub fn new(router: Router, timeout: Duration) -> Self {
+        Self { router, timeout }
+    }
+}
+
+impl Service<Request<Body>> for Scope {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let id = RequestId::accept(request.headers().get(X_REQUEST_ID));
+        request.extensions_mut().insert(id.clone());
+        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| {
+            (
+                request.method().clone(),
+                request.uri().clone(),
+                Instant::now(),
+            )
+        });
+        let handled = AssertUnwindSafe(self.router.call(request)).catch_unwind();
+        let handled = tokio::time::timeout(self.timeout, handled);
+        Box::pin(async move {
+            let mut response = match handled.await {
+                Ok(Ok(Ok(response))) => response,
+                Ok(Err(_panic)) => Problem::internal("a handler panicked").into_response(),
+                Err(_elapsed) => {
+                    let detail = "the server gave up on the request; retry after the time given";
+                    Problem::new(Code::RequestTimeout, detail).into_response()
+                }
+            };
+            finish(&mut response, &id);
+            if let Some((method, uri, start)) = log {
+                log_outcome(&id, &method, &uri, &response, start);
+            }
+            Ok(response)
+        })
+    }
+}
+
+fn finish(response: &mut Response<Body>, id: &RequestId) {
+    response.headers_mut().insert(X_REQUEST_ID, id.header());
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        if response.status().is_server_error() {
+            tracing::warn!(
+                request_id = id.as_str(),
+                code = problem.code.as_str(),
+                detail = %problem.detail,
+                "request failed"
+            );
+        }
+        *response.body_mut() = Body::from(problem.body(id.as_str()));
+    }
+}
+
+fn log_outcome(
+    id: &RequestId,
+    method: &Method,
+    uri: &Uri,
+    response: &Response<Body>,
+    start: Instant,
+) {
+    tracing::debug!(
+        request_id = id.as_str(),
+        %method,
+        path = uri.path(),
+        status = response.status().as_u16(),
+        micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),
+        "request"
+    );
+}

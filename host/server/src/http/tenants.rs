@@ -1,0 +1,205 @@
+//! Tenants, and the tokens that speak for them.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, Response, StatusCode};
+use keyward_keyring::TenantName;
+use keyward_policy_host::Caller;
+use serde::{Deserialize, Serialize};
+
+use super::json::{self, Text};
+use super::{Params, Problem, auth, body, output, param, params};
+use crate::app::App;
+use crate::errors::Code;
+use crate::tokens::{OPERATOR, Reach, TokenError};
+
+/// Most roles and claims of a token, and the longest subject, role, claim name or value.
+const MAX_STATEMENTS: usize = 32;
+const MAX_STATEMENT_LEN: usize = 256;
+/// Most bytes of all of them: every request of a batch carries them into the policy.
+const MAX_CALLER: usize = 4 << 10;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewTenant<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+}
+
+#[derive(Serialize)]
+struct TenantView<'a> {
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct TenantList<'a> {
+    tenants: Vec<TenantView<'a>>,
+}
+
+/// `GET /api/v1/tenants`.
+pub async fn list(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let credential = auth::authenticate(&app, request.headers()).await?;
+    auth::for_operators(&credential)?;
+    let names = app.keyring.list_tenants().await?;
+    let tenants = names
+        .iter()
+        .map(|name| TenantView {
+            name: name.as_str(),
+        })
+        .collect();
+    output::json(StatusCode::OK, &TenantList { tenants })
+}
+
+/// `POST /api/v1/tenants`.
+pub async fn create(
+    State(app): State<Arc<App>>,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let credential = auth::authenticate(&app, request.headers()).await?;
+    auth::for_operators(&credential)?;
+    body::require_json(request.headers())?;
+    let bytes = body::read(
+        request.into_body(),
+        app.http.max_body,
+        app.http.body_timeout,
+    )
+    .await?;
+    let new: NewTenant<'_> = json::parse(&bytes)?;
+    let name = TenantName::from_str(new.name.as_str()).map_err(|error| Problem {
+        field: Some("/name".into()),
+        ..error.into()
+    })?;
+    app.keyring.create_tenant(&name).await?;
+    tracing::info!(tenant = %name, by = credential.caller.subject, "tenant created");
+    let mut response = output::json(
+        StatusCode::CREATED,
+        &TenantView {
+            name: name.as_str(),
+        },
+    )?;
+    let location = HeaderValue::from_str(&format!("/api/v1/tenants/{name}"));
+    response
+        .headers_mut()
+        .insert(LOCATION, location.map_err(Problem::internal)?);
+    Ok(response)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewToken {
+    subject: String,
+    roles: Vec<String>,
+    #[serde(default)]
+    claims: std::collections::BTreeMap<String, String>,
+}
+
+#[derive(Serialize)]
+struct TokenView<'a> {
+    token: &'a str,
+    id: &'a str,
+    tenant: &'a str,
+    subject: &'a str,
+    roles: &'a [String],
+}
+
+/// `POST …/tokens`: the one time the token is shown.
+pub async fn mint_token(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let path = params(path)?;
+    let credential = auth::authenticate(&app, request.headers()).await?;
+    let tenant = auth::for_managing(&app, &credential, param(&path, "tenant")?).await?;
+    body::require_json(request.headers())?;
+    let bytes = body::read(
+        request.into_body(),
+        app.http.max_body,
+        app.http.body_timeout,
+    )
+    .await?;
+    let caller = caller_of(json::parse(&bytes)?)?;
+    let minted = app.tokens.mint(Reach::Tenant(tenant.clone()), caller).await;
+    let (token, minted) = minted.map_err(|error| match error {
+        TokenError::Store(error) => keyward_keyring::KeyringError::Store(error).into(),
+        error => Problem::internal(error),
+    })?;
+    let (by, id) = (&credential.caller.subject, &minted.id);
+    tracing::info!(%tenant, id, by, subject = minted.caller.subject, "token minted");
+    let view = TokenView {
+        token: token.expose(),
+        id,
+        tenant: tenant.as_str(),
+        subject: &minted.caller.subject,
+        roles: &minted.caller.roles,
+    };
+    output::json(StatusCode::CREATED, &view)
+}
+
+fn caller_of(new: NewToken) -> Result<Caller, Problem> {
+    let bad =
+        |field: String, detail: &'static str| Problem::field(Code::InvalidField, field, detail);
+    if !is_statement(&new.subject) {
+        return Err(bad(
+            "/subject".into(),
+            "must have 1 to 256 bytes and no control characters",
+        ));
+    }
+    if new.roles.len() > MAX_STATEMENTS {
+        return Err(bad("/roles".into(), "at most 32 roles"));
+    }
+    for (index, role) in new.roles.iter().enumerate() {
+        if role == OPERATOR {
+            let detail = "no tenant's token can be an operator's";
+            return Err(bad(format!("/roles/{index}"), detail));
+        }
+        if !is_role(role) {
+            let detail = "a role has 1 to 64 of a-z, 0-9 and -";
+            return Err(bad(format!("/roles/{index}"), detail));
+        }
+    }
+    if new.claims.len() > MAX_STATEMENTS {
+        return Err(bad("/claims".into(), "at most 32 claims"));
+    }
+    if !new
+        .claims
+        .iter()
+        .all(|(name, value)| is_statement(name) && value.len() <= MAX_STATEMENT_LEN)
+    {
+        return Err(bad(
+            "/claims".into(),
+            "names and values have at most 256 bytes",
+        ));
+    }
+    let statements = [&new.subject].into_iter().chain(&new.roles);
+    let statements = statements.chain(new.claims.iter().flat_map(|(name, value)| [name, value]));
+    if statements.map(String::len).sum::<usize>() > MAX_CALLER {
+        return Err(bad(
+            String::new(),
+            "subject, roles and claims together have over 4096 bytes",
+        ));
+    }
+    Ok(Caller {
+        subject: new.subject,
+        roles: new.roles,
+        claims: new.claims.into_iter().collect(),
+    })
+}
+
+fn is_role(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+}
+
+fn is_statement(text: &str) -> bool {
+    (1..=MAX_STATEMENT_LEN).contains(&text.len()) && !text.chars().any(char::is_control)
+}

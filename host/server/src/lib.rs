@@ -1,0 +1,28 @@
+//! The Keyward server: configuration, HTTP API, authentication, command line.
+//!
+//! This crate joins the keyring and the policy sandbox and gives them a face: it decides who is
+//! calling, asks the tenant's policy, executes the plan on the payload, and answers. It never
+//! implements cryptography, never stores a key, and never decides what a tenant allows: without
+//! an active policy nothing is allowed.
+//!
+//! [`server::build`] makes an [`App`](app::App) of a [`Config`](config::Config);
+//! [`App::service`](app::App::service) is its HTTP API, and [`net::serve`] runs any such service.
+
+pub mod app;
+mod bridge;
+pub mod cli;
+mod clock;
+pub mod config;
+mod dev;
+#[cfg(test)]
+mod docs;
+pub mod errors;
+mod execute;
+mod files;
+pub mod http;
+mod log;
+pub mod net;
+mod operator;
+pub mod policies;
+pub mod server;
+pub mod tokens;

@@ -1,0 +1,105 @@
+//! Puts application and network together: listen, serve, drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, StartError};
+use crate::config::{Config, TlsFiles};
+use crate::net::{self, Drained};
+
+/// Builds the application that `config` describes.
+pub async fn build(config: Config) -> Result<Arc<App>, StartError> {
+    App::build(config).await
+}
+
+/// A bound socket, ready to serve.
+pub struct Bound {
+    listener: TcpListener,
+    options: net::Options,
+    /// Where it listens.
+    pub address: SocketAddr,
+}
+
+/// Why the server cannot listen, or stopped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be had.
+    #[error("cannot listen on {address}: {error}; choose another address with `listen`")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(#[from] net::TlsError),
+    /// Signals cannot be received.
+    #[error("cannot receive signals: {0}")]
+    Signals(std::io::Error),
+}
+
+impl Bound {
+    /// Binds the address before anything slow happens, so that a taken port is found out at once.
+    pub async fn bind(config: &Config) -> Result<Self, ServeError> {
+        let tls = config
+            .tls
+            .as_ref()
+            .map(|files: &TlsFiles| net::acceptor(files))
+            .transpose()?;
+        let failed = |error| ServeError::Listen {
+            address: config.listen,
+            error,
+        };
+        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let options = net::Options {
+            tls,
+            header_timeout: config.http.header_timeout,
+            drain_timeout: config.http.drain_timeout,
+            max_connections: config.http.max_connections,
+        };
+        Ok(Self {
+            listener,
+            options,
+            address,
+        })
+    }
+
+    /// Base URL of the API.
+    pub fn url(&self) -> String {
+        let scheme = if self.options.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// Serves until SIGTERM or SIGINT, then drains.
+    pub async fn serve(self, app: Arc<App>) -> Result<Drained, ServeError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
+        let service = app.service();
+        let shutdown = async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            app.start_draining();
+            tracing::info!("shutting down: answering what is in flight");
+        };
+        let drained = net::serve(self.listener, service, self.options, shutdown).await;
+        match drained {
+            Drained::Clean => tracing::info!("all requests answered"),
+            Drained::Cut(connections) => {
+                tracing::warn!(connections, "drain timeout passed; connections were cut");
+            }
+        }
+        Ok(drained)
+    }
+}
