@@ -1,14 +1,15 @@
 //! What a keyring remembers, and for how long.
 //!
 //! Every entry comes from a single-flight load, and only successes are kept. Entries leave when
-//! their time is up, when the cache is full, or when this keyring changes what they stand for;
-//! expanded versions wipe themselves when the last user drops them.
+//! their time is up, when the cache is full, or when this keyring changes what they stand for.
+//! An expanded version leaves memory, and wipes itself, with its entry or its last user.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use keyward_crypto::{KeyId, KeyVersion};
-use moka::future::Cache;
+use moka::future::{Cache, CacheBuilder};
 
 use crate::key::Key;
 use crate::names::{KeyName, TenantName};
@@ -40,14 +41,29 @@ pub(crate) type KeyCacheKey = (TenantName, KeyName);
 pub(crate) type IdCacheKey = (TenantName, KeyId);
 pub(crate) type VersionCacheKey = (TenantName, KeyId, u32);
 
+/// Holds an expanded version for as long as its entry is in the cache. The cache itself frees
+/// entries some time after it removed them; the slot is emptied at removal.
+pub(crate) struct Slot(ArcSwapOption<KeyVersion>);
+
+impl Slot {
+    pub(crate) fn new(version: Arc<KeyVersion>) -> Arc<Self> {
+        Arc::new(Self(ArcSwapOption::new(Some(version))))
+    }
+
+    /// The version, unless the entry was removed in this moment.
+    pub(crate) fn version(&self) -> Option<Arc<KeyVersion>> {
+        self.0.load_full()
+    }
+}
+
 pub(crate) struct Caches {
     pub(crate) tenants: Cache<TenantName, ()>,
     pub(crate) keys: Cache<KeyCacheKey, Arc<Key>>,
     pub(crate) ids: Cache<IdCacheKey, KeyName>,
-    pub(crate) versions: Cache<VersionCacheKey, Arc<KeyVersion>>,
+    pub(crate) versions: Cache<VersionCacheKey, Arc<Slot>>,
 }
 
-fn build<K, V>(config: &CacheConfig) -> Cache<K, V>
+fn build<K, V>(config: &CacheConfig) -> CacheBuilder<K, V, Cache<K, V>>
 where
     K: std::hash::Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
@@ -55,7 +71,6 @@ where
     Cache::builder()
         .time_to_live(config.ttl)
         .max_capacity(config.max_entries)
-        .build()
 }
 
 impl Caches {
@@ -63,10 +78,12 @@ impl Caches {
     /// entries when nothing else touches the caches; the task ends with them.
     pub(crate) fn new(config: &CacheConfig) -> Arc<Self> {
         let caches = Arc::new(Self {
-            tenants: build(config),
-            keys: build(config),
-            ids: build(config),
-            versions: build(config),
+            tenants: build(config).build(),
+            keys: build(config).build(),
+            ids: build(config).build(),
+            versions: build(config)
+                .eviction_listener(|_, slot: Arc<Slot>, _| slot.0.store(None))
+                .build(),
         });
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let weak = Arc::downgrade(&caches);

@@ -156,7 +156,7 @@ pub(crate) struct Material {
     pub(crate) key_id: KeyId,
     pub(crate) version: u32,
     pub(crate) created_at: u64,
-    pub(crate) material: KeyMaterial,
+    pub(crate) secret: KeyMaterial,
 }
 
 /// Format byte, key id, version, creation time, material.
@@ -171,7 +171,7 @@ pub(crate) fn encode_material(material: &Material) -> Zeroizing<Vec<u8>> {
     out.extend_from_slice(&material.key_id.0.to_be_bytes());
     out.extend_from_slice(&material.version.to_be_bytes());
     out.extend_from_slice(&material.created_at.to_be_bytes());
-    out.extend_from_slice(material.material.expose());
+    out.extend_from_slice(material.secret.expose());
     out
 }
 
@@ -185,7 +185,7 @@ pub(crate) fn decode_material(
         let (format, rest) = value.split_first()?;
         let (key_id, rest) = rest.split_first_chunk::<8>()?;
         let (number, rest) = rest.split_first_chunk::<4>()?;
-        let (created_at, material) = rest.split_first_chunk::<8>()?;
+        let (created_at, secret) = rest.split_first_chunk::<8>()?;
         let number = u32::from_be_bytes(*number);
         if *format != MATERIAL_FORMAT || number != version {
             return None;
@@ -194,7 +194,7 @@ pub(crate) fn decode_material(
             key_id: KeyId(u64::from_be_bytes(*key_id)),
             version: number,
             created_at: u64::from_be_bytes(*created_at),
-            material: KeyMaterial::from_bytes(material).ok()?,
+            secret: KeyMaterial::from_bytes(secret).ok()?,
         })
     };
     read().ok_or_else(|| corrupt(path))

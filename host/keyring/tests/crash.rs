@@ -1,5 +1,6 @@
 //! Kills a process that writes through the real store, again and again, and finds every write
 //! that it acknowledged. The process is this test binary, started with a directory to write to.
+#![allow(clippy::unwrap_used)] // in the helpers of tests
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};

@@ -1,5 +1,6 @@
 //! A data directory that may not be written to. Permissions do not bind the superuser, so the
 //! attempt is made by a process of this test binary that runs as an ordinary user.
+#![allow(clippy::unwrap_used)] // in the helpers of tests
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};

@@ -192,9 +192,9 @@ impl Database {
                 changed
             };
             if changed {
-                transaction.commit()?
+                transaction.commit()?;
             } else {
-                transaction.abort()?
+                transaction.abort()?;
             }
             Ok(results)
         })

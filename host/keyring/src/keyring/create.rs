@@ -102,7 +102,7 @@ impl Inner {
             key_id: self.unused_id(tenant).await?,
             version: FIRST_VERSION,
             created_at: record::now_ms(),
-            material: KeyMaterial::generate()?,
+            secret: KeyMaterial::generate()?,
         };
         match self
             .store

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use keyward_crypto::{KeyId, KeyVersion};
 
 use super::Inner;
+use crate::cache::Slot;
 use crate::error::KeyringError;
 use crate::key::Key;
 use crate::names::{KeyName, TenantName};
@@ -80,16 +81,15 @@ impl Inner {
             key: id.to_string(),
         };
         let entry = (tenant.clone(), id);
-        let name = match self.caches.ids.get(&entry).await {
-            Some(name) => name,
-            None => {
-                let load = self.read_key_name(tenant, id);
-                self.caches
-                    .ids
-                    .try_get_with(entry, load)
-                    .await
-                    .map_err(shared)?
-            }
+        let name = if let Some(name) = self.caches.ids.get(&entry).await {
+            name
+        } else {
+            let load = self.read_key_name(tenant, id);
+            self.caches
+                .ids
+                .try_get_with(entry, load)
+                .await
+                .map_err(shared)?
         };
         // The index entry of an unfinished creation may point to a key that is not there.
         match self.key(tenant, &name).await {
@@ -119,15 +119,22 @@ impl Inner {
         version: u32,
     ) -> Result<Arc<KeyVersion>, KeyringError> {
         let entry = (key.tenant.clone(), key.id, version);
-        if let Some(found) = self.caches.versions.get(&entry).await {
+        if let Some(slot) = self.caches.versions.get(&entry).await
+            && let Some(found) = slot.version()
+        {
             return Ok(found);
         }
-        let load = self.read_version(key, version);
-        self.caches
+        let load = async { self.read_version(key, version).await.map(Slot::new) };
+        let slot = self
+            .caches
             .versions
             .try_get_with(entry, load)
             .await
-            .map_err(shared)
+            .map_err(shared)?;
+        match slot.version() {
+            Some(found) => Ok(found),
+            None => self.read_version(key, version).await, // removed in this moment
+        }
     }
 
     async fn read_version(&self, key: &Key, version: u32) -> Result<Arc<KeyVersion>, KeyringError> {
@@ -154,7 +161,7 @@ impl Inner {
             key.algorithm,
             key.id,
             version,
-            &material.material,
+            &material.secret,
         )?))
     }
 

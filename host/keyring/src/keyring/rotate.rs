@@ -42,7 +42,7 @@ impl Inner {
                 key_id: key.id,
                 version,
                 created_at,
-                material: KeyMaterial::generate()?,
+                secret: KeyMaterial::generate()?,
             };
             let path = record::version_path(&key.tenant, &key.name, version);
             match self

@@ -28,12 +28,15 @@ async fn a_creation_that_died_does_not_stop_the_next() {
                 create(&ring).await.unwrap()
             };
             assert_eq!(ring.key_by_id(&tenant(), key.id()).await.unwrap(), key);
-            assert_eq!(ring.list_keys(&tenant()).await.unwrap(), [key.clone()]);
-            let sealed = seal(&*ring.version(&key, 1).await.unwrap());
+            assert_eq!(
+                ring.list_keys(&tenant()).await.unwrap(),
+                std::slice::from_ref(&key)
+            );
+            let sealed = seal(&ring.version(&key, 1).await.unwrap());
             assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 2);
             let key = over(store.clone()).key(&tenant(), &orders()).await.unwrap();
             assert!(opens(
-                &*over(store.clone()).version(&key, 1).await.unwrap(),
+                &over(store.clone()).version(&key, 1).await.unwrap(),
                 &sealed
             ));
             assert_eq!(store.list("tenants/demo/key-ids").await.unwrap().len(), 1);
@@ -61,7 +64,7 @@ async fn a_rotation_that_died_does_not_stop_the_next() {
         for writes in 0..2 {
             let (store, ring) = ring().await;
             let key = create(&ring).await.unwrap();
-            let sealed = seal(&*ring.version(&key, 1).await.unwrap());
+            let sealed = seal(&ring.version(&key, 1).await.unwrap());
             let dying = over(Arc::new(Probe::dying(&store, writes, death)));
             assert!(dying.rotate(&tenant(), &orders()).await.is_err());
 
@@ -85,10 +88,10 @@ async fn a_rotation_that_died_does_not_stop_the_next() {
             let after = ring.key(&tenant(), &orders()).await.unwrap();
             assert_eq!(after.current_version(), next);
             assert_eq!(after.versions().len(), if listed { 3 } else { 2 });
-            assert!(opens(&*ring.version(&after, 1).await.unwrap(), &sealed));
-            let fresh = seal(&*ring.version(&after, next).await.unwrap());
+            assert!(opens(&ring.version(&after, 1).await.unwrap(), &sealed));
+            let fresh = seal(&ring.version(&after, next).await.unwrap());
             assert!(opens(
-                &*over(store.clone()).version(&after, next).await.unwrap(),
+                &over(store.clone()).version(&after, next).await.unwrap(),
                 &fresh
             ));
         }
@@ -99,8 +102,9 @@ async fn a_rotation_that_died_does_not_stop_the_next() {
 async fn many_rotations_that_died_do_not_stop_the_next() {
     let (store, ring) = ring().await;
     create(&ring).await.unwrap();
-    for _ in 0..50 {
-        let dying = over(Arc::new(Probe::dying(&store, 1, Death::Before)));
+    for taken in 0..50 {
+        // Each steps over the numbers taken before it, takes the next, and dies.
+        let dying = over(Arc::new(Probe::dying(&store, taken + 1, Death::Before)));
         assert!(dying.rotate(&tenant(), &orders()).await.is_err());
     }
     assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 52);

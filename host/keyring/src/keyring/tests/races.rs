@@ -19,7 +19,7 @@ async fn concurrent_rotations_lose_and_double_nothing() {
                 // Its own write is seen at once.
                 let key = ring.key(&tenant(), &orders()).await.unwrap();
                 assert!(key.has_version(version) && key.current_version() >= version);
-                (version, seal(&*ring.version(&key, version).await.unwrap()))
+                (version, seal(&ring.version(&key, version).await.unwrap()))
             })
         })
         .collect();
@@ -42,7 +42,7 @@ async fn concurrent_rotations_lose_and_double_nothing() {
     assert_eq!(Some(&key.current_version()), listed.last());
     for (version, ciphertext) in sealed {
         assert!(opens(
-            &*ring.version(&key, version).await.unwrap(),
+            &ring.version(&key, version).await.unwrap(),
             &ciphertext
         ));
     }
@@ -73,7 +73,7 @@ async fn concurrent_creations_make_one_key() {
         let key = &created[0];
         let ring = over(store);
         assert_eq!(&ring.key_by_id(&tenant(), key.id()).await.unwrap(), key);
-        let sealed = seal(&*rings[0].version(key, 1).await.unwrap());
-        assert!(opens(&*ring.version(key, 1).await.unwrap(), &sealed));
+        let sealed = seal(&rings[0].version(key, 1).await.unwrap());
+        assert!(opens(&ring.version(key, 1).await.unwrap(), &sealed));
     }
 }
