@@ -30,16 +30,22 @@ fn algorithm(suite: Suite) -> Algorithm {
 }
 
 fn provider<P: Provider>(criterion: &mut Criterion) {
-    let Ok(material) = KeyMaterial::from_bytes(&[7; 32]) else { return };
+    let Ok(material) = KeyMaterial::from_bytes(&[7; 32]) else {
+        return;
+    };
     for suite in Suite::ALL {
         let key = KeyVersion::<P>::with_provider(algorithm(suite), KeyId(1), 1, &material);
         let Ok(key) = key else { return };
         for operation in ["seal", "open"] {
             let mut group = criterion.benchmark_group(format!("{operation} {suite}"));
-            group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
+            group
+                .warm_up_time(Duration::from_millis(300))
+                .measurement_time(Duration::from_secs(1));
             for (size, name) in SIZES {
                 let plaintext = vec![0xa5; size];
-                let Ok(sealed) = key.seal(Some(suite), &BINDING, &plaintext) else { return };
+                let Ok(sealed) = key.seal(Some(suite), &BINDING, &plaintext) else {
+                    return;
+                };
                 group.throughput(Throughput::Bytes(size as u64));
                 group.bench_function(BenchmarkId::new(P::NAME, name), |bench| match operation {
                     "seal" => {

@@ -6,9 +6,9 @@
 use zeroize::Zeroizing;
 
 use crate::derive::{label, subkey};
-use crate::provider::{self, Provider};
+use crate::provider;
 use crate::xaes::{self, CommittingXaes};
-use crate::{CryptoError, KeyMaterial};
+use crate::{CryptoError, KeyMaterial, random_bytes};
 
 /// The first byte of everything sealed at rest.
 const FORMAT: u8 = 0x01;
@@ -52,8 +52,10 @@ impl RootKey {
     }
 
     fn new(secret: KeyMaterial) -> Result<Self, CryptoError> {
-        let encryption = subkey::<provider::Default, 32>(secret.expose(), label::AT_REST_ENCRYPTION)?;
-        let commitment = subkey::<provider::Default, 32>(secret.expose(), label::AT_REST_COMMITMENT)?;
+        let encryption =
+            subkey::<provider::Default, 32>(secret.expose(), label::AT_REST_ENCRYPTION)?;
+        let commitment =
+            subkey::<provider::Default, 32>(secret.expose(), label::AT_REST_COMMITMENT)?;
         let sealer = Box::new(CommittingXaes::new(&encryption, &commitment));
         Ok(Self { secret, sealer })
     }
@@ -62,7 +64,7 @@ impl RootKey {
 /// Encrypts and authenticates `plaintext`, bound to `aad`; 73 bytes longer than the plaintext.
 pub fn seal(key: &RootKey, aad: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
     let mut nonce = [0; xaes::NONCE_LEN];
-    provider::Default::random(&mut nonce)?;
+    random_bytes(&mut nonce)?;
     seal_with_nonce(key, aad, plaintext, &nonce)
 }
 
@@ -79,7 +81,8 @@ pub(crate) fn seal_with_nonce(
         .ok_or(CryptoError::TooLong)?;
     let mut out = Vec::with_capacity(length);
     out.push(FORMAT);
-    key.sealer.seal_into(nonce, &[DOMAIN, aad].concat(), plaintext, &mut out)?;
+    key.sealer
+        .seal_into(nonce, &[DOMAIN, aad].concat(), plaintext, &mut out)?;
     Ok(out)
 }
 

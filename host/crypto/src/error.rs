@@ -29,7 +29,7 @@ pub enum CryptoError {
     /// An input or the requested output is longer than the construction admits.
     #[error("the input is longer than the construction admits")]
     TooLong,
-    /// The operating system or the provider gave no random bytes.
+    /// The operating system gave no random bytes.
     #[error("no random bytes available")]
     Random,
     /// Key material must be 32 bytes.

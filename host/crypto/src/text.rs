@@ -19,8 +19,12 @@ pub fn encode(ciphertext: &[u8]) -> String {
 /// Reads it back. There is exactly one text for each ciphertext; a missing prefix, padding, white
 /// space, another alphabet or stray trailing bits are [`CryptoError::CiphertextInvalid`].
 pub fn decode(text: &str) -> Result<Vec<u8>, CryptoError> {
-    let encoded = text.strip_prefix(PREFIX).ok_or(CryptoError::CiphertextInvalid)?;
-    URL_SAFE_NO_PAD.decode(encoded).map_err(|_| CryptoError::CiphertextInvalid)
+    let encoded = text
+        .strip_prefix(PREFIX)
+        .ok_or(CryptoError::CiphertextInvalid)?;
+    URL_SAFE_NO_PAD
+        .decode(encoded)
+        .map_err(|_| CryptoError::CiphertextInvalid)
 }
 
 #[cfg(test)]
@@ -32,8 +36,24 @@ mod tests {
         assert_eq!(encode(b"\xfb\xff"), "kw1.-_8");
         assert_eq!(decode("kw1.-_8").unwrap(), b"\xfb\xff");
         assert_eq!(decode("kw1.").unwrap(), b"");
-        for wrong in ["", "kw1", "kw2.-_8", "KW1.-_8", "-_8", "kw1.-_8=", "kw1.+/8", "kw1.-_9", "kw1.-", "kw1. -_8", "kw1.-_8\n"] {
-            assert_eq!(decode(wrong), Err(CryptoError::CiphertextInvalid), "{wrong:?}");
+        for wrong in [
+            "",
+            "kw1",
+            "kw2.-_8",
+            "KW1.-_8",
+            "-_8",
+            "kw1.-_8=",
+            "kw1.+/8",
+            "kw1.-_9",
+            "kw1.-",
+            "kw1. -_8",
+            "kw1.-_8\n",
+        ] {
+            assert_eq!(
+                decode(wrong),
+                Err(CryptoError::CiphertextInvalid),
+                "{wrong:?}"
+            );
         }
     }
 }

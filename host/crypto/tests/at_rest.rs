@@ -1,4 +1,5 @@
 //! Sealing under a root key.
+#![allow(clippy::unwrap_used)] // also in helpers, which clippy.toml's exemption does not reach
 
 use keyward_crypto::CryptoError;
 use keyward_crypto::at_rest::{RootKey, open, seal};
@@ -20,7 +21,8 @@ proptest! {
         let key = RootKey::from_bytes(&secret).unwrap();
         let sealed = seal(&key, &aad, &plaintext).unwrap();
         prop_assert_eq!(sealed.len(), plaintext.len() + 73);
-        prop_assert_eq!(open(&key, &aad, &sealed).unwrap().as_slice(), plaintext.as_slice());
+        let opened = open(&key, &aad, &sealed).unwrap();
+        prop_assert_eq!(opened.as_slice(), plaintext.as_slice());
         prop_assert_ne!(&seal(&key, &aad, &plaintext).unwrap(), &sealed);
         for bit in 0..sealed.len() * 8 {
             let mut damaged = sealed.clone();
@@ -41,16 +43,31 @@ proptest! {
 fn derived_keys_are_stable_and_distinct() {
     let key = RootKey::from_bytes(&[1; 32]).unwrap();
     let artefacts = key.derive(b"artefacts").unwrap();
-    assert_eq!(artefacts.expose(), key.derive(b"artefacts").unwrap().expose());
-    assert_ne!(artefacts.expose(), key.derive(b"artefact").unwrap().expose());
+    assert_eq!(
+        artefacts.expose(),
+        key.derive(b"artefacts").unwrap().expose()
+    );
+    assert_ne!(
+        artefacts.expose(),
+        key.derive(b"artefact").unwrap().expose()
+    );
     assert_ne!(artefacts.expose(), key.expose());
-    assert_ne!(artefacts.derive(b"artefacts").unwrap().expose(), artefacts.expose());
+    assert_ne!(
+        artefacts.derive(b"artefacts").unwrap().expose(),
+        artefacts.expose()
+    );
 }
 
 #[test]
 fn a_root_key_is_32_bytes() {
     for length in [0, 31, 33] {
         let error = RootKey::from_bytes(&vec![0; length]).err();
-        assert_eq!(error, Some(CryptoError::KeyLength { expected: 32, actual: length }));
+        assert_eq!(
+            error,
+            Some(CryptoError::KeyLength {
+                expected: 32,
+                actual: length
+            })
+        );
     }
 }

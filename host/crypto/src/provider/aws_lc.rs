@@ -1,7 +1,7 @@
 //! AWS-LC through `aws-lc-rs`: the fast provider.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use aws_lc_rs::{digest, hkdf, hmac, rand};
+use aws_lc_rs::{digest, hkdf, hmac};
 
 use super::{AeadKey, HmacKey, Provider, sealed};
 use crate::CryptoError;
@@ -15,10 +15,6 @@ impl Provider for AwsLc {
     const NAME: &'static str = "aws-lc";
     type Aes256Gcm = AwsLcGcm;
     type HmacSha256 = hmac::Key;
-
-    fn random(out: &mut [u8]) -> Result<(), CryptoError> {
-        rand::fill(out).map_err(|_| CryptoError::Random)
-    }
 
     fn sha256(data: &[u8]) -> [u8; 32] {
         to_array(digest::digest(&digest::SHA256, data).as_ref())

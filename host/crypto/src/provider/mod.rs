@@ -40,17 +40,11 @@ pub trait Provider: sealed::Sealed + Sized + 'static {
     /// HMAC-SHA-256 under one key.
     type HmacSha256: HmacKey;
 
-    /// Fills `out` with cryptographically secure random bytes.
-    fn random(out: &mut [u8]) -> Result<(), CryptoError>;
     /// SHA-256 of `data`.
     fn sha256(data: &[u8]) -> [u8; 32];
     /// HKDF-SHA-256, extract and expand.
-    fn hkdf_sha256(
-        salt: &[u8],
-        key: &[u8],
-        info: &[u8],
-        out: &mut [u8],
-    ) -> Result<(), CryptoError>;
+    fn hkdf_sha256(salt: &[u8], key: &[u8], info: &[u8], out: &mut [u8])
+    -> Result<(), CryptoError>;
 }
 
 /// An AES-256-GCM key with its schedule expanded; 96-bit nonces, 128-bit tags.

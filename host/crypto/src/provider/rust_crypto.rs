@@ -18,10 +18,6 @@ impl Provider for RustCrypto {
     type Aes256Gcm = aes_gcm::Aes256Gcm;
     type HmacSha256 = hmac::Hmac<Sha256>;
 
-    fn random(out: &mut [u8]) -> Result<(), CryptoError> {
-        getrandom::fill(out).map_err(|_| CryptoError::Random)
-    }
-
     fn sha256(data: &[u8]) -> [u8; 32] {
         Sha256::digest(data).into()
     }
