@@ -1,0 +1,204 @@
+//! What a policy must not do, or must not succeed at.
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use keyward_policy::{Key, Request, log, random};
+
+/// Every name [`commit`] knows.
+pub const NAMES: &[&str] = &[
+    "loop",
+    "alloc",
+    "trap",
+    "panic",
+    "recurse",
+    "recurse-wide",
+    "garbage-utf8",
+    "huge-answer",
+    "open-foreign",
+    "million-calls",
+    "log-flood",
+    "random-huge",
+    "hold-handles",
+    "forge-handle",
+    "reuse-check",
+    "residue-check",
+];
+
+/// Names by which a guest might try to reach a key that is another tenant's, or a record that is
+/// no key at all.
+const FOREIGN: &[&str] = &[
+    "secret",
+    "other/secret",
+    "other:secret",
+    "/other/keys/secret",
+    "../other/keys/secret",
+    "../../other/keys/secret",
+    "tenants/other/keys/secret",
+    "..",
+    ".",
+    "",
+    "*",
+    "secret\0",
+    "%2e%2e/other/keys/secret",
+    "policy",
+    "../policy",
+    "../../../tokens/1",
+];
+
+/// A static is zero in a fresh instance.
+static VISITS: AtomicU32 = AtomicU32::new(0);
+
+/// Does it, and says what came of it.
+pub fn commit(name: &str, request: &Request) -> String {
+    match name {
+        "loop" => loop {
+            black_box(());
+        },
+        "alloc" => loop {
+            black_box(Vec::<u8>::with_capacity(1 << 20)).leak();
+        },
+        "trap" => machine::trap(),
+        "panic" => panic!("a panic is a trap"),
+        "recurse" => recurse(1).to_string(),
+        "recurse-wide" => recurse_wide(1).to_string(),
+        "garbage-utf8" => machine::garbage_utf8(),
+        "huge-answer" => "a".repeat(12 << 20),
+        "open-foreign" => open_foreign(),
+        "million-calls" => million_calls(),
+        "log-flood" => log_flood(),
+        "random-huge" => random::bytes(u32::MAX).len().to_string(),
+        "hold-handles" => hold_handles(request),
+        "forge-handle" => machine::forge_handle(),
+        "reuse-check" => match VISITS.fetch_add(1, Ordering::Relaxed) {
+            0 => "fresh".to_owned(),
+            visits => format!("reused {visits} times"),
+        },
+        "residue-check" => machine::residue_check(),
+        unknown => format!("no misdeed `{unknown}`"),
+    }
+}
+
+/// Recurses on the engine's stack.
+fn recurse(depth: u64) -> u64 {
+    let next: fn(u64) -> u64 = black_box(recurse);
+    next(depth + 1).wrapping_add(depth)
+}
+
+/// Recurses on the guest's own stack, in its memory.
+fn recurse_wide(depth: u8) -> u64 {
+    let frame = black_box([depth; 1024]);
+    let next: fn(u8) -> u64 = black_box(recurse_wide);
+    next(depth.wrapping_add(1)).wrapping_add(frame.iter().map(|byte| u64::from(*byte)).sum())
+}
+
+fn open_foreign() -> String {
+    let opened: Vec<&str> = FOREIGN
+        .iter()
+        .copied()
+        .filter(|name| Key::open(name).is_ok())
+        .collect();
+    if opened.is_empty() {
+        "opened nothing".to_owned()
+    } else {
+        format!("opened {opened:?}")
+    }
+}
+
+fn million_calls() -> String {
+    let sum: u64 = (0..1_000_000).map(|_| random::bytes(1).len() as u64).sum();
+    format!("{sum} bytes from a million calls")
+}
+
+fn log_flood() -> String {
+    let line = "x".repeat(100_000);
+    for _ in 0..1_000 {
+        log::error(&line, &[("more", "of the same")]);
+    }
+    "100 MB logged".to_owned()
+}
+
+fn hold_handles(request: &Request) -> String {
+    let name = request.key.as_deref().unwrap_or("demo");
+    let mut held = Vec::new();
+    loop {
+        match Key::open(name) {
+            Ok(key) => held.push(key),
+            Err(error) => return format!("{} handles, then {error}", held.len()),
+        }
+    }
+}
+
+/// What only a component can do.
+#[cfg(target_family = "wasm")]
+#[allow(
+    unsafe_code,
+    reason = "each of these breaks a rule that safe code keeps"
+)]
+mod machine {
+    use core::arch::wasm32;
+
+    use keyward_policy::component::bindings::keyward::policy::keys;
+
+    const PAGE: usize = 64 << 10;
+    /// Left behind for the next instance to find.
+    const MARK: u8 = 0xA5;
+
+    pub fn trap() -> ! {
+        wasm32::unreachable()
+    }
+
+    pub fn garbage_utf8() -> String {
+        // SAFETY: there is none. The host must find out.
+        unsafe { String::from_utf8_unchecked(vec![b'a', 0xff, 0xfe, b'z']) }
+    }
+
+    pub fn forge_handle() -> String {
+        // SAFETY: there is none. The host must find out.
+        let key = unsafe { keys::Key::from_handle(123_456) };
+        key.name()
+    }
+
+    /// Grows the memory, looks for anything but zeros in the new part, and soils it.
+    pub fn residue_check() -> String {
+        let pages = 64;
+        let before = wasm32::memory_grow::<0>(pages);
+        if before == usize::MAX {
+            return "memory does not grow".to_owned();
+        }
+        let mut soiled = 0_usize;
+        for address in before * PAGE..(before + pages) * PAGE {
+            let byte = address as *mut u8;
+            // SAFETY: the address is within the pages just added, which nobody else uses.
+            unsafe {
+                soiled += usize::from(byte.read_volatile() != 0);
+                byte.write_volatile(MARK);
+            }
+        }
+        if soiled == 0 {
+            "clean".to_owned()
+        } else {
+            format!("{soiled} bytes of residue")
+        }
+    }
+}
+
+/// A native build has no sandbox to attack.
+#[cfg(not(target_family = "wasm"))]
+mod machine {
+    pub fn trap() -> ! {
+        std::process::abort()
+    }
+
+    pub fn garbage_utf8() -> String {
+        "only in a component".to_owned()
+    }
+
+    pub fn forge_handle() -> String {
+        garbage_utf8()
+    }
+
+    pub fn residue_check() -> String {
+        garbage_utf8()
+    }
+}
