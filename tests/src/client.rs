@@ -16,6 +16,7 @@ const TIMEOUT: Duration = Duration::from_secs(40);
 #[derive(Clone)]
 pub struct Client {
     agent: ureq::Agent,
+    root: String,
     base: String,
     authorization: Option<String>,
 }
@@ -35,26 +36,49 @@ impl Client {
             .max_redirects(0)
             .tls_config(tls)
             .build();
-        let (agent, base) = (config.new_agent(), base.to_owned());
-        Self { agent, base, authorization: None }
+        let (agent, root) = (config.new_agent(), base.to_owned());
+        Self {
+            agent,
+            base: root.clone(),
+            root,
+            authorization: None,
+        }
     }
 
     /// The same client with this bearer token.
     #[must_use]
     pub fn token(&self, token: &str) -> Self {
-        Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
+        Self {
+            authorization: Some(format!("Bearer {token}")),
+            ..self.clone()
+        }
     }
 
     /// The same client with this Authorization header, `None` for none.
     #[must_use]
     pub fn authorization(&self, value: Option<&str>) -> Self {
-        Self { authorization: value.map(str::to_owned), ..self.clone() }
+        Self {
+            authorization: value.map(str::to_owned),
+            ..self.clone()
+        }
     }
 
     /// The same client below `path`.
     #[must_use]
     pub fn below(&self, path: &str) -> Self {
-        Self { base: format!("{}{path}", self.base), ..self.clone() }
+        Self {
+            base: format!("{}{path}", self.base),
+            ..self.clone()
+        }
+    }
+
+    /// The same client, no longer below any path.
+    #[must_use]
+    pub fn at_root(&self) -> Self {
+        Self {
+            base: self.root.clone(),
+            ..self.clone()
+        }
     }
 
     /// Sends a request; fails when there is no answer.
@@ -85,7 +109,11 @@ impl Client {
         } else {
             self.agent.run(request.body(body)?)?
         };
-        let body = response.body_mut().with_config().limit(64 << 20).read_to_vec()?;
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(64 << 20)
+            .read_to_vec()?;
         Ok(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
@@ -115,7 +143,12 @@ impl Client {
     /// PUT of a component to `/policy`.
     #[track_caller]
     pub fn put_policy(&self, wasm: &[u8]) -> Answer {
-        self.send("PUT", "/policy", &[("content-type", "application/wasm")], wasm)
+        self.send(
+            "PUT",
+            "/policy",
+            &[("content-type", "application/wasm")],
+            wasm,
+        )
     }
 
     /// The ciphertext of a payload; fails unless it is encrypted.
@@ -151,16 +184,31 @@ pub fn raw_answer(address: &str, bytes: &[u8]) -> Answer {
     let asked = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
     let got = raw(address, bytes);
     let Some(end) = got.windows(4).position(|four| four == b"\r\n\r\n") else {
-        panic!("{asked}: no HTTP response: {:?}", String::from_utf8_lossy(&got))
+        panic!(
+            "{asked}: no HTTP response: {:?}",
+            String::from_utf8_lossy(&got)
+        )
     };
     let head = std::str::from_utf8(&got[..end]).unwrap();
     let mut lines = head.split("\r\n");
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let status = lines
+        .next()
+        .unwrap()
+        .split(' ')
+        .nth(1)
+        .unwrap()
+        .parse()
+        .unwrap();
     let mut headers = HeaderMap::new();
     for line in lines {
         let (name, value) = line.split_once(':').unwrap();
         let name: HeaderName = name.parse().unwrap();
         headers.append(name, HeaderValue::from_str(value.trim()).unwrap());
     }
-    Answer { status, headers, body: got[end + 4..].to_vec(), asked }
+    Answer {
+        status,
+        headers,
+        body: got[end + 4..].to_vec(),
+        asked,
+    }
 }

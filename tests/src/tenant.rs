@@ -28,6 +28,8 @@ pub struct Tenant {
     pub admin: Client,
     /// An application.
     pub app: Client,
+    /// The application's token.
+    pub app_token: String,
 }
 
 impl Tenant {
@@ -35,11 +37,20 @@ impl Tenant {
     #[track_caller]
     pub(crate) fn create(root: &Client, operator: &str, name: &str) -> Self {
         let operator = root.token(operator);
-        operator.post("/api/v1/tenants", &json!({ "name": name })).expect(201);
+        operator
+            .post("/api/v1/tenants", &json!({ "name": name }))
+            .expect(201);
         let operator = operator.below(&format!("/api/v1/tenants/{name}"));
-        let mint = |roles: &[&str]| mint(&operator, "someone", roles, &json!({}));
-        let (admin, app) = (mint(&["tenant-admin"]), mint(&["application"]));
-        Self { name: name.to_owned(), operator, admin, app }
+        let admin = mint(&operator, "admin", &["tenant-admin"], &json!({}));
+        let app_token = mint(&operator, "app", &["application"], &json!({}));
+        let (admin, app) = (operator.token(&admin), operator.token(&app_token));
+        Self {
+            name: name.to_owned(),
+            operator,
+            admin,
+            app,
+            app_token,
+        }
     }
 
     /// Activates the policy of this name.
@@ -69,13 +80,13 @@ impl Tenant {
     /// A caller with these roles and claims.
     #[track_caller]
     pub fn caller_with(&self, roles: &[&str], claims: &Value) -> Client {
-        mint(&self.operator, "caller", roles, claims)
+        self.operator
+            .token(&mint(&self.operator, "caller", roles, claims))
     }
 }
 
 #[track_caller]
-fn mint(operator: &Client, subject: &str, roles: &[&str], claims: &Value) -> Client {
+fn mint(operator: &Client, subject: &str, roles: &[&str], claims: &Value) -> String {
     let body = json!({ "subject": subject, "roles": roles, "claims": claims });
-    let token = operator.post("/tokens", &body).expect(201).str("/token");
-    operator.token(&token)
+    operator.post("/tokens", &body).expect(201).str("/token")
 }
