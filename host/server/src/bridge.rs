@@ -194,3 +194,6 @@ fn host_error(error: KeyringError) -> HostError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -208,7 +208,6 @@ async fn serve(config: Config) -> Result<Drained, RunError> {
             path.display()
         );
     }
-    tracing::info!(url = bound.url(), "listening");
     Ok(bound.serve(app).await?)
 }
 

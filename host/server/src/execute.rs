@@ -230,3 +230,6 @@ fn blame(error: KeyringError, fault: impl FnOnce(Problem) -> Problem) -> Problem
         error => error.into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -85,6 +85,7 @@ impl Bound {
         let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
         let service = app.service();
+        tracing::info!(url = self.url(), "listening");
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}

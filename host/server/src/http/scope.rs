@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderName, Method, Request, Response, Uri};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
@@ -83,6 +84,8 @@ fn finish(response: &mut Response<Body>, id: &RequestId) {
                 "request failed"
             );
         }
+        // The router took the body for empty and said so.
+        response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Body::from(problem.body(id.as_str()));
     }
 }
