@@ -8,11 +8,10 @@ mod toolchain;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use wit_component::ComponentEncoder;
 
-use crate::Result;
+use crate::{Result, workspace};
 use toolchain::Toolchain;
 
 /// Name of the cargo profile for guests, in the workspace manifest.
@@ -34,11 +33,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ["--toolchain", name] => Toolchain::named(name)?,
         _ => return Err("usage: cargo xtask policies [--toolchain rustup|debian]".into()),
     };
-    let workspace = workspace()?;
+    let workspace = workspace::root()?;
     let folder = workspace.join("target/policies");
     fs::create_dir_all(&folder)?;
     println!("policies: building with {toolchain}");
-    for guest in guests(&workspace)? {
+    for guest in guests()? {
         let core = build(&toolchain, &workspace, &guest)?;
         let component = folder.join(format!("{}.wasm", guest.policy));
         let bytes = componentize(&core)?;
@@ -51,18 +50,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// The workspace's root, two levels up from nothing but this package's own manifest.
-fn workspace() -> Result<PathBuf> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .map(Path::to_path_buf)
-        .ok_or_else(|| "xtask is not inside a workspace".into())
-}
-
 /// The guests among the workspace's packages, by name.
-fn guests(workspace: &Path) -> Result<Vec<Guest>> {
-    let output = Command::new(env!("CARGO"))
-        .current_dir(workspace)
+fn guests() -> Result<Vec<Guest>> {
+    let output = workspace::cargo()?
         .args(["metadata", "--no-deps", "--format-version=1"])
         .output()?;
     if !output.status.success() {
@@ -90,27 +80,23 @@ fn guests(workspace: &Path) -> Result<Vec<Guest>> {
 /// Compiles one guest and returns the path of its core module.
 fn build(toolchain: &Toolchain, workspace: &Path, guest: &Guest) -> Result<PathBuf> {
     let target_dir = workspace.join("target/wasm").join(toolchain.name());
-    let status = toolchain
-        .cargo()
+    let mut cargo = toolchain.cargo();
+    cargo
         .current_dir(workspace)
-        .args([
-            "rustc",
-            "--quiet",
-            "--locked",
-            "--lib",
-            "--profile",
-            PROFILE,
-        ])
-        .args([
-            "--target",
-            TARGET,
-            "--package",
-            &guest.package,
-            "--target-dir",
-        ])
-        .arg(&target_dir)
-        .args(toolchain.build_arguments())
-        .status()?;
+        .args(["rustc", "--quiet", "--locked", "--lib"]);
+    // One crate type, whatever the manifest lists: beside an `rlib` cargo leaves out LTO.
+    cargo.args([
+        "--crate-type",
+        "cdylib",
+        "--profile",
+        PROFILE,
+        "--target",
+        TARGET,
+    ]);
+    cargo
+        .args(["--package", &guest.package, "--target-dir"])
+        .arg(&target_dir);
+    let status = cargo.args(toolchain.build_arguments()).status()?;
     if !status.success() {
         return Err(format!("{} does not build; cargo's message is above", guest.package).into());
     }
@@ -124,7 +110,7 @@ fn componentize(core: &Path) -> Result<Vec<u8>> {
     let component = ComponentEncoder::default()
         .validate(true)
         .module(&module)
-        .and_then(|encoder| encoder.encode())
+        .and_then(ComponentEncoder::encode)
         .map_err(|error| format!("{} is not a policy: {error:#}", core.display()))?;
     Ok(component)
 }

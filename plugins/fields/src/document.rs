@@ -221,17 +221,15 @@ fn push_token(pointer: &mut String, name: &str) {
 
 fn not_json(text: &str, error: json::SyntaxError) -> Error {
     let before = text.as_bytes().get(..error.at).unwrap_or_default();
-    let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
-    let column = before
-        .iter()
-        .rev()
-        .take_while(|byte| **byte != b'\n')
-        .count()
-        + 1;
+    let (lines, last) = match before.iter().rposition(|byte| *byte == b'\n') {
+        Some(end) => (before[..=end].split(|byte| *byte == b'\n').count(), end + 1),
+        None => (1, 0),
+    };
+    let column = before.len() - last + 1;
     Error::invalid(
         [
             "not JSON: line ",
-            &line.to_string(),
+            &lines.to_string(),
             ", column ",
             &column.to_string(),
             " (byte ",

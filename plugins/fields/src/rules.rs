@@ -37,7 +37,7 @@ pub struct Rule {
 pub struct Rules {
     /// The first rule that fits a field counts; a rule for an object or array comes before rules
     /// for what is inside.
-    pub rules: &'static [Rule],
+    pub listed: &'static [Rule],
     /// What happens to strings, numbers, booleans and nulls that no rule covers.
     pub unlisted: Protection,
     /// Roles that see unlisted fields, if those are protected.
@@ -46,7 +46,7 @@ pub struct Rules {
 
 /// An order of a shop.
 pub const RULES: Rules = Rules {
-    rules: &[
+    listed: &[
         Rule {
             pointer: "/customer/name",
             protection: Protection::Encrypt,
@@ -97,7 +97,7 @@ pub const DETERMINISTIC_KEY: &str = "fields-deterministic";
 impl Rules {
     /// The rule for a field, given its pointer with `*` for every index.
     pub fn rule_for(&self, path: &str) -> Option<&'static Rule> {
-        self.rules.iter().find(|rule| fits(rule.pointer, path))
+        self.listed.iter().find(|rule| fits(rule.pointer, path))
     }
 }
 

@@ -323,7 +323,7 @@ fn describes_what_it_offers() {
 macro_rules! rules {
     ($unlisted:ident; $($pointer:literal => $protection:ident),*) => {
         Rules {
-            rules: &[$(Rule {
+            listed: &[$(Rule {
                 pointer: $pointer,
                 protection: Protection::$protection,
                 revealed_to: &["application"],

@@ -98,19 +98,10 @@ impl Toolchain {
             Self::Rustup => env!("CARGO"),
             Self::Debian { .. } => DEBIAN_CARGO,
         });
-        let leaked = std::env::vars_os().map(|(name, _)| name).filter(|name| {
-            name.to_str().is_some_and(|name| {
-                FOREIGN.contains(&name)
-                    || name.starts_with("CARGO_PKG_")
-                    || name.starts_with("CARGO_MANIFEST_")
-                    || name.starts_with("CARGO_PROFILE_")
-            })
-        });
-        for name in leaked {
-            if matches!(self, Self::Rustup) && name == "RUSTUP_TOOLCHAIN" {
-                continue;
+        for (name, _) in std::env::vars_os() {
+            if name.to_str().is_some_and(|name| self.is_foreign(name)) {
+                command.env_remove(name);
             }
-            command.env_remove(name);
         }
         if let Self::Debian { linker } = self {
             command
@@ -119,6 +110,20 @@ impl Toolchain {
                 .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
         }
         command
+    }
+
+    /// Whether a variable of this process means nothing to a build of guests.
+    fn is_foreign(&self, name: &str) -> bool {
+        match self {
+            // It selects this very toolchain.
+            Self::Rustup if name == "RUSTUP_TOOLCHAIN" => false,
+            _ => {
+                FOREIGN.contains(&name)
+                    || ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_PROFILE_"]
+                        .iter()
+                        .any(|prefix| name.starts_with(prefix))
+            }
+        }
     }
 
     /// What its cargo needs beyond the usual arguments of a build.
@@ -145,12 +150,9 @@ fn rustup_has_target() -> bool {
         .args(["--print=target-libdir", "--target", TARGET])
         .output();
     output.is_ok_and(|output| {
-        output.status.success()
-            && Path::new(String::from_utf8_lossy(&output.stdout).trim())
-                .join("self-contained")
-                .exists()
-            || std::fs::read_dir(String::from_utf8_lossy(&output.stdout).trim())
-                .is_ok_and(|mut files| files.next().is_some())
+        let folder = String::from_utf8_lossy(&output.stdout);
+        let files = std::fs::read_dir(folder.trim());
+        output.status.success() && files.is_ok_and(|mut files| files.next().is_some())
     })
 }
 

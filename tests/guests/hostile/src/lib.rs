@@ -3,7 +3,7 @@
 //!
 //! What it does is chosen by the request: `purpose` names what [`authorize`](Policy::authorize)
 //! does; without a purpose it allows, and `invoke/NAME` does `NAME` in [`invoke`](Policy::invoke).
-//! What comes back at all says what happened, as a refusal's text or a payload.
+//! What comes back at all says what happened: a note of the plan, a payload, or a refusal.
 
 mod misdeeds;
 mod plans;
@@ -20,7 +20,10 @@ impl Policy for Hostile {
             Some("deny") => Err(Error::denied("no")),
             Some(name) => match plans::by_name(name) {
                 Some(plan) => Ok(plan),
-                None => Err(Error::Denied(misdeeds::commit(name, request))),
+                None => match misdeeds::commit(name, request) {
+                    Ok(outcome) => Ok(Plan::allow().note(outcome)),
+                    Err(outcome) => Err(Error::Denied(outcome)),
+                },
             },
         }
     }
@@ -28,10 +31,14 @@ impl Policy for Hostile {
     fn invoke(request: &Request, payload: Payload) -> Result<Payload, Error> {
         match request.action() {
             Action::Invoke("echo") => Ok(payload),
-            Action::Invoke(name) => Ok(Payload {
-                content_type: "text/plain".to_owned(),
-                body: misdeeds::commit(name, request).into_bytes(),
-            }),
+            Action::Invoke(name) => {
+                let outcome = misdeeds::commit(name, request).map_err(Error::Denied)?;
+                let content_type = "text/plain".to_owned();
+                Ok(Payload {
+                    content_type,
+                    body: outcome.into_bytes(),
+                })
+            }
             _ => Err(Error::unknown_operation(&request.operation)),
         }
     }

@@ -15,6 +15,7 @@ pub const NAMES: &[&str] = &[
     "recurse-wide",
     "garbage-utf8",
     "huge-answer",
+    "open-own",
     "open-foreign",
     "million-calls",
     "log-flood",
@@ -49,8 +50,9 @@ const FOREIGN: &[&str] = &[
 /// A static is zero in a fresh instance.
 static VISITS: AtomicU32 = AtomicU32::new(0);
 
-/// Does it, and says what came of it.
-pub fn commit(name: &str, request: &Request) -> String {
+/// Does it, and says what came of it. An error is what the host has stopped, short of ending the
+/// instance, or what a sound sandbox never shows.
+pub fn commit(name: &str, request: &Request) -> Result<String, String> {
     match name {
         "loop" => loop {
             black_box(());
@@ -60,22 +62,23 @@ pub fn commit(name: &str, request: &Request) -> String {
         },
         "trap" => machine::trap(),
         "panic" => panic!("a panic is a trap"),
-        "recurse" => recurse(1).to_string(),
-        "recurse-wide" => recurse_wide(1).to_string(),
-        "garbage-utf8" => machine::garbage_utf8(),
-        "huge-answer" => "a".repeat(12 << 20),
+        "recurse" => Ok(recurse(1).to_string()),
+        "recurse-wide" => Ok(recurse_wide(1).to_string()),
+        "garbage-utf8" => Err(machine::garbage_utf8()),
+        "huge-answer" => Err("a".repeat(12 << 20)),
+        "open-own" => open_own(request),
         "open-foreign" => open_foreign(),
-        "million-calls" => million_calls(),
-        "log-flood" => log_flood(),
-        "random-huge" => random::bytes(u32::MAX).len().to_string(),
+        "million-calls" => Ok(million_calls()),
+        "log-flood" => Ok(log_flood()),
+        "random-huge" => Ok(random::bytes(u32::MAX).len().to_string()),
         "hold-handles" => hold_handles(request),
-        "forge-handle" => machine::forge_handle(),
+        "forge-handle" => Ok(machine::forge_handle()),
         "reuse-check" => match VISITS.fetch_add(1, Ordering::Relaxed) {
-            0 => "fresh".to_owned(),
-            visits => format!("reused {visits} times"),
+            0 => Ok("fresh".to_owned()),
+            visits => Err(format!("reused {visits} times")),
         },
         "residue-check" => machine::residue_check(),
-        unknown => format!("no misdeed `{unknown}`"),
+        unknown => Err(format!("no misdeed `{unknown}`")),
     }
 }
 
@@ -92,16 +95,24 @@ fn recurse_wide(depth: u8) -> u64 {
     next(depth.wrapping_add(1)).wrapping_add(frame.iter().map(|byte| u64::from(*byte)).sum())
 }
 
-fn open_foreign() -> String {
+/// Not a misdeed: what a wait for a key looks like.
+fn open_own(request: &Request) -> Result<String, String> {
+    match Key::open(request.key.as_deref().unwrap_or("demo")) {
+        Ok(key) => Ok(format!("opened {}", key.name())),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn open_foreign() -> Result<String, String> {
     let opened: Vec<&str> = FOREIGN
         .iter()
         .copied()
         .filter(|name| Key::open(name).is_ok())
         .collect();
     if opened.is_empty() {
-        "opened nothing".to_owned()
+        Err("opened nothing".to_owned())
     } else {
-        format!("opened {opened:?}")
+        Ok(format!("opened {opened:?}"))
     }
 }
 
@@ -118,13 +129,13 @@ fn log_flood() -> String {
     "100 MB logged".to_owned()
 }
 
-fn hold_handles(request: &Request) -> String {
+fn hold_handles(request: &Request) -> Result<String, String> {
     let name = request.key.as_deref().unwrap_or("demo");
     let mut held = Vec::new();
     loop {
         match Key::open(name) {
             Ok(key) => held.push(key),
-            Err(error) => return format!("{} handles, then {error}", held.len()),
+            Err(error) => return Err(format!("{} handles, then {error}", held.len())),
         }
     }
 }
@@ -160,11 +171,11 @@ mod machine {
     }
 
     /// Grows the memory, looks for anything but zeros in the new part, and soils it.
-    pub fn residue_check() -> String {
+    pub fn residue_check() -> Result<String, String> {
         let pages = 64;
         let before = wasm32::memory_grow::<0>(pages);
         if before == usize::MAX {
-            return "memory does not grow".to_owned();
+            return Err("memory does not grow".to_owned());
         }
         let mut soiled = 0_usize;
         for address in before * PAGE..(before + pages) * PAGE {
@@ -176,9 +187,9 @@ mod machine {
             }
         }
         if soiled == 0 {
-            "clean".to_owned()
+            Ok("clean".to_owned())
         } else {
-            format!("{soiled} bytes of residue")
+            Err(format!("{soiled} bytes of residue"))
         }
     }
 }
@@ -198,7 +209,7 @@ mod machine {
         garbage_utf8()
     }
 
-    pub fn residue_check() -> String {
-        garbage_utf8()
+    pub fn residue_check() -> Result<String, String> {
+        Err(garbage_utf8())
     }
 }

@@ -12,17 +12,17 @@ pub fn by_name(name: &str) -> Option<Plan> {
         ..Plan::allow()
     };
     Some(match name {
-        "plan-unknown-key" => Plan::allow().with_key("no-such-key"),
-        "plan-foreign-key" => Plan::allow().with_key("../other/keys/secret"),
-        "plan-empty-key" => Plan::allow().with_key(""),
-        "plan-long-key" => Plan::allow().with_key("k".repeat(100_000)),
-        "plan-version" => Plan::allow().with_version(u32::MAX),
-        "plan-version-zero" => Plan::allow().with_version(0),
-        "plan-data" => Plan::allow().bind(vec![0x61; 4 << 10]),
-        "plan-unknown-obligation" => oblige("shred-afterwards", "yes"),
-        "plan-unreadable-obligation" => oblige("max-bytes", "-1"),
-        "plan-long-note" => oblige("note", &"n".repeat(257)),
-        "plan-many-obligations" => Plan {
+        "garbage-key" => Plan::allow().with_key("no-such-key"),
+        "garbage-foreign-key" => Plan::allow().with_key("../other/keys/secret"),
+        "garbage-empty-key" => Plan::allow().with_key(""),
+        "garbage-long-key" => Plan::allow().with_key("k".repeat(100_000)),
+        "garbage-version" => Plan::allow().with_version(u32::MAX),
+        "garbage-version-zero" => Plan::allow().with_version(0),
+        "garbage-aad" => Plan::allow().bind(vec![0x61; 4 << 10]),
+        "garbage-obligation" => oblige("shred-afterwards", "yes"),
+        "garbage-obligation-value" => oblige("max-bytes", "-1"),
+        "garbage-note" => oblige("note", &"n".repeat(257)),
+        "garbage-obligations" => Plan {
             obligations: vec![
                 Obligation {
                     name: "note".to_owned(),
