@@ -1,6 +1,7 @@
 //! Native seal and open per suite and provider: 64 B, 1 KiB, 64 KiB.
 //!
-//! `cargo bench -p keyward-crypto --features rustcrypto`
+//! `cargo bench -p keyward-crypto --features rustcrypto --bench seal`; for one line each, add
+//! `-- --output-format bencher`.
 
 #![allow(missing_docs)] // what the criterion macros define
 
