@@ -266,3 +266,20 @@ fn split(row: &[u8]) -> Option<(u64, &[u8])> {
 fn cut() -> redb::Error {
     redb::Error::Corrupted("a record is cut".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_of_the_library_is_an_error_that_names_the_file() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = DataDir::acquire(parent.path()).unwrap();
+        let database = Database::create(&dir, b"header").unwrap();
+        let error = database
+            .guarded::<()>(|| panic!("inconsistent"))
+            .unwrap_err();
+        assert!(matches!(&error, StoreError::Corrupted { path, .. } if path == dir.database()));
+        assert_eq!(database.header().unwrap(), b"header");
+    }
+}

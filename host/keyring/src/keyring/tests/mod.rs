@@ -161,6 +161,23 @@ async fn a_key_belongs_to_its_tenant() {
 }
 
 #[tokio::test]
+async fn an_id_finds_only_the_key_that_has_it() {
+    let (store, ring) = ring().await;
+    create(&ring).await.unwrap();
+    let stray = KeyId(1);
+    let path = format!("tenants/demo/key-ids/{stray}");
+    store.create(&path, b"orders").await.unwrap();
+    let found = ring.key_by_id(&tenant(), stray).await;
+    assert!(matches!(found, Err(KeyringError::KeyNotFound { .. })));
+
+    let stray = KeyId(2);
+    let path = format!("tenants/demo/key-ids/{stray}");
+    store.create(&path, b"../other/keys/orders").await.unwrap();
+    let found = ring.key_by_id(&tenant(), stray).await;
+    assert!(matches!(found, Err(KeyringError::Corrupt { .. })));
+}
+
+#[tokio::test]
 async fn old_versions_still_open_after_rotation() {
     let (store, ring) = ring().await;
     let key = create(&ring).await.unwrap();
