@@ -7,7 +7,8 @@
 //! Each value is sealed (XAES-256-GCM with key commitment) with its path and revision as
 //! authenticated data, so a value moved to another path, or an older one put back under a newer
 //! revision, does not open. Paths are not sealed: the names of tenants and keys are readable in
-//! the file. Putting back the whole of an older file is not detected.
+//! the file. Putting back the whole of an older file is not detected, and what was deleted or
+//! replaced may stay in free pages of the file, sealed, until they are used again.
 
 mod database;
 mod files;

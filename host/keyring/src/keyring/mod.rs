@@ -43,7 +43,6 @@ struct Inner {
 impl Keyring {
     /// A keyring over `store`. Call it within a tokio runtime: there it starts the task that
     /// drops expired entries from memory on time; elsewhere, call [`Keyring::sweep`].
-    #[allow(clippy::needless_pass_by_value)] // a `Copy` type today, which may grow
     pub fn new(store: Arc<dyn Store>, config: CacheConfig) -> Self {
         Self {
             inner: Arc::new(Inner {
