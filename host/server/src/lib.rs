@@ -25,4 +25,6 @@ pub mod net;
 mod operator;
 pub mod policies;
 pub mod server;
+#[cfg(test)]
+mod testing;
 pub mod tokens;

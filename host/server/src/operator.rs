@@ -53,3 +53,23 @@ pub async fn ensure(app: &App, data_dir: &Path) -> Result<Option<PathBuf>, Opera
     app.tokens.enrol(&token, Reach::Operator, caller()).await?;
     Ok(Some(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn the_first_start_mints_one_token_and_later_ones_none() {
+        let (app, dir) = testing::app().await;
+        let path = ensure(&app, dir.path()).await.unwrap().unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let token = std::fs::read_to_string(&path).unwrap();
+        let credential = app.tokens.verify(token.trim()).await.unwrap().unwrap();
+        assert_eq!(credential.reach, Reach::Operator);
+        assert_eq!(ensure(&app, dir.path()).await.unwrap(), None);
+    }
+}

@@ -213,3 +213,6 @@ impl Policies {
 fn store_failed(error: StoreError) -> Problem {
     keyward_keyring::KeyringError::Store(error).into()
 }
+
+#[cfg(test)]
+mod tests;

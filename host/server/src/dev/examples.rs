@@ -14,8 +14,11 @@ use crate::app::App;
 
 /// "hello, keyward" in base64.
 const PLAINTEXT: &str = "aGVsbG8sIGtleXdhcmQ=";
-const DOCUMENT: &str =
-    r#"{"name":"Ada","email":"ada@example.org","card":{"number":"4111111111111111"}}"#;
+/// An order, with the fields that the `fields` policy has rules for.
+const DOCUMENT: &str = concat!(
+    r#"{"customer":{"name":"Ada","email":"ada@example.org","card":"4111111111111111"},"#,
+    r#""orders":[{"item":"book","note":"a gift"}],"internal":{"margin":3}}"#
+);
 
 /// Three lines: encrypt, decrypt, protect a document.
 pub async fn make(app: &Arc<App>, env: &EnvFile) -> String {

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use tower::Service;
 
 use super::*;
-use crate::config::{Config, Values};
 use crate::tokens::Reach;
 
 /// A server with tenant `acme`, and tokens of each kind.
@@ -32,14 +31,7 @@ struct Answer {
 impl World {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut values = Values::new();
-        let path = dir.path().to_str().unwrap().to_owned();
-        values
-            .set_flag(&crate::config::DATA_DIR, "--data", path)
-            .unwrap();
-        let mut config = Config::build(&values).unwrap();
-        config.policy.pool_size = 4;
-        config.policy.per_tenant = 4;
+        let mut config = crate::testing::config(dir.path());
         config.http.max_body = 4096;
         config.http.max_items = 3;
         let app = App::build(config).await.unwrap();
