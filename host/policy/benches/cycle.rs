@@ -31,26 +31,15 @@ impl KeyService for NoKeys {
 
 fn main() {
     let directory = std::env::var_os("KEYWARD_POLICIES").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../target/policies"
-            ))
-        },
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/policies")),
         PathBuf::from,
     );
     let path = directory.join("records.wasm");
     let Ok(wasm) = std::fs::read(&path) else {
-        eprintln!(
-            "{} is missing: run `cargo xtask policies` first",
-            path.display()
-        );
+        eprintln!("{} is missing: run `cargo xtask policies` first", path.display());
         std::process::exit(2);
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(&wasm));
 }
 

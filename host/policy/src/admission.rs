@@ -5,7 +5,9 @@
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
+use crate::engine;
 use crate::error::AdmissionError;
+use crate::limits::Limits;
 
 /// The interfaces of the contract a policy may import.
 const ALLOWED_IMPORTS: [&str; 8] = [
@@ -30,12 +32,9 @@ pub struct Parsed {
 }
 
 /// Checks a component without compiling it.
-pub fn parse(wasm: &[u8], max_bytes: usize) -> Result<Parsed, AdmissionError> {
+pub fn parse(wasm: &[u8], max_bytes: usize, limits: &Limits) -> Result<Parsed, AdmissionError> {
     if wasm.len() > max_bytes {
-        return Err(AdmissionError::TooLarge {
-            size: wasm.len(),
-            limit: max_bytes,
-        });
+        return Err(AdmissionError::TooLarge { size: wasm.len(), limit: max_bytes });
     }
     if !Parser::is_component(wasm) {
         return Err(AdmissionError::NotAComponent {
@@ -47,11 +46,8 @@ pub fn parse(wasm: &[u8], max_bytes: usize) -> Result<Parsed, AdmissionError> {
         });
     }
     let (imports, exports) = top_level_names(wasm)?;
-    let wanted: Vec<String> = imports
-        .iter()
-        .filter(|name| !ALLOWED_IMPORTS.contains(&name.as_str()))
-        .cloned()
-        .collect();
+    let wanted: Vec<String> =
+        imports.iter().filter(|name| !ALLOWED_IMPORTS.contains(&name.as_str())).cloned().collect();
     if !wanted.is_empty() {
         return Err(AdmissionError::ForbiddenImports { wanted });
     }
@@ -63,9 +59,8 @@ pub fn parse(wasm: &[u8], max_bytes: usize) -> Result<Parsed, AdmissionError> {
     if !missing.is_empty() {
         return Err(AdmissionError::MissingExports { missing });
     }
-    Validator::new_with_features(features())
-        .validate_all(wasm)
-        .map_err(|error| invalid(&error))?;
+    Validator::new_with_features(features()).validate_all(wasm).map_err(|error| invalid(&error))?;
+    check_needs(wasm, limits)?;
     let mut imports = imports;
     imports.sort();
     Ok(Parsed { imports })
@@ -81,24 +76,12 @@ fn top_level_names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), AdmissionE
             Payload::End(_) => depth -= 1,
             Payload::ComponentImportSection(section) if depth == 1 => {
                 for import in section {
-                    imports.push(
-                        import
-                            .map_err(|error| invalid(&error))?
-                            .name
-                            .name
-                            .to_owned(),
-                    );
+                    imports.push(import.map_err(|error| invalid(&error))?.name.name.to_owned());
                 }
             }
             Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    exports.push(
-                        export
-                            .map_err(|error| invalid(&error))?
-                            .name
-                            .name
-                            .to_owned(),
-                    );
+                    exports.push(export.map_err(|error| invalid(&error))?.name.name.to_owned());
                 }
             }
             _ => {}
@@ -107,15 +90,47 @@ fn top_level_names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), AdmissionE
     Ok((imports, exports))
 }
 
+/// Refuses a component whose modules want more than a slot of the pool holds.
+fn check_needs(wasm: &[u8], limits: &Limits) -> Result<(), AdmissionError> {
+    let (mut memories, mut tables) = (0, 0);
+    for payload in Parser::new(0).parse_all(wasm) {
+        match payload.map_err(|error| invalid(&error))? {
+            Payload::MemorySection(section) => {
+                for memory in section {
+                    memories += 1;
+                    let pages = memory.map_err(|error| invalid(&error))?.initial;
+                    let bytes = pages.saturating_mul(64 << 10);
+                    within("bytes of memory at start", bytes, limits.memory_bytes as u64)?;
+                }
+            }
+            Payload::TableSection(section) => {
+                for table in section {
+                    tables += 1;
+                    let elements = table.map_err(|error| invalid(&error))?.ty.initial;
+                    within("table elements at start", elements, limits.table_elements as u64)?;
+                }
+            }
+            _ => {}
+        }
+    }
+    within("memories", memories, engine::MAX_MEMORIES.into())?;
+    within("tables", tables, engine::MAX_TABLES.into())
+}
+
+fn within(what: &'static str, needed: u64, limit: u64) -> Result<(), AdmissionError> {
+    if needed <= limit {
+        return Ok(());
+    }
+    Err(AdmissionError::NeedsTooMuch { what, needed, limit })
+}
+
 /// The features the engine has; the engine refuses the rest again when it compiles.
 fn features() -> WasmFeatures {
     WasmFeatures::WASM2 | WasmFeatures::COMPONENT_MODEL | WasmFeatures::EXTENDED_CONST
 }
 
 fn invalid(error: &wasmparser::BinaryReaderError) -> AdmissionError {
-    AdmissionError::NotAComponent {
-        reason: error.to_string(),
-    }
+    AdmissionError::NotAComponent { reason: error.to_string() }
 }
 
 #[cfg(test)]
@@ -123,14 +138,14 @@ mod tests {
     use super::*;
 
     fn parse_text(text: &str) -> Result<Parsed, AdmissionError> {
-        parse(&wat::parse_str(text).unwrap(), 1 << 20)
+        parse(&wat::parse_str(text).unwrap(), 1 << 20, &Limits::default())
     }
 
     #[test]
     fn what_is_not_a_component_is_refused() {
         for bytes in [&b""[..], b"\0asm", b"not wasm at all", &[0; 100]] {
             assert!(matches!(
-                parse(bytes, 1 << 20),
+                parse(bytes, 1 << 20, &Limits::default()),
                 Err(AdmissionError::NotAComponent { .. })
             ));
         }
@@ -140,14 +155,8 @@ mod tests {
 
     #[test]
     fn size_is_checked_first() {
-        let error = parse(&[0; 11], 10).unwrap_err();
-        assert!(matches!(
-            error,
-            AdmissionError::TooLarge {
-                size: 11,
-                limit: 10
-            }
-        ));
+        let error = parse(&[0; 11], 10, &Limits::default()).unwrap_err();
+        assert!(matches!(error, AdmissionError::TooLarge { size: 11, limit: 10 }));
     }
 
     #[test]
@@ -160,16 +169,10 @@ mod tests {
                 (import "anything" (func)))"#,
         )
         .unwrap_err();
-        let AdmissionError::ForbiddenImports { wanted } = error else {
-            panic!("{error}")
-        };
+        let AdmissionError::ForbiddenImports { wanted } = error else { panic!("{error}") };
         assert_eq!(
             wanted,
-            [
-                "wasi:clocks/wall-clock@0.2.0",
-                "keyward:policy/log@0.2.0",
-                "anything"
-            ]
+            ["wasi:clocks/wall-clock@0.2.0", "keyward:policy/log@0.2.0", "anything"]
         );
     }
 
@@ -180,9 +183,7 @@ mod tests {
                 (component (instance $i) (export "keyward:policy/guard@0.1.0" (instance $i))))"#,
         )
         .unwrap_err();
-        let AdmissionError::MissingExports { missing } = error else {
-            panic!("{error}")
-        };
+        let AdmissionError::MissingExports { missing } = error else { panic!("{error}") };
         assert_eq!(missing, REQUIRED_EXPORTS);
     }
 
@@ -191,7 +192,7 @@ mod tests {
         let wasm =
             wat::parse_str(r#"(component (import "x" (func)) (core module (func)))"#).unwrap();
         for len in 0..wasm.len() {
-            assert!(parse(&wasm[..len], 1 << 20).is_err(), "cut to {len}");
+            assert!(parse(&wasm[..len], 1 << 20, &Limits::default()).is_err(), "cut to {len}");
         }
     }
 }

@@ -44,20 +44,13 @@ impl ArtefactStore {
     ) -> io::Result<Self> {
         if let Some(dir) = &dir {
             use std::os::unix::fs::DirBuilderExt as _;
-            std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(dir)?;
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
         }
         // Stable within one build of the host, which is all it must be.
         let mut hasher = std::hash::DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         let compatibility = format!("48.0.8-{:016x}", hasher.finish());
-        Ok(Self {
-            dir,
-            key,
-            compatibility,
-        })
+        Ok(Self { dir, key, compatibility })
     }
 
     /// The artefact of the component with this digest; none if there is none or its tag is wrong.
@@ -100,11 +93,7 @@ impl ArtefactStore {
     }
 
     fn path(&self, digest_hex: &str) -> Option<PathBuf> {
-        Some(
-            self.dir
-                .as_ref()?
-                .join(format!("{}.cwasm", self.name(digest_hex))),
-        )
+        Some(self.dir.as_ref()?.join(format!("{}.cwasm", self.name(digest_hex))))
     }
 
     fn name(&self, digest_hex: &str) -> String {
@@ -149,10 +138,7 @@ mod tests {
         assert!(ours.get("bb").is_none());
         assert!(store(dir.path(), 2).get("aa").is_none());
         std::fs::rename(ours.path("aa").unwrap(), ours.path("bb").unwrap()).unwrap();
-        assert!(
-            ours.get("bb").is_none(),
-            "moved to another component's name"
-        );
+        assert!(ours.get("bb").is_none(), "moved to another component's name");
     }
 
     #[test]

@@ -87,11 +87,8 @@ async fn run_child(
     };
     let mut stdout = stdout.take(MAX_CODE_BYTES + 1);
     let mut stderr = stderr.take(MAX_COMPLAINT);
-    let ((), read, _) = tokio::join!(
-        feed,
-        stdout.read_to_end(&mut code),
-        stderr.read_to_end(&mut complaint),
-    );
+    let ((), read, _) =
+        tokio::join!(feed, stdout.read_to_end(&mut code), stderr.read_to_end(&mut complaint),);
     read.map_err(|error| host(&error))?;
     if code.len() as u64 > MAX_CODE_BYTES {
         return Err(AdmissionError::NeedsTooMuch {
@@ -115,15 +112,11 @@ async fn run_child(
 
 fn compile(wasm: &[u8]) -> Result<Vec<u8>, String> {
     let engine = engine::for_compiling().map_err(|error| format!("{error:#}"))?;
-    engine
-        .precompile_component(wasm)
-        .map_err(|error| format!("{error:#}"))
+    engine.precompile_component(wasm).map_err(|error| format!("{error:#}"))
 }
 
 fn host(error: &dyn std::fmt::Display) -> AdmissionError {
-    AdmissionError::Host {
-        reason: error.to_string(),
-    }
+    AdmissionError::Host { reason: error.to_string() }
 }
 
 /// The child's side: limits itself, reads a component on standard input and writes native code on
@@ -147,21 +140,11 @@ fn child() -> Result<(), String> {
         (Resource::As, CHILD_ADDRESS_SPACE),
     ];
     for (resource, limit) in limits {
-        setrlimit(
-            resource,
-            Rlimit {
-                current: Some(limit),
-                maximum: Some(limit),
-            },
-        )
-        .map_err(|error| format!("cannot limit the compiler: {error}"))?;
+        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
+            .map_err(|error| format!("cannot limit the compiler: {error}"))?;
     }
     let mut wasm = Vec::new();
-    std::io::stdin()
-        .read_to_end(&mut wasm)
-        .map_err(|error| error.to_string())?;
+    std::io::stdin().read_to_end(&mut wasm).map_err(|error| error.to_string())?;
     let code = compile(&wasm)?;
-    std::io::stdout()
-        .write_all(&code)
-        .map_err(|error| error.to_string())
+    std::io::stdout().write_all(&code).map_err(|error| error.to_string())
 }

@@ -81,10 +81,8 @@ pub fn for_running(pool_size: u32) -> Result<Engine, SetupError> {
         .pagemap_scan(Enabled::No);
     let mut config = base();
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
-    Engine::new(&config).map_err(|error| SetupError::Engine {
-        reason: format!("{error:#}"),
-        pool_size,
-    })
+    Engine::new(&config)
+        .map_err(|error| SetupError::Engine { reason: format!("{error:#}"), pool_size })
 }
 
 /// Advances the engine's clock from a thread of its own, which ends when the engine is dropped.
@@ -119,11 +117,9 @@ pub struct PoolMetrics {
 
 /// Reads the pool's gauges.
 pub fn pool_metrics(engine: &Engine) -> PoolMetrics {
-    engine
-        .pooling_allocator_metrics()
-        .map_or_else(PoolMetrics::default, |metrics| PoolMetrics {
-            component_instances: metrics.component_instances(),
-            memories: metrics.memories() as u64,
-            stacks: metrics.stacks() as u64,
-        })
+    engine.pooling_allocator_metrics().map_or_else(PoolMetrics::default, |metrics| PoolMetrics {
+        component_instances: metrics.component_instances(),
+        memories: metrics.memories() as u64,
+        stacks: metrics.stacks() as u64,
+    })
 }

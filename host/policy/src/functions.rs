@@ -164,11 +164,7 @@ impl index::Host for Instance {
         value: Vec<u8>,
     ) -> Outcome<Vec<u8>> {
         let key = self.key(&key)?;
-        Ok(key
-            .term(&label, &value)
-            .await
-            .map(Vec::from)
-            .map_err(Into::into))
+        Ok(key.term(&label, &value).await.map(Vec::from).map_err(Into::into))
     }
 
     async fn terms(
@@ -244,10 +240,7 @@ fn printable(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    text[..end]
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    text[..end].chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

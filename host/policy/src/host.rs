@@ -53,19 +53,9 @@ impl PolicyHost {
     /// Starts the engine and its clock.
     pub fn new(config: HostConfig, keys: Arc<dyn KeyService>) -> Result<Arc<Self>, SetupError> {
         check_range("policy.pool_size", config.pool_size.into(), 1, 10_000)?;
-        check_range(
-            "policy.per_tenant",
-            config.per_tenant.into(),
-            1,
-            config.pool_size.into(),
-        )?;
+        check_range("policy.per_tenant", config.per_tenant.into(), 1, config.pool_size.into())?;
         let memory = config.limits.memory_bytes as u64;
-        check_range(
-            "policy.memory_bytes",
-            memory,
-            64 << 10,
-            Limits::MAX_MEMORY_BYTES as u64,
-        )?;
+        check_range("policy.memory_bytes", memory, 64 << 10, Limits::MAX_MEMORY_BYTES as u64)?;
         let engine = engine::for_running(config.pool_size)?;
         engine::start_ticker(&engine)?;
         let mut linker = Linker::new(&engine);
@@ -105,7 +95,7 @@ impl PolicyHost {
     /// Checks, compiles and describes a component. The same component admitted again shares its
     /// code with the first, and each policy has its own share of the pool.
     pub async fn admit(&self, wasm: &[u8]) -> Result<Arc<Policy>, AdmissionError> {
-        let parsed = admission::parse(wasm, self.config.max_component_bytes)?;
+        let parsed = admission::parse(wasm, self.config.max_component_bytes, &self.config.limits)?;
         let hex = hex::encode(keyward_crypto::sha256(wasm));
         if let Some(program) = self.programs().get(&hex).and_then(Weak::upgrade) {
             return Ok(self.policy(program));
@@ -127,10 +117,7 @@ impl PolicyHost {
     }
 
     fn policy(&self, program: Arc<Program>) -> Arc<Policy> {
-        Arc::new(Policy {
-            program,
-            slots: Semaphore::new(self.config.per_tenant),
-        })
+        Arc::new(Policy { program, slots: Semaphore::new(self.config.per_tenant) })
     }
 
     fn programs(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Program>>> {
@@ -138,9 +125,8 @@ impl PolicyHost {
     }
 
     async fn prepare(&self, wasm: &[u8], hex: &str) -> Result<WorldPre<Instance>, AdmissionError> {
-        let host = |error: &dyn std::fmt::Display| AdmissionError::Host {
-            reason: error.to_string(),
-        };
+        let host =
+            |error: &dyn std::fmt::Display| AdmissionError::Host { reason: error.to_string() };
         let component = match self.artefacts.get(hex) {
             Some(code) => artefact::load(&self.engine, &code).ok(),
             None => None,
@@ -148,69 +134,20 @@ impl PolicyHost {
         let component = if let Some(component) = component {
             component
         } else {
-            let code = self
-                .compiler
-                .compile(wasm, self.config.compile_timeout)
-                .await?;
+            let code = self.compiler.compile(wasm, self.config.compile_timeout).await?;
             let code = TrustedCode::from_own_compiler(code);
-            let component =
-                artefact::load(&self.engine, &code).map_err(|error| host(&format!("{error:#}")))?;
-            self.artefacts
-                .put(hex, &code)
-                .map_err(|error| host(&error))?;
+            // Also refuses what compiles but could never have a slot of the pool.
+            let component = artefact::load(&self.engine, &code)
+                .map_err(|error| AdmissionError::CompileFailed { reason: format!("{error:#}") })?;
+            self.artefacts.put(hex, &code).map_err(|error| host(&error))?;
             component
         };
-        self.check_needs(&component)?;
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| {
-            AdmissionError::WrongTypes {
-                reason: format!("{error:#}"),
-            }
-        })?;
-        WorldPre::new(pre).map_err(|error| AdmissionError::WrongTypes {
-            reason: format!("{error:#}"),
-        })
-    }
-
-    /// Refuses what could never be instantiated, here rather than at the first request.
-    fn check_needs(
-        &self,
-        component: &wasmtime::component::Component,
-    ) -> Result<(), AdmissionError> {
-        let Some(needs) = component.resources_required() else {
-            return Ok(());
-        };
-        let checks = [
-            (
-                "memories",
-                u64::from(needs.num_memories),
-                u64::from(engine::MAX_MEMORIES),
-            ),
-            (
-                "bytes of memory at start",
-                needs.max_initial_memory_size.unwrap_or(0),
-                self.config.limits.memory_bytes as u64,
-            ),
-            (
-                "tables",
-                u64::from(needs.num_tables),
-                u64::from(engine::MAX_TABLES),
-            ),
-            (
-                "table elements at start",
-                needs.max_initial_table_size.unwrap_or(0),
-                self.config.limits.table_elements as u64,
-            ),
-        ];
-        for (what, needed, limit) in checks {
-            if needed > limit {
-                return Err(AdmissionError::NeedsTooMuch {
-                    what,
-                    needed,
-                    limit,
-                });
-            }
-        }
-        Ok(())
+        let pre = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(|error| AdmissionError::WrongTypes { reason: format!("{error:#}") })?;
+        WorldPre::new(pre)
+            .map_err(|error| AdmissionError::WrongTypes { reason: format!("{error:#}") })
     }
 
     async fn describe(&self, pre: &WorldPre<Instance>) -> Result<Vec<Operation>, AdmissionError> {
@@ -240,20 +177,11 @@ impl PolicyHost {
                     "operation {position} has a name not of [a-z0-9-]{{1,64}}"
                 )));
             }
-            if operations[..position]
-                .iter()
-                .any(|earlier| earlier.name == operation.name)
-            {
-                return Err(bad(format!(
-                    "operation `{}` is described twice",
-                    operation.name
-                )));
+            if operations[..position].iter().any(|earlier| earlier.name == operation.name) {
+                return Err(bad(format!("operation `{}` is described twice", operation.name)));
             }
-            for text in [
-                &operation.description,
-                &operation.input_schema,
-                &operation.output_schema,
-            ] {
+            for text in [&operation.description, &operation.input_schema, &operation.output_schema]
+            {
                 if text.len() > MAX_SCHEMA {
                     return Err(bad(format!(
                         "operation `{}` has a text over {MAX_SCHEMA} bytes",
@@ -272,10 +200,7 @@ impl PolicyHost {
         let plan = self
             .bounded(&mut store, async |store| {
                 let world = policy.program.pre.instantiate_async(&mut *store).await?;
-                world
-                    .keyward_policy_guard()
-                    .call_authorize(store, request)
-                    .await
+                world.keyward_policy_guard().call_authorize(store, request).await
             })
             .await?;
         checked(plan.map_err(HostError::from)?)
@@ -296,10 +221,7 @@ impl PolicyHost {
         let plans = self
             .bounded(&mut store, async |store| {
                 let world = policy.program.pre.instantiate_async(&mut *store).await?;
-                world
-                    .keyward_policy_guard()
-                    .call_authorize_many(store, requests)
-                    .await
+                world.keyward_policy_guard().call_authorize_many(store, requests).await
             })
             .await?;
         if plans.len() != requests.len() {
@@ -324,28 +246,17 @@ impl PolicyHost {
         request: &Request,
         payload: &Payload,
     ) -> Result<Payload, PolicyError> {
-        let name = request
-            .operation
-            .strip_prefix("invoke/")
-            .unwrap_or(&request.operation);
-        if !policy
-            .operations()
-            .iter()
-            .any(|operation| operation.name == name)
-        {
-            return Err(PolicyError::UnknownOperation {
-                name: name.to_owned(),
-            });
+        let name = request.operation.strip_prefix("invoke/").unwrap_or(&request.operation);
+        if !policy.operations().iter().any(|operation| operation.name == name) {
+            return Err(PolicyError::UnknownOperation { name: name.to_owned() });
         }
         let _slots = self.acquire(policy)?;
         let mut store = self.store(&request.tenant, request.id.clone());
         let result = self
             .bounded(&mut store, async |store| {
                 let world = policy.program.pre.instantiate_async(&mut *store).await?;
-                let plan = world
-                    .keyward_policy_guard()
-                    .call_authorize(&mut *store, request)
-                    .await?;
+                let plan =
+                    world.keyward_policy_guard().call_authorize(&mut *store, request).await?;
                 let plan = match plan.map_err(HostError::from).map_err(PolicyError::from) {
                     Ok(plan) => checked(plan),
                     Err(error) => Err(error),
@@ -357,20 +268,14 @@ impl PolicyHost {
                 if let Err(error) = check_payload(&plan, payload) {
                     return Ok(Err(error));
                 }
-                let answer = world
-                    .keyward_policy_handler()
-                    .call_invoke(store, request, payload)
-                    .await?;
+                let answer =
+                    world.keyward_policy_handler().call_invoke(store, request, payload).await?;
                 Ok(answer.map_err(|error| HostError::from(error).into()))
             })
             .await?;
         let dropped = store.data().log_lines_dropped;
         if dropped > 0 {
-            tracing::warn!(
-                tenant = request.tenant,
-                dropped,
-                "policy log lines over the limit"
-            );
+            tracing::warn!(tenant = request.tenant, dropped, "policy log lines over the limit");
         }
         result
     }
@@ -385,20 +290,12 @@ impl PolicyHost {
                 Err(PolicyError::Busy { scope })
             }
         };
-        Ok((
-            take(&policy.slots, Scope::Tenant)?,
-            take(&self.slots, Scope::Pool)?,
-        ))
+        Ok((take(&policy.slots, Scope::Tenant)?, take(&self.slots, Scope::Pool)?))
     }
 
     fn store(&self, tenant: &str, request_id: String) -> Store<Instance> {
-        Instance::new(
-            tenant.into(),
-            request_id,
-            Arc::clone(&self.keys),
-            self.config.limits,
-        )
-        .into_store(&self.engine)
+        Instance::new(tenant.into(), request_id, Arc::clone(&self.keys), self.config.limits)
+            .into_store(&self.engine)
     }
 
     /// Runs `work` within the wall clock and turns its failure into a typed one. After a failure
@@ -428,12 +325,7 @@ fn check_range(name: &'static str, value: u64, min: u64, max: u64) -> Result<(),
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(SetupError::Limit {
-        name,
-        value,
-        min,
-        max,
-    })
+    Err(SetupError::Limit { name, value, min, max })
 }
 
 /// A plan the host can work with.
@@ -455,9 +347,8 @@ fn checked(plan: Plan) -> Result<Plan, PolicyError> {
 }
 
 fn check_payload(plan: &Plan, payload: &Payload) -> Result<(), PolicyError> {
-    let obligations = Obligations::of(plan).map_err(|error| PolicyError::BadPlan {
-        reason: error.to_string(),
-    })?;
+    let obligations = Obligations::of(plan)
+        .map_err(|error| PolicyError::BadPlan { reason: error.to_string() })?;
     if !obligations.allow_len(payload.body.len()) {
         return Err(HostError::Invalid(format!(
             "the payload has {} bytes, more than the policy allows",
@@ -490,10 +381,7 @@ fn classify(error: &wasmtime::Error, limits: &Limits) -> PolicyError {
             | Trap::UnalignedPointer => TrapKind::BadValue,
             _ => TrapKind::Other,
         };
-        return PolicyError::Trap {
-            kind,
-            detail: trap.to_string(),
-        };
+        return PolicyError::Trap { kind, detail: trap.to_string() };
     }
     let root = error.root_cause().to_string();
     // wasmtime keeps these error types to itself.
@@ -503,8 +391,5 @@ fn classify(error: &wasmtime::Error, limits: &Limits) -> PolicyError {
     if root.contains("handle") && root.contains("limit") {
         return PolicyError::Limit(Limit::Handles(limits.handles));
     }
-    PolicyError::Trap {
-        kind: TrapKind::BadValue,
-        detail: root.chars().take(200).collect(),
-    }
+    PolicyError::Trap { kind: TrapKind::BadValue, detail: root.chars().take(200).collect() }
 }

@@ -51,10 +51,8 @@ impl Instance {
 
     /// Counts one host call.
     pub fn count_call(&mut self) -> Result<(), Limit> {
-        self.host_calls_left = self
-            .host_calls_left
-            .checked_sub(1)
-            .ok_or(Limit::HostCalls(self.limits.host_calls))?;
+        self.host_calls_left =
+            self.host_calls_left.checked_sub(1).ok_or(Limit::HostCalls(self.limits.host_calls))?;
         Ok(())
     }
 
@@ -84,9 +82,7 @@ impl Instance {
 
 /// Whole ticks in `time`, plus one: the first tick may come at once.
 fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_millis() / TICK.as_millis())
-        .unwrap_or(u64::MAX)
-        .saturating_add(1)
+    u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 impl ResourceLimiter for Instance {
@@ -97,9 +93,7 @@ impl ResourceLimiter for Instance {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         if desired > self.limits.memory_bytes {
-            return Err(wasmtime::Error::new(Limit::Memory(
-                self.limits.memory_bytes,
-            )));
+            return Err(wasmtime::Error::new(Limit::Memory(self.limits.memory_bytes)));
         }
         Ok(true)
     }
@@ -111,9 +105,7 @@ impl ResourceLimiter for Instance {
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         if desired > self.limits.table_elements {
-            return Err(wasmtime::Error::new(Limit::Table(
-                self.limits.table_elements,
-            )));
+            return Err(wasmtime::Error::new(Limit::Table(self.limits.table_elements)));
         }
         Ok(true)
     }

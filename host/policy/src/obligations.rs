@@ -50,9 +50,7 @@ impl Obligations {
                 }
                 "note" => return Err(ObligationError::BadValue { name: "note" }),
                 _ => {
-                    return Err(ObligationError::Unknown {
-                        name: shorten(&obligation.name),
-                    });
+                    return Err(ObligationError::Unknown { name: shorten(&obligation.name) });
                 }
             }
         }
@@ -82,10 +80,7 @@ mod tests {
             authenticated_data: Vec::new(),
             obligations: obligations
                 .iter()
-                .map(|(name, value)| Obligation {
-                    name: (*name).into(),
-                    value: (*value).into(),
-                })
+                .map(|(name, value)| Obligation { name: (*name).into(), value: (*value).into() })
                 .collect(),
         }
     }
@@ -100,21 +95,13 @@ mod tests {
     #[test]
     fn an_unknown_obligation_is_an_error() {
         let error = Obligations::of(&plan(&[("shred", "")])).unwrap_err();
-        assert_eq!(
-            error,
-            ObligationError::Unknown {
-                name: "shred".into()
-            }
-        );
+        assert_eq!(error, ObligationError::Unknown { name: "shred".into() });
     }
 
     #[test]
     fn unusable_values_are_errors() {
         assert!(Obligations::of(&plan(&[("max-bytes", "-1")])).is_err());
         assert!(Obligations::of(&plan(&[("note", &"x".repeat(257))])).is_err());
-        assert_eq!(
-            Obligations::of(&plan(&[("note", "n")])).unwrap().notes,
-            ["n"]
-        );
+        assert_eq!(Obligations::of(&plan(&[("note", "n")])).unwrap().notes, ["n"]);
     }
 }

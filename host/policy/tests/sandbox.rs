@@ -32,11 +32,7 @@ impl OneKey {
     fn new(tenant: &'static str, name: &'static str, id: u64) -> Arc<Self> {
         let material = KeyMaterial::generate().unwrap();
         let version = KeyVersion::new(Algorithm::XAes256Gcm, KeyId(id), 1, &material).unwrap();
-        Arc::new(Self {
-            tenant,
-            name,
-            version,
-        })
+        Arc::new(Self { tenant, name, version })
     }
 
     fn binding<'a>(&'a self, aad: &'a [u8]) -> Binding<'a> {
@@ -126,11 +122,7 @@ fn host_with(config: HostConfig, delay: Duration) -> Arc<PolicyHost> {
 }
 
 fn small() -> HostConfig {
-    HostConfig {
-        pool_size: 16,
-        per_tenant: 8,
-        ..HostConfig::default()
-    }
+    HostConfig { pool_size: 16, per_tenant: 8, ..HostConfig::default() }
 }
 
 async fn hostile() -> (Arc<PolicyHost>, Arc<Policy>) {
@@ -144,11 +136,7 @@ fn request(behaviour: &str) -> Request {
     Request {
         id: "test".into(),
         tenant: TENANT.into(),
-        caller: Caller {
-            subject: "svc".into(),
-            roles: vec!["application".into()],
-            claims: vec![],
-        },
+        caller: Caller { subject: "svc".into(), roles: vec!["application".into()], claims: vec![] },
         operation: "encrypt".into(),
         key: Some("demo".into()),
         context: None,
@@ -159,10 +147,7 @@ fn request(behaviour: &str) -> Request {
 
 async fn behave(behaviour: &str) -> PolicyError {
     let (host, policy) = hostile().await;
-    let error = host
-        .authorize(&policy, &request(behaviour))
-        .await
-        .unwrap_err();
+    let error = host.authorize(&policy, &request(behaviour)).await.unwrap_err();
     // Whatever happened, the next request is served and nothing is left in the pool.
     host.authorize(&policy, &request("allow")).await.unwrap();
     assert_eq!(host.pool_metrics().component_instances, 0, "{behaviour}");
@@ -173,35 +158,20 @@ async fn behave(behaviour: &str) -> PolicyError {
 #[tokio::test]
 async fn a_loop_is_stopped_by_its_cpu_time() {
     let error = behave("loop").await;
-    assert!(
-        matches!(error, PolicyError::Limit(Limit::Cpu(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, PolicyError::Limit(Limit::Cpu(_))), "{error:?}");
     assert_eq!(error.code(), "policy_cpu_limit");
 }
 
 #[tokio::test]
 async fn allocation_without_end_is_stopped_by_the_memory_limit() {
     let error = behave("alloc").await;
-    assert!(
-        matches!(error, PolicyError::Limit(Limit::Memory(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, PolicyError::Limit(Limit::Memory(_))), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_trap_is_a_trap() {
     let error = behave("trap").await;
-    assert!(
-        matches!(
-            error,
-            PolicyError::Trap {
-                kind: TrapKind::Unreachable,
-                ..
-            }
-        ),
-        "{error:?}"
-    );
+    assert!(matches!(error, PolicyError::Trap { kind: TrapKind::Unreachable, .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -211,10 +181,7 @@ async fn recursion_is_stopped() {
     assert!(
         matches!(
             error,
-            PolicyError::Trap {
-                kind: TrapKind::StackOverflow | TrapKind::OutOfBounds,
-                ..
-            }
+            PolicyError::Trap { kind: TrapKind::StackOverflow | TrapKind::OutOfBounds, .. }
         ),
         "{error:?}"
     );
@@ -223,10 +190,7 @@ async fn recursion_is_stopped() {
 #[tokio::test]
 async fn a_million_host_calls_are_stopped() {
     let error = behave("million-calls").await;
-    assert!(
-        matches!(error, PolicyError::Limit(Limit::HostCalls(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, PolicyError::Limit(Limit::HostCalls(_))), "{error:?}");
 }
 
 #[tokio::test]
@@ -244,19 +208,13 @@ async fn a_flood_of_log_lines_is_bounded() {
 #[tokio::test]
 async fn too_much_randomness_is_refused() {
     let error = behave("random-huge").await;
-    assert!(
-        matches!(error, PolicyError::Limit(Limit::RandomBytes(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, PolicyError::Limit(Limit::RandomBytes(_))), "{error:?}");
 }
 
 #[tokio::test]
 async fn handles_run_out() {
     let error = behave("hold-handles").await;
-    assert!(
-        matches!(error, PolicyError::Limit(Limit::Handles(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, PolicyError::Limit(Limit::Handles(_))), "{error:?}");
 }
 
 #[tokio::test]
@@ -274,15 +232,9 @@ async fn an_oversized_plan_is_refused() {
 #[tokio::test]
 async fn keys_of_another_tenant_do_not_open() {
     let (host, policy) = hostile().await;
-    let error = host
-        .authorize(&policy, &request("open-foreign"))
-        .await
-        .unwrap_err();
+    let error = host.authorize(&policy, &request("open-foreign")).await.unwrap_err();
     // The guest answers `denied` when every attempt failed, and allows if one succeeded.
-    assert!(
-        matches!(error, PolicyError::Refused(HostError::Denied(_))),
-        "{error:?}"
-    );
+    assert!(matches!(error, PolicyError::Refused(HostError::Denied(_))), "{error:?}");
 }
 
 #[tokio::test]
@@ -290,9 +242,7 @@ async fn nothing_is_left_from_one_request_to_the_next() {
     let (host, policy) = hostile().await;
     for _ in 0..50 {
         // The guest refuses when it finds the marker an earlier request wrote.
-        host.authorize(&policy, &request("reuse-check"))
-            .await
-            .unwrap();
+        host.authorize(&policy, &request("reuse-check")).await.unwrap();
     }
 }
 
@@ -305,14 +255,8 @@ async fn a_spinning_tenant_does_not_stop_another() {
         let (host, spinning) = (Arc::clone(&host), Arc::clone(&spinning));
         spinners.push(tokio::spawn(async move {
             for _ in 0..3 {
-                let error = host
-                    .authorize(&spinning, &request("loop"))
-                    .await
-                    .unwrap_err();
-                assert!(
-                    matches!(error, PolicyError::Limit(Limit::Cpu(_))),
-                    "{error:?}"
-                );
+                let error = host.authorize(&spinning, &request("loop")).await.unwrap_err();
+                assert!(matches!(error, PolicyError::Limit(Limit::Cpu(_))), "{error:?}");
             }
         }));
     }
@@ -325,10 +269,7 @@ async fn a_spinning_tenant_does_not_stop_another() {
     for spinner in spinners {
         spinner.await.unwrap();
     }
-    assert!(
-        served > 20,
-        "only {served} requests of the other tenant were served"
-    );
+    assert!(served > 20, "only {served} requests of the other tenant were served");
 }
 
 #[tokio::test]
@@ -345,19 +286,8 @@ async fn a_full_share_is_an_immediate_answer_and_dropped_waits_free_it() {
         .collect();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let start = Instant::now();
-    let error = host
-        .authorize(&policy, &request("allow"))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            PolicyError::Busy {
-                scope: Scope::Tenant
-            }
-        ),
-        "{error:?}"
-    );
+    let error = host.authorize(&policy, &request("allow")).await.unwrap_err();
+    assert!(matches!(error, PolicyError::Busy { scope: Scope::Tenant }), "{error:?}");
     assert!(start.elapsed() < Duration::from_millis(500));
     for task in waiting {
         task.abort();
@@ -371,20 +301,11 @@ async fn a_full_share_is_an_immediate_answer_and_dropped_waits_free_it() {
 #[tokio::test]
 async fn a_wait_for_a_key_is_bounded_by_the_wall_clock() {
     let mut config = small();
-    config.limits = Limits {
-        wall: Duration::from_millis(50),
-        ..Limits::default()
-    };
+    config.limits = Limits { wall: Duration::from_millis(50), ..Limits::default() };
     let host = host_with(config, Duration::from_mins(1));
     let policy = host.admit(&component("hostile")).await.unwrap();
-    let error = host
-        .authorize(&policy, &request("open-own"))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(error, PolicyError::Limit(Limit::Wall(_))),
-        "{error:?}"
-    );
+    let error = host.authorize(&policy, &request("open-own")).await.unwrap_err();
+    assert!(matches!(error, PolicyError::Limit(Limit::Wall(_))), "{error:?}");
     assert_eq!(host.pool_metrics().component_instances, 0);
 }
 
@@ -394,11 +315,7 @@ async fn a_batch_is_decided_in_one_instance_and_in_order() {
     let requests = [request("allow"), request("deny"), request("allow")];
     let plans = host.authorize_many(&policy, &requests).await.unwrap();
     assert!(plans[0].is_ok());
-    assert!(
-        matches!(plans[1], Err(HostError::Denied(_))),
-        "{:?}",
-        plans[1]
-    );
+    assert!(matches!(plans[1], Err(HostError::Denied(_))), "{:?}", plans[1]);
     assert!(plans[2].is_ok());
     assert!(host.authorize_many(&policy, &[]).await.unwrap().is_empty());
 }
@@ -408,15 +325,9 @@ async fn an_operation_it_does_not_describe_never_reaches_the_policy() {
     let (host, policy) = hostile().await;
     let mut request = request("loop");
     request.operation = "invoke/nothing".into();
-    let payload = keyward_policy_host::Payload {
-        content_type: "text/plain".into(),
-        body: vec![],
-    };
+    let payload = keyward_policy_host::Payload { content_type: "text/plain".into(), body: vec![] };
     let error = host.invoke(&policy, &request, &payload).await.unwrap_err();
-    assert!(
-        matches!(error, PolicyError::UnknownOperation { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, PolicyError::UnknownOperation { .. }), "{error:?}");
 }
 
 #[tokio::test]
@@ -427,40 +338,20 @@ async fn artefacts_are_reused_and_a_forged_one_is_not() {
         artefact_key: Zeroizing::new([1; 32]),
         ..small()
     };
-    host_with(config(), Duration::ZERO)
-        .admit(&component("baseline"))
-        .await
-        .unwrap();
-    let artefact = std::fs::read_dir(dir.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    host_with(config(), Duration::ZERO).admit(&component("baseline")).await.unwrap();
+    let artefact = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
     let good = std::fs::read(&artefact).unwrap();
     // With an artefact no compiler is needed; one that cannot run shows it is not.
     let mut without_compiler = config();
-    without_compiler.compiler = Compiler::Child {
-        program: "/nonexistent".into(),
-        args: Vec::new(),
-    };
-    host_with(without_compiler, Duration::ZERO)
-        .admit(&component("baseline"))
-        .await
-        .unwrap();
+    without_compiler.compiler =
+        Compiler::Child { program: "/nonexistent".into(), args: Vec::new() };
+    host_with(without_compiler, Duration::ZERO).admit(&component("baseline")).await.unwrap();
     let mut forged = good.clone();
     let last = forged.len() - 1;
     forged[last] ^= 1;
     std::fs::write(&artefact, forged).unwrap();
-    host_with(config(), Duration::ZERO)
-        .admit(&component("baseline"))
-        .await
-        .unwrap();
-    assert_eq!(
-        std::fs::read(&artefact).unwrap(),
-        good,
-        "compiled anew and replaced"
-    );
+    host_with(config(), Duration::ZERO).admit(&component("baseline")).await.unwrap();
+    assert_eq!(std::fs::read(&artefact).unwrap(), good, "compiled anew and replaced");
 }
 
 #[tokio::test]
@@ -474,23 +365,15 @@ async fn a_compiler_that_fails_hangs_or_is_missing_fails_that_upload_alone() {
         compile_timeout: Duration::from_millis(200),
         ..small()
     };
-    let fails = host_with(child("/bin/false", &[]), Duration::ZERO)
-        .admit(&wasm)
-        .await;
+    let fails = host_with(child("/bin/false", &[]), Duration::ZERO).admit(&wasm).await;
     assert!(matches!(fails, Err(AdmissionError::CompileFailed { .. })));
-    let hangs = host_with(child("/bin/sleep", &["60"]), Duration::ZERO)
-        .admit(&wasm)
-        .await;
+    let hangs = host_with(child("/bin/sleep", &["60"]), Duration::ZERO).admit(&wasm).await;
     assert!(matches!(hangs, Err(AdmissionError::CompileTimeout(_))));
-    let missing = host_with(child("/nonexistent", &[]), Duration::ZERO)
-        .admit(&wasm)
-        .await;
+    let missing = host_with(child("/nonexistent", &[]), Duration::ZERO).admit(&wasm).await;
     assert!(matches!(missing, Err(AdmissionError::Host { .. })));
     // What the child prints is taken as native code only if wasmtime accepts it as its own.
-    let nonsense = host_with(child("/bin/echo", &["code"]), Duration::ZERO)
-        .admit(&wasm)
-        .await;
-    assert!(matches!(nonsense, Err(AdmissionError::Host { .. })));
+    let nonsense = host_with(child("/bin/echo", &["code"]), Duration::ZERO).admit(&wasm).await;
+    assert!(matches!(nonsense, Err(AdmissionError::CompileFailed { .. })));
 }
 
 #[tokio::test]
@@ -504,10 +387,7 @@ async fn a_component_with_the_right_names_and_wrong_types_is_refused() {
     )
     .unwrap();
     let host = host_with(small(), Duration::ZERO);
-    assert!(matches!(
-        host.admit(&wasm).await,
-        Err(AdmissionError::WrongTypes { .. })
-    ));
+    assert!(matches!(host.admit(&wasm).await, Err(AdmissionError::WrongTypes { .. })));
 }
 
 #[tokio::test]
@@ -523,10 +403,7 @@ async fn memory_beyond_a_slot_is_refused_at_admission() {
     )
     .unwrap();
     let host = host_with(small(), Duration::ZERO);
-    assert!(matches!(
-        host.admit(&wasm).await,
-        Err(AdmissionError::NeedsTooMuch { .. })
-    ));
+    assert!(matches!(host.admit(&wasm).await, Err(AdmissionError::NeedsTooMuch { .. })));
 }
 
 #[tokio::test]
@@ -535,13 +412,7 @@ async fn the_policies_import_only_what_they_say() {
     for name in ["baseline", "records"] {
         let policy = host.admit(&component(name)).await.unwrap();
         let imports = policy.imports().join(" ");
-        assert!(
-            !imports.contains("opening"),
-            "{name} must not be able to decrypt: {imports}"
-        );
-        assert!(
-            !imports.contains("sealing"),
-            "{name} need not encrypt: {imports}"
-        );
+        assert!(!imports.contains("opening"), "{name} must not be able to decrypt: {imports}");
+        assert!(!imports.contains("sealing"), "{name} need not encrypt: {imports}");
     }
 }
