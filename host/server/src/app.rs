@@ -65,15 +65,7 @@ pub enum StartError {
 impl App {
     /// Opens the store, sets up the sandbox, loads the active policies.
     pub async fn build(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config {
-            data_dir,
-            root_key,
-            policy,
-            http,
-            cache_ttl,
-            cache_entries,
-            ..
-        } = config;
+        let Config { data_dir, root_key, policy, http, cache_ttl, cache_entries, .. } = config;
         let (components, artefacts) = (data_dir.join("policies"), data_dir.join("artefacts"));
         let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&data_dir, &root_key));
         let store = opened.await.map_err(|_| StartError::Interrupted)??;
@@ -89,10 +81,7 @@ impl App {
             artefact_key: host_key(store.root_key(), b"artefacts")?,
             compiler: config.compiler,
         };
-        let cache = CacheConfig {
-            ttl: cache_ttl,
-            max_entries: cache_entries,
-        };
+        let cache = CacheConfig { ttl: cache_ttl, max_entries: cache_entries };
         let keyring = Keyring::new(Arc::new(store), cache);
         let host = PolicyHost::new(host_config, Arc::new(Bridge::new(keyring.clone())))?;
         let policies = Policies::new(host, &keyring, components);
@@ -100,14 +89,7 @@ impl App {
         let tokens = Tokens::new(&keyring, cache_ttl);
         let max_component = policy.max_component;
         let draining = AtomicBool::new(false);
-        Ok(Arc::new(Self {
-            http,
-            max_component,
-            keyring,
-            tokens,
-            policies,
-            draining,
-        }))
+        Ok(Arc::new(Self { http, max_component, keyring, tokens, policies, draining }))
     }
 
     /// The HTTP API over this application.
@@ -127,10 +109,7 @@ impl App {
 }
 
 fn create_dir(path: &Path) -> Result<(), StartError> {
-    let failed = |error| StartError::Directory {
-        path: path.to_owned(),
-        error,
-    };
+    let failed = |error| StartError::Directory { path: path.to_owned(), error };
     files::create_private_dir(path).map_err(failed)
 }
 

@@ -38,18 +38,9 @@ impl KeyService for Bridge {
         let name = KeyName::from_str(name).map_err(|_| no_such_key())?;
         let key = self.keyring.key(&tenant, &name).await.map_err(host_error)?;
         let number = version.unwrap_or(key.current_version());
-        let current = self
-            .keyring
-            .version(&key, number)
-            .await
-            .map_err(host_error)?;
+        let current = self.keyring.version(&key, number).await.map_err(host_error)?;
         let keyring = self.keyring.clone();
-        Ok(Arc::new(Handle {
-            keyring,
-            key,
-            current,
-            pinned: version.is_some(),
-        }))
+        Ok(Arc::new(Handle { keyring, key, current, pinned: version.is_some() }))
     }
 }
 
@@ -128,16 +119,12 @@ impl KeyHandle for Handle {
     }
 
     async fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, HostError> {
-        self.current
-            .seal(None, &self.binding(aad), data)
-            .map_err(|e| self.crypto_error(&e))
+        self.current.seal(None, &self.binding(aad), data).map_err(|e| self.crypto_error(&e))
     }
 
     async fn decrypt(&self, data: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, HostError> {
         let version = self.version_of(data).await?;
-        version
-            .open(&self.binding(aad), data)
-            .map_err(|e| self.crypto_error(&e))
+        version.open(&self.binding(aad), data).map_err(|e| self.crypto_error(&e))
     }
 
     async fn mac(&self, data: &[u8]) -> Result<[u8; 32], HostError> {
@@ -145,15 +132,11 @@ impl KeyHandle for Handle {
     }
 
     async fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, HostError> {
-        self.current
-            .verify_mac(data, tag)
-            .map_err(|e| self.crypto_error(&e))
+        self.current.verify_mac(data, tag).map_err(|e| self.crypto_error(&e))
     }
 
     async fn term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], HostError> {
-        self.current
-            .index_term(label, value)
-            .map_err(|e| self.crypto_error(&e))
+        self.current.index_term(label, value).map_err(|e| self.crypto_error(&e))
     }
 
     async fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<[u8; 32]>, HostError> {
@@ -162,16 +145,9 @@ impl KeyHandle for Handle {
         }
         let mut terms = Vec::with_capacity(self.key.versions().len());
         for info in self.key.versions().iter().rev() {
-            let version = self
-                .keyring
-                .version(&self.key, info.version)
-                .await
-                .map_err(host_error)?;
-            terms.push(
-                version
-                    .index_term(label, value)
-                    .map_err(|e| self.crypto_error(&e))?,
-            );
+            let version =
+                self.keyring.version(&self.key, info.version).await.map_err(host_error)?;
+            terms.push(version.index_term(label, value).map_err(|e| self.crypto_error(&e))?);
         }
         Ok(terms)
     }

@@ -73,32 +73,13 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     match Cli::parse().command {
-        Command::Dev {
-            listen,
-            data,
-            policies,
-        } => {
-            let flags = Flags {
-                config: None,
-                listen,
-                data,
-                policies,
-            };
+        Command::Dev { listen, data, policies } => {
+            let flags = Flags { config: None, listen, data, policies };
             with_config(flags, dev::run)
         }
-        Command::Serve {
-            config,
-            listen,
-            data,
-        } => with_config(
-            Flags {
-                config,
-                listen,
-                data,
-                policies: None,
-            },
-            serve,
-        ),
+        Command::Serve { config, listen, data } => {
+            with_config(Flags { config, listen, data, policies: None }, serve)
+        }
         Command::Config => {
             print!("{}", config::markdown());
             ExitCode::SUCCESS
@@ -138,10 +119,7 @@ impl Flags {
         let program = std::env::current_exe().map_err(|error| {
             ConfigError::new(format!("cannot find the own executable: {error}"))
         })?;
-        config.compiler = Compiler::Child {
-            program,
-            args: vec!["compile-policy".into()],
-        };
+        config.compiler = Compiler::Child { program, args: vec!["compile-policy".into()] };
         Ok(config)
     }
 }
@@ -151,17 +129,12 @@ where
     F: Future<Output = Result<Drained, E>>,
     E: Display,
 {
-    let config = flags
-        .read()
-        .and_then(|config| log::start(&config.log).map(|()| config));
+    let config = flags.read().and_then(|config| log::start(&config.log).map(|()| config));
     let config = match config {
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
     };
@@ -197,10 +170,8 @@ pub enum RunError {
 async fn serve(config: Config) -> Result<Drained, RunError> {
     let bound = Bound::bind(&config).await?;
     let data_dir = config.data_dir.clone();
-    files::create_private_dir(&data_dir).map_err(|error| crate::app::StartError::Directory {
-        path: data_dir.clone(),
-        error,
-    })?;
+    files::create_private_dir(&data_dir)
+        .map_err(|error| crate::app::StartError::Directory { path: data_dir.clone(), error })?;
     let app = server::build(config).await?;
     if let Some(path) = operator::ensure(&app, &data_dir).await? {
         eprintln!(
@@ -244,9 +215,6 @@ mod tests {
             policies: None,
         };
         let error = flags.read().err().unwrap().to_string();
-        assert!(
-            error.contains("/nowhere/keyward.toml") && !error.contains('\n'),
-            "{error}"
-        );
+        assert!(error.contains("/nowhere/keyward.toml") && !error.contains('\n'), "{error}");
     }
 }

@@ -82,10 +82,8 @@ pub async fn run(config: Config) -> Result<Drained, DevError> {
     let bound = Bound::bind(&config).await?;
     let data_dir = config.data_dir.clone();
     let policies_dir = config.policies_dir.clone();
-    files::create_private_dir(&data_dir).map_err(|error| StartError::Directory {
-        path: data_dir.clone(),
-        error,
-    })?;
+    files::create_private_dir(&data_dir)
+        .map_err(|error| StartError::Directory { path: data_dir.clone(), error })?;
     let app = server::build(config).await?;
     let tenant = set_up(&app).await?;
     activate_policy(&app, &tenant, policies_dir).await?;
@@ -93,10 +91,7 @@ pub async fn run(config: Config) -> Result<Drained, DevError> {
     let env = tokens(&app, &tenant, &env_path, bound.url()).await?;
     let examples = examples::make(&app, &env).await;
     println!("Keyward listens on {}", env.addr);
-    println!(
-        "Address and tokens are in {}",
-        absolute(&env_path).display()
-    );
+    println!("Address and tokens are in {}", absolute(&env_path).display());
     println!("\nPaste these into another shell:\n\n{examples}");
     Ok(bound.serve(app).await?)
 }
@@ -110,11 +105,7 @@ async fn set_up(app: &App) -> Result<TenantName, KeyringError> {
     }
     for (name, algorithm) in KEYS {
         let name = KeyName::from_str(name)?;
-        match app
-            .keyring
-            .create_key(&tenant, &name, *algorithm, BTreeMap::new())
-            .await
-        {
+        match app.keyring.create_key(&tenant, &name, *algorithm, BTreeMap::new()).await {
             Ok(_) | Err(KeyringError::KeyExists { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -133,10 +124,7 @@ async fn activate_policy(
         Ok(active) => active.record.activated_by != ACTIVATED_BY,
         Err(problem) => problem.code == Code::PolicyUnusable,
     };
-    let path = dir
-        .or_else(beside_executable)
-        .unwrap_or_default()
-        .join(POLICY_FILE);
+    let path = dir.or_else(beside_executable).unwrap_or_default().join(POLICY_FILE);
     if keeps_own {
         return Ok(());
     }
@@ -150,16 +138,11 @@ async fn activate_policy(
     if current.is_ok_and(|active| active.record.digest == digest) {
         return Ok(());
     }
-    match app
-        .policies
-        .activate(tenant, wasm.into(), ACTIVATED_BY)
-        .await
-    {
+    match app.policies.activate(tenant, wasm.into(), ACTIVATED_BY).await {
         Ok(_) => Ok(()),
-        Err(Problem { detail, .. }) => Err(DevError::BadPolicy {
-            path,
-            reason: detail.into_owned(),
-        }),
+        Err(Problem { detail, .. }) => {
+            Err(DevError::BadPolicy { path, reason: detail.into_owned() })
+        }
     }
 }
 
@@ -179,26 +162,15 @@ async fn tokens(
     let before = EnvFile::read(path);
     let kept = before.unwrap_or_default();
     let for_tenant = Reach::Tenant(tenant.clone());
-    let application = Caller {
-        subject: "dev".into(),
-        roles: vec!["application".into()],
-        claims: Vec::new(),
-    };
+    let application =
+        Caller { subject: "dev".into(), roles: vec!["application".into()], claims: Vec::new() };
     let env = EnvFile {
         addr,
         token: keep_or_mint(app, kept.token, for_tenant, application).await?,
-        operator_token: keep_or_mint(
-            app,
-            kept.operator_token,
-            Reach::Operator,
-            operator::caller(),
-        )
-        .await?,
+        operator_token: keep_or_mint(app, kept.operator_token, Reach::Operator, operator::caller())
+            .await?,
     };
-    env.write(path).map_err(|error| DevError::File {
-        path: path.to_owned(),
-        error,
-    })?;
+    env.write(path).map_err(|error| DevError::File { path: path.to_owned(), error })?;
     Ok(env)
 }
 
@@ -208,12 +180,7 @@ async fn keep_or_mint(
     reach: Reach,
     caller: Caller,
 ) -> Result<String, TokenError> {
-    if app
-        .tokens
-        .verify(&kept)
-        .await?
-        .is_some_and(|credential| credential.reach == reach)
-    {
+    if app.tokens.verify(&kept).await?.is_some_and(|credential| credential.reach == reach) {
         return Ok(kept);
     }
     let (token, _) = app.tokens.mint(reach, caller).await?;

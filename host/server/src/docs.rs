@@ -4,9 +4,7 @@ use std::path::PathBuf;
 
 /// Fails unless docs/`name` is `text`. With KEYWARD_BLESS=1 in the environment it writes it.
 pub(crate) fn assert_current(name: &str, text: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../docs")
-        .join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
     if std::env::var_os("KEYWARD_BLESS").is_some() {
         std::fs::write(&path, text).unwrap();
     }

@@ -307,26 +307,14 @@ mod tests {
         }
         for error in [
             AdmissionError::TooLarge { size: 0, limit: 0 },
-            AdmissionError::NotAComponent {
-                reason: String::new(),
-            },
+            AdmissionError::NotAComponent { reason: String::new() },
             AdmissionError::ForbiddenImports { wanted: vec![] },
             AdmissionError::MissingExports { missing: vec![] },
-            AdmissionError::WrongTypes {
-                reason: String::new(),
-            },
-            AdmissionError::NeedsTooMuch {
-                what: "",
-                needed: 0,
-                limit: 0,
-            },
-            AdmissionError::CompileFailed {
-                reason: String::new(),
-            },
+            AdmissionError::WrongTypes { reason: String::new() },
+            AdmissionError::NeedsTooMuch { what: "", needed: 0, limit: 0 },
+            AdmissionError::CompileFailed { reason: String::new() },
             AdmissionError::CompileTimeout(Duration::ZERO),
-            AdmissionError::BadDescription {
-                reason: String::new(),
-            },
+            AdmissionError::BadDescription { reason: String::new() },
         ] {
             assert_eq!(Code::from(&error).as_str(), error.code());
         }

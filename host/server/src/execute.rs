@@ -40,14 +40,8 @@ impl Sealer {
             return Err(Problem::field(Code::KeyRequired, "/key", detail));
         };
         let fault = |problem: Problem| match by_policy {
-            Some(name) => bad_plan(format!(
-                "its key {name:?} cannot be used: {}",
-                problem.detail
-            )),
-            None => Problem {
-                field: Some("/key".into()),
-                ..problem
-            },
+            Some(name) => bad_plan(format!("its key {name:?} cannot be used: {}", problem.detail)),
+            None => Problem { field: Some("/key".into()), ..problem },
         };
         let key = match KeyName::from_str(name) {
             Ok(name) => keyring.key(tenant, &name).await,
@@ -74,21 +68,12 @@ impl Sealer {
             return Err(bad_plan("its suite is not of the key's family"));
         }
         let number = plan.version.unwrap_or(key.current_version());
-        let version = keyring
-            .version(&key, number)
-            .await
-            .map_err(|error| match error {
-                KeyringError::VersionNotFound { .. } => bad_plan(error.to_string()),
-                error => error.into(),
-            })?;
+        let version = keyring.version(&key, number).await.map_err(|error| match error {
+            KeyringError::VersionNotFound { .. } => bad_plan(error.to_string()),
+            error => error.into(),
+        })?;
         let authenticated_data = plan.authenticated_data;
-        Ok(Self {
-            key,
-            version,
-            suite,
-            authenticated_data,
-            max_bytes,
-        })
+        Ok(Self { key, version, suite, authenticated_data, max_bytes })
     }
 
     /// The version it encrypts with.
@@ -100,18 +85,13 @@ impl Sealer {
     pub fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Problem> {
         check_len(self.max_bytes, plaintext.len())?;
         let binding = binding(&self.key, &self.authenticated_data, context);
-        self.version
-            .seal(self.suite, &binding, plaintext)
-            .map_err(|error| match error {
-                CryptoError::SuiteNotAllowed { .. } => {
-                    bad_plan("its suite is not of the key's family")
-                }
-                CryptoError::TooLong => Problem::new(
-                    Code::PayloadTooLarge,
-                    "the plaintext is too long for the key's suite",
-                ),
-                error => Problem::internal(error),
-            })
+        self.version.seal(self.suite, &binding, plaintext).map_err(|error| match error {
+            CryptoError::SuiteNotAllowed { .. } => bad_plan("its suite is not of the key's family"),
+            CryptoError::TooLong => {
+                Problem::new(Code::PayloadTooLarge, "the plaintext is too long for the key's suite")
+            }
+            error => Problem::internal(error),
+        })
     }
 }
 
@@ -129,24 +109,11 @@ impl Opener {
     pub fn prepare(key: Arc<Key>, plan: Plan) -> Result<Self, Problem> {
         let max_bytes = obligations(&plan)?;
         // A plan for another key than the ciphertext's: nothing opens.
-        if plan
-            .key
-            .as_deref()
-            .is_some_and(|name| name != key.name().as_str())
-        {
+        if plan.key.as_deref().is_some_and(|name| name != key.name().as_str()) {
             return Err(Problem::ciphertext_invalid());
         }
-        let Plan {
-            version: only_version,
-            authenticated_data,
-            ..
-        } = plan;
-        Ok(Self {
-            key,
-            only_version,
-            authenticated_data,
-            max_bytes,
-        })
+        let Plan { version: only_version, authenticated_data, .. } = plan;
+        Ok(Self { key, only_version, authenticated_data, max_bytes })
     }
 
     /// Opens a ciphertext; gives the plaintext and the version it was made with.
@@ -162,13 +129,10 @@ impl Opener {
         if header.key_id != self.key.id() || self.only_version.is_some_and(|only| only != number) {
             return Err(Problem::ciphertext_invalid());
         }
-        let version = keyring
-            .version(&self.key, number)
-            .await
-            .map_err(|error| match error {
-                KeyringError::VersionNotFound { .. } => Problem::ciphertext_invalid(),
-                error => error.into(),
-            })?;
+        let version = keyring.version(&self.key, number).await.map_err(|error| match error {
+            KeyringError::VersionNotFound { .. } => Problem::ciphertext_invalid(),
+            error => error.into(),
+        })?;
         let binding = binding(&self.key, &self.authenticated_data, context);
         match version.open(&binding, ciphertext) {
             Ok(plaintext) => Ok((plaintext, number)),
@@ -217,10 +181,7 @@ fn check_len(max_bytes: Option<u64>, len: usize) -> Result<(), Problem> {
 }
 
 fn bad_plan(reason: impl std::fmt::Display) -> Problem {
-    Problem::new(
-        Code::PolicyBadPlan,
-        format!("the policy's plan cannot be executed: {reason}"),
-    )
+    Problem::new(Code::PolicyBadPlan, format!("the policy's plan cannot be executed: {reason}"))
 }
 
 /// A key that does not exist is the fault of whoever named it; a store that fails is nobody's.

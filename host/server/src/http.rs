@@ -55,17 +55,11 @@ fn router(app: Arc<App>) -> Router {
 }
 
 async fn no_route() -> Problem {
-    Problem::new(
-        Code::RouteNotFound,
-        "no route has this path; see docs/api.md",
-    )
+    Problem::new(Code::RouteNotFound, "no route has this path; see docs/api.md")
 }
 
 async fn no_method() -> Problem {
-    Problem::new(
-        Code::MethodNotAllowed,
-        "the Allow header lists the methods of this route",
-    )
+    Problem::new(Code::MethodNotAllowed, "the Allow header lists the methods of this route")
 }
 
 /// The path's parameter `name`.
@@ -81,10 +75,7 @@ type Params = Result<RawPathParams, axum::extract::rejection::RawPathParamsRejec
 /// The path's parameters, unless they are not UTF-8.
 fn params(params: Params) -> Result<RawPathParams, Problem> {
     params.map_err(|_| {
-        Problem::new(
-            Code::InvalidRequest,
-            "the path is not UTF-8 once percent-decoded",
-        )
+        Problem::new(Code::InvalidRequest, "the path is not UTF-8 once percent-decoded")
     })
 }
 

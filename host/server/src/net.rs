@@ -1,5 +1,6 @@
 //! The network side: accepts connections, speaks HTTP/1.1 (over TLS if set up), drains at the end.
 
+mod lingering;
 mod tls;
 
 use std::convert::Infallible;
@@ -75,9 +76,7 @@ where
         + 'static,
     F: Future<Output = Result<Response<Body>, Infallible>> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(
-        options.max_connections.min(Semaphore::MAX_PERMITS),
-    ));
+    let slots = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
@@ -111,10 +110,7 @@ async fn drain(
     mut connections: JoinSet<()>,
     timeout: Duration,
 ) -> Drained {
-    if tokio::time::timeout(timeout, graceful.shutdown())
-        .await
-        .is_ok()
-    {
+    if tokio::time::timeout(timeout, graceful.shutdown()).await.is_ok() {
         return Drained::Clean;
     }
     while connections.try_join_next().is_some() {}
@@ -127,10 +123,7 @@ async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
 ) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let slot = Arc::clone(slots)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
+    let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
     let (stream, _) = listener.accept().await?;
     Ok((stream, slot))
 }
@@ -165,7 +158,7 @@ where
 {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         // Every service here is always ready.
-        service.clone().call(request.map(Body::new))
+        service.clone().call(lingering::wrap(request))
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

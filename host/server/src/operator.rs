@@ -27,11 +27,7 @@ pub enum OperatorError {
 
 /// What a policy or a log sees of an operator.
 pub fn caller() -> Caller {
-    Caller {
-        subject: OPERATOR.into(),
-        roles: vec![OPERATOR.into()],
-        claims: Vec::new(),
-    }
+    Caller { subject: OPERATOR.into(), roles: vec![OPERATOR.into()], claims: Vec::new() }
 }
 
 /// Mints the first operator token into `operator.token` of the data directory, mode 0600; gives
@@ -44,12 +40,8 @@ pub async fn ensure(app: &App, data_dir: &Path) -> Result<Option<PathBuf>, Opera
     let path = data_dir.join("operator.token");
     // The file first: a crash in between leaves a token that is not valid, and the next start
     // replaces it. The other way round a valid token would be lost.
-    files::write_atomic(&path, format!("{}\n", token.expose()).as_bytes(), 0o600).map_err(
-        |error| OperatorError::File {
-            path: path.clone(),
-            error,
-        },
-    )?;
+    files::write_atomic(&path, format!("{}\n", token.expose()).as_bytes(), 0o600)
+        .map_err(|error| OperatorError::File { path: path.clone(), error })?;
     app.tokens.enrol(&token, Reach::Operator, caller()).await?;
     Ok(Some(path))
 }

@@ -54,13 +54,7 @@ impl Policies {
     pub fn new(host: Arc<PolicyHost>, keyring: &Keyring, dir: PathBuf) -> Self {
         let store = Arc::clone(keyring.store());
         let slots = ArcSwap::from_pointee(HashMap::new());
-        Self {
-            host,
-            store,
-            dir,
-            slots,
-            activating: tokio::sync::Mutex::new(()),
-        }
+        Self { host, store, dir, slots, activating: tokio::sync::Mutex::new(()) }
     }
 
     /// Where policies run.
@@ -91,11 +85,7 @@ impl Policies {
 
     /// How many tenants' policies did not load.
     pub fn failed(&self) -> usize {
-        self.slots
-            .load()
-            .values()
-            .filter(|slot| matches!(slot, Slot::Failed))
-            .count()
+        self.slots.load().values().filter(|slot| matches!(slot, Slot::Failed)).count()
     }
 
     /// Loads what was active before, at start.
@@ -120,22 +110,13 @@ impl Policies {
 
     async fn load_one(&self, stored: &[u8]) -> Result<Active, String> {
         let record = PolicyRecord::from_bytes(stored).ok_or("its record is damaged")?;
-        let path = self
-            .dir
-            .join(record.file_name().ok_or("its record is damaged")?);
+        let path = self.dir.join(record.file_name().ok_or("its record is damaged")?);
         // At start, before anything is served.
         let wasm = std::fs::read(&path)
             .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let policy = self
-            .host
-            .admit(&wasm)
-            .await
-            .map_err(|error| error.to_string())?;
+        let policy = self.host.admit(&wasm).await.map_err(|error| error.to_string())?;
         if policy.digest() != record.digest {
-            return Err(format!(
-                "{} was changed: its digest is another",
-                path.display()
-            ));
+            return Err(format!("{} was changed: its digest is another", path.display()));
         }
         Ok(Active { policy, record })
     }
@@ -168,9 +149,7 @@ impl Policies {
 
     /// Writes the component's file before any record names it.
     async fn keep(&self, record: &PolicyRecord, wasm: bytes::Bytes) -> Result<(), Problem> {
-        let name = record
-            .file_name()
-            .ok_or_else(|| Problem::internal("unusable digest"))?;
+        let name = record.file_name().ok_or_else(|| Problem::internal("unusable digest"))?;
         let path = self.dir.join(name);
         let written = tokio::task::spawn_blocking(move || {
             if std::fs::read(&path).is_ok_and(|kept| kept == wasm) {
@@ -203,10 +182,7 @@ impl Policies {
                 Err(error) => return Err(store_failed(error)),
             }
         }
-        Err(Problem::new(
-            Code::Conflict,
-            "others are changing this tenant's policy; retry",
-        ))
+        Err(Problem::new(Code::Conflict, "others are changing this tenant's policy; retry"))
     }
 }
 

@@ -46,15 +46,8 @@ pub enum ServeError {
 impl Bound {
     /// Binds the address before anything slow happens, so that a taken port is found out at once.
     pub async fn bind(config: &Config) -> Result<Self, ServeError> {
-        let tls = config
-            .tls
-            .as_ref()
-            .map(|files: &TlsFiles| net::acceptor(files))
-            .transpose()?;
-        let failed = |error| ServeError::Listen {
-            address: config.listen,
-            error,
-        };
+        let tls = config.tls.as_ref().map(|files: &TlsFiles| net::acceptor(files)).transpose()?;
+        let failed = |error| ServeError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let options = net::Options {
@@ -63,20 +56,12 @@ impl Bound {
             drain_timeout: config.http.drain_timeout,
             max_connections: config.http.max_connections,
         };
-        Ok(Self {
-            listener,
-            options,
-            address,
-        })
+        Ok(Self { listener, options, address })
     }
 
     /// Base URL of the API.
     pub fn url(&self) -> String {
-        let scheme = if self.options.tls.is_some() {
-            "https"
-        } else {
-            "http"
-        };
+        let scheme = if self.options.tls.is_some() { "https" } else { "http" };
         format!("{scheme}://{}", self.address)
     }
 

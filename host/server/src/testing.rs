@@ -11,9 +11,7 @@ use crate::config::{Config, DATA_DIR, Values};
 /// A configuration with its data in `dir` and a small pool.
 pub fn config(dir: &Path) -> Config {
     let mut values = Values::new();
-    values
-        .set_flag(&DATA_DIR, "--data", dir.to_str().unwrap().to_owned())
-        .unwrap();
+    values.set_flag(&DATA_DIR, "--data", dir.to_str().unwrap().to_owned()).unwrap();
     let mut config = Config::build(&values).unwrap();
     config.policy.pool_size = 4;
     config.policy.per_tenant = 4;

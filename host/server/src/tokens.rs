@@ -83,14 +83,8 @@ pub struct Tokens {
 impl Tokens {
     /// Works on the keyring's store; a verified token is not looked up again for `ttl`.
     pub fn new(keyring: &Keyring, ttl: Duration) -> Self {
-        let verified = Cache::builder()
-            .max_capacity(CACHED_TOKENS)
-            .time_to_live(ttl)
-            .build();
-        Self {
-            store: Arc::clone(keyring.store()),
-            verified,
-        }
+        let verified = Cache::builder().max_capacity(CACHED_TOKENS).time_to_live(ttl).build();
+        Self { store: Arc::clone(keyring.store()), verified }
     }
 
     /// Mints a token for `caller`.
@@ -115,13 +109,9 @@ impl Tokens {
         let id = record::id_of(&hash);
         let credential = Credential { id, reach, caller };
         let record = TokenRecord::of(&hash, &credential);
-        self.store
-            .create(&record::path(&credential.id), &record.to_bytes())
-            .await?;
+        self.store.create(&record::path(&credential.id), &record.to_bytes()).await?;
         if credential.reach == Reach::Operator {
-            self.store
-                .create(&format!("{OPERATORS}/{}", credential.id), b"{}")
-                .await?;
+            self.store.create(&format!("{OPERATORS}/{}", credential.id), b"{}").await?;
         }
         Ok(credential)
     }

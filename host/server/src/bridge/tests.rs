@@ -10,10 +10,8 @@ async fn bridge() -> Bridge {
     for tenant in ["acme", "other"] {
         let tenant: TenantName = tenant.parse().unwrap();
         keyring.create_tenant(&tenant).await.unwrap();
-        for (name, algorithm) in [
-            ("data", Algorithm::XAes256Gcm),
-            ("tags", Algorithm::HmacSha256),
-        ] {
+        for (name, algorithm) in [("data", Algorithm::XAes256Gcm), ("tags", Algorithm::HmacSha256)]
+        {
             let attributes = BTreeMap::from([("context".to_owned(), "required".to_owned())]);
             keyring
                 .create_key(&tenant, &name.parse().unwrap(), algorithm, attributes)
@@ -25,11 +23,7 @@ async fn bridge() -> Bridge {
 }
 
 async fn rotate(bridge: &Bridge, name: &str) {
-    bridge
-        .keyring
-        .rotate(&"acme".parse().unwrap(), &name.parse().unwrap())
-        .await
-        .unwrap();
+    bridge.keyring.rotate(&"acme".parse().unwrap(), &name.parse().unwrap()).await.unwrap();
 }
 
 #[tokio::test]
@@ -42,10 +36,7 @@ async fn a_handle_opens_what_it_and_earlier_versions_sealed() {
     rotate(&bridge, "data").await;
     let second = bridge.open("acme", "data", None).await.unwrap();
     assert_eq!(second.version(), 2);
-    assert_eq!(
-        second.decrypt(&sealed, b"aad").await.unwrap().as_slice(),
-        b"x"
-    );
+    assert_eq!(second.decrypt(&sealed, b"aad").await.unwrap().as_slice(), b"x");
     let pinned = bridge.open("acme", "data", Some(2)).await.unwrap();
     let other = bridge.open("other", "data", None).await.unwrap();
     for result in [
@@ -63,11 +54,7 @@ async fn what_the_host_sealed_does_not_open_here() {
     let bridge = bridge().await;
     let handle = bridge.open("acme", "data", None).await.unwrap();
     let tenant = "acme".parse().unwrap();
-    let key = bridge
-        .keyring
-        .key(&tenant, &"data".parse().unwrap())
-        .await
-        .unwrap();
+    let key = bridge.keyring.key(&tenant, &"data".parse().unwrap()).await.unwrap();
     let version = bridge.keyring.version(&key, 1).await.unwrap();
     let binding = Binding {
         channel: Channel::Payload,
@@ -94,10 +81,7 @@ async fn terms_cover_every_version_newest_first() {
     let tag = after.mac(b"data").await.unwrap();
     assert_eq!(after.verify(b"data", &tag).await, Ok(true));
     assert_eq!(after.verify(b"Data", &tag).await, Ok(false));
-    assert!(matches!(
-        after.encrypt(b"", b"").await,
-        Err(HostError::Invalid(_))
-    ));
+    assert!(matches!(after.encrypt(b"", b"").await, Err(HostError::Invalid(_))));
 }
 
 #[tokio::test]

@@ -79,10 +79,7 @@ impl<'a> Reader<'a> {
     ) -> Result<T, ConfigError> {
         parse(self.required(setting)?).ok_or_else(|| {
             let (name, origin) = (setting.name(), self.0.origin(setting));
-            ConfigError(format!(
-                "`{name}` ({origin}): must be {}",
-                setting.kind.expects()
-            ))
+            ConfigError(format!("`{name}` ({origin}): must be {}", setting.kind.expects()))
         })
     }
 
@@ -105,15 +102,10 @@ impl<'a> Reader<'a> {
     fn tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
         let lone = |given: &'static Setting, missing: &str| {
             let (name, origin) = (given.name(), self.0.origin(given));
-            Err(ConfigError(format!(
-                "`{name}` ({origin}): needs `{missing}` as well"
-            )))
+            Err(ConfigError(format!("`{name}` ({origin}): needs `{missing}` as well")))
         };
         match (self.0.get(&s::TLS_CERT), self.0.get(&s::TLS_KEY)) {
-            (Some(cert), Some(key)) => Ok(Some(TlsFiles {
-                cert: cert.into(),
-                key: key.into(),
-            })),
+            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
             (Some(_), None) => lone(&s::TLS_CERT, "tls.key"),
             (None, Some(_)) => lone(&s::TLS_KEY, "tls.cert"),
             (None, None) => Ok(None),
@@ -132,11 +124,7 @@ impl<'a> Reader<'a> {
                 self.0.origin(second)
             )));
         }
-        let secret = |setting| {
-            self.0
-                .get(setting)
-                .map(|text| Zeroizing::new(text.to_owned()))
-        };
+        let secret = |setting| self.0.get(setting).map(|text| Zeroizing::new(text.to_owned()));
         Ok(if let Some(key) = secret(&s::ROOT_KEY) {
             RootKeySource::Value(key)
         } else if let Some(passphrase) = secret(&s::ROOT_PASSPHRASE) {
@@ -184,14 +172,9 @@ mod tests {
     fn with(environment: &[(&str, &str)]) -> Result<Config, String> {
         let mut values = Values::new();
         let get = |name: &str| {
-            environment
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, text)| (*text).to_owned())
+            environment.iter().find(|(key, _)| *key == name).map(|(_, text)| (*text).to_owned())
         };
-        values
-            .read_environment(get)
-            .map_err(|error| error.to_string())?;
+        values.read_environment(get).map_err(|error| error.to_string())?;
         Config::build(&values).map_err(|error| error.to_string())
     }
 
@@ -201,20 +184,14 @@ mod tests {
         assert_eq!(config.http.max_body, 8 << 20);
         assert_eq!(config.policy.limits, Limits::default());
         assert!(matches!(config.root_key, RootKeySource::File(path)
-            if path == PathBuf::from("keyward-data/root.key")));
+            if path.as_os_str() == "keyward-data/root.key"));
     }
 
     #[test]
     fn plain_http_stays_on_loopback() {
         let error = with(&[("KEYWARD_LISTEN", "0.0.0.0:80")]).err().unwrap();
-        assert!(
-            error.contains("insecure_http") && error.contains("KEYWARD_LISTEN"),
-            "{error}"
-        );
-        let behind_proxy = [
-            ("KEYWARD_LISTEN", "0.0.0.0:80"),
-            ("KEYWARD_INSECURE_HTTP", "true"),
-        ];
+        assert!(error.contains("insecure_http") && error.contains("KEYWARD_LISTEN"), "{error}");
+        let behind_proxy = [("KEYWARD_LISTEN", "0.0.0.0:80"), ("KEYWARD_INSECURE_HTTP", "true")];
         assert!(with(&behind_proxy).is_ok());
     }
 
@@ -226,15 +203,9 @@ mod tests {
 
     #[test]
     fn two_root_keys_are_an_error_that_shows_neither() {
-        let both = [
-            ("KEYWARD_ROOT_KEY", "c2VjcmV0"),
-            ("KEYWARD_ROOT_PASSPHRASE", "open sesame"),
-        ];
+        let both = [("KEYWARD_ROOT_KEY", "c2VjcmV0"), ("KEYWARD_ROOT_PASSPHRASE", "open sesame")];
         let error = with(&both).err().unwrap();
         assert!(error.contains("KEYWARD_ROOT_KEY") && error.contains("KEYWARD_ROOT_PASSPHRASE"));
-        assert!(
-            !error.contains("c2VjcmV0") && !error.contains("sesame"),
-            "{error}"
-        );
+        assert!(!error.contains("c2VjcmV0") && !error.contains("sesame"), "{error}");
     }
 }

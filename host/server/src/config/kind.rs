@@ -66,10 +66,7 @@ impl Kind {
 /// Reads a whole number; `_` may separate digits.
 pub fn count(text: &str) -> Option<u64> {
     let digits: String = text.chars().filter(|c| *c != '_').collect();
-    digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then(|| digits.parse().ok())?
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok())?
 }
 
 /// Reads a number of bytes.
@@ -108,9 +105,7 @@ pub fn switch(text: &str) -> Option<bool> {
 }
 
 fn split_unit(text: &str) -> (&str, &str) {
-    let at = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
+    let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
     (number.trim_end(), unit)
 }
@@ -146,7 +141,7 @@ mod tests {
         assert_eq!(bytes("-1"), None);
         assert_eq!(bytes("99999999999GiB"), None);
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
-        assert_eq!(duration("15m"), Some(Duration::from_secs(900)));
+        assert_eq!(duration("15m"), Some(Duration::from_mins(15)));
         assert_eq!(duration("10"), None);
         assert_eq!(count(""), None);
     }

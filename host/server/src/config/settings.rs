@@ -119,17 +119,10 @@ pub fn markdown() -> String {
          | keyward.toml | environment | default | what |\n| --- | --- | --- | --- |\n",
     );
     for setting in ALL {
-        let key = setting
-            .key
-            .map_or("(environment only)".into(), |key| format!("`{key}`"));
-        let default = setting
-            .default
-            .map_or("unset".into(), |text| format!("`{text}`"));
+        let key = setting.key.map_or("(environment only)".into(), |key| format!("`{key}`"));
+        let default = setting.default.map_or("unset".into(), |text| format!("`{text}`"));
         let (env, about, expects) = (setting.env, setting.about, setting.kind.expects());
-        let _ = writeln!(
-            out,
-            "| {key} | `{env}` | {default} | {about} Takes {expects}. |"
-        );
+        let _ = writeln!(out, "| {key} | `{env}` | {default} | {about} Takes {expects}. |");
     }
     out
 }

@@ -52,10 +52,7 @@ impl Values {
     /// Adds what the file says.
     pub fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|error| {
-            ConfigError(format!(
-                "cannot read the configuration file {}: {error}",
-                path.display()
-            ))
+            ConfigError(format!("cannot read the configuration file {}: {error}", path.display()))
         })?;
         self.read_toml(path, &text)
     }
@@ -64,11 +61,7 @@ impl Values {
         let line_at = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
         let table = DeTable::parse(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_at(span.start));
-            ConfigError(format!(
-                "{}:{line}: not TOML: {}",
-                path.display(),
-                error.message()
-            ))
+            ConfigError(format!("{}:{line}: not TOML: {}", path.display(), error.message()))
         })?;
         let mut found = Vec::new();
         flatten("", table.get_ref(), &mut found);
@@ -79,9 +72,7 @@ impl Values {
             };
             let Some(value) = value else {
                 let expects = setting.kind.expects();
-                return Err(ConfigError(format!(
-                    "`{key}` ({origin}): must be {expects}"
-                )));
+                return Err(ConfigError(format!("`{key}` ({origin}): must be {expects}")));
             };
             self.set(setting, value, origin)?;
         }
@@ -120,9 +111,7 @@ impl Values {
         let text = Zeroizing::new(text);
         if !setting.kind.accepts(&text) {
             let (name, expects) = (setting.name(), setting.kind.expects());
-            return Err(ConfigError(format!(
-                "`{name}` ({origin}): must be {expects}"
-            )));
+            return Err(ConfigError(format!("`{name}` ({origin}): must be {expects}")));
         }
         self.0.insert(setting.env, Written { text, origin });
         Ok(())
@@ -136,9 +125,7 @@ impl Values {
 
     /// Where its value comes from.
     pub fn origin(&self, setting: &'static Setting) -> Origin {
-        self.0
-            .get(setting.env)
-            .map_or(Origin::Default, |written| written.origin.clone())
+        self.0.get(setting.env).map_or(Origin::Default, |written| written.origin.clone())
     }
 }
 
@@ -167,10 +154,8 @@ fn flatten(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(String, usize, Opti
 
 fn unknown_key(key: &str, origin: &Origin) -> String {
     let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
-    let similar = ALL
-        .iter()
-        .filter_map(|setting| setting.key)
-        .find(|known| last(known) == last(key));
+    let similar =
+        ALL.iter().filter_map(|setting| setting.key).find(|known| last(known) == last(key));
     let hint = match similar {
         Some(known) => format!("did you mean `{known}`?"),
         None => "`keyward config` lists the settings".into(),
@@ -185,9 +170,7 @@ mod tests {
 
     fn from_toml(text: &str) -> Result<Values, String> {
         let mut values = Values::new();
-        values
-            .read_toml(Path::new("keyward.toml"), text)
-            .map_err(|error| error.to_string())?;
+        values.read_toml(Path::new("keyward.toml"), text).map_err(|error| error.to_string())?;
         Ok(values)
     }
 
@@ -205,23 +188,11 @@ mod tests {
     #[test]
     fn errors_name_setting_and_place() {
         for (text, expected) in [
-            (
-                "\nlisten = \"here\"",
-                "`listen` (keyward.toml:2): must be an IP address",
-            ),
-            (
-                "[http]\nmax_items = 0",
-                "`http.max_items` (keyward.toml:2): must be a whole number",
-            ),
-            (
-                "[http]\nmax_items = [1]",
-                "`http.max_items` (keyward.toml:2): must be a whole",
-            ),
+            ("\nlisten = \"here\"", "`listen` (keyward.toml:2): must be an IP address"),
+            ("[http]\nmax_items = 0", "`http.max_items` (keyward.toml:2): must be a whole number"),
+            ("[http]\nmax_items = [1]", "`http.max_items` (keyward.toml:2): must be a whole"),
             ("max_items = 1", "did you mean `http.max_items`?"),
-            (
-                "[http]\nnonsense = 1",
-                "`http.nonsense` (keyward.toml:2): no such setting",
-            ),
+            ("[http]\nnonsense = 1", "`http.nonsense` (keyward.toml:2): no such setting"),
             ("listen", "keyward.toml:1: not TOML"),
         ] {
             let error = from_toml(text).err().unwrap();
@@ -233,13 +204,7 @@ mod tests {
     #[test]
     fn a_bad_variable_is_named() {
         let environment = |name: &str| (name == MAX_ITEMS.env).then(|| "many".to_owned());
-        let error = Values::new()
-            .read_environment(environment)
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("environment variable KEYWARD_HTTP_MAX_ITEMS"),
-            "{error}"
-        );
+        let error = Values::new().read_environment(environment).unwrap_err().to_string();
+        assert!(error.contains("environment variable KEYWARD_HTTP_MAX_ITEMS"), "{error}");
     }
 }

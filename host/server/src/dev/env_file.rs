@@ -34,11 +34,7 @@ impl EnvFile {
 
     /// Writes the file, for the owner alone.
     pub fn write(&self, path: &Path) -> io::Result<()> {
-        let Self {
-            addr,
-            token,
-            operator_token,
-        } = self;
+        let Self { addr, token, operator_token } = self;
         let text = format!(
             "KEYWARD_ADDR={addr}\nKEYWARD_TOKEN={token}\nKEYWARD_OPERATOR_TOKEN={operator_token}\n"
         );
@@ -55,11 +51,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("dev.env");
         assert!(EnvFile::read(&path).is_none());
-        let env = EnvFile {
-            addr: "http://x".into(),
-            token: "a".into(),
-            operator_token: "b".into(),
-        };
+        let env =
+            EnvFile { addr: "http://x".into(), token: "a".into(), operator_token: "b".into() };
         env.write(&path).unwrap();
         let read = EnvFile::read(&path).unwrap();
         assert_eq!(

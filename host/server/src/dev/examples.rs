@@ -30,7 +30,10 @@ pub async fn make(app: &Arc<App>, env: &EnvFile) -> String {
             lines.push_str(&line(env, "decrypt", &decrypt));
         }
         None => {
-            lines.push_str("# the tenant's policy does not let this token encrypt with `demo`\n")
+            let why = "the tenant's policy does not let this token encrypt with `demo`";
+            lines.push_str("# ");
+            lines.push_str(why);
+            lines.push('\n');
         }
     }
     lines.push_str(&line(env, "invoke/protect", DOCUMENT));

@@ -22,19 +22,13 @@ impl World {
             ("tags", Algorithm::HmacSha256),
         ] {
             let name = name.parse().unwrap();
-            keyring
-                .create_key(&tenant, &name, algorithm, BTreeMap::new())
-                .await
-                .unwrap();
+            keyring.create_key(&tenant, &name, algorithm, BTreeMap::new()).await.unwrap();
         }
         Self { keyring, tenant }
     }
 
     async fn key(&self, name: &str) -> Arc<Key> {
-        self.keyring
-            .key(&self.tenant, &name.parse().unwrap())
-            .await
-            .unwrap()
+        self.keyring.key(&self.tenant, &name.parse().unwrap()).await.unwrap()
     }
 
     async fn seal(&self, requested: Option<&str>, plan: Plan) -> Result<Vec<u8>, Problem> {
@@ -45,9 +39,8 @@ impl World {
     async fn open(&self, plan: Plan, ciphertext: &[u8]) -> Result<u32, Problem> {
         let header = Header::parse(ciphertext).unwrap();
         let opener = Opener::prepare(self.key("orders").await, plan)?;
-        let (plaintext, version) = opener
-            .open(&self.keyring, &header, b"context", ciphertext)
-            .await?;
+        let (plaintext, version) =
+            opener.open(&self.keyring, &header, b"context", ciphertext).await?;
         assert_eq!(plaintext.as_slice(), b"plaintext");
         Ok(version)
     }
@@ -64,23 +57,13 @@ fn plan() -> Plan {
 }
 
 fn obliged(name: &str, value: &str) -> Plan {
-    Plan {
-        obligations: vec![Obligation {
-            name: name.into(),
-            value: value.into(),
-        }],
-        ..plan()
-    }
+    Plan { obligations: vec![Obligation { name: name.into(), value: value.into() }], ..plan() }
 }
 
 #[tokio::test]
 async fn the_plan_decides_key_version_suite_and_authenticated_data() {
     let world = World::new().await;
-    world
-        .keyring
-        .rotate(&world.tenant, &"orders".parse().unwrap())
-        .await
-        .unwrap();
+    world.keyring.rotate(&world.tenant, &"orders".parse().unwrap()).await.unwrap();
     let chosen = Plan {
         key: Some("orders".into()),
         version: Some(1),
@@ -92,58 +75,19 @@ async fn the_plan_decides_key_version_suite_and_authenticated_data() {
     let header = Header::parse(&sealed).unwrap();
     assert_eq!((header.suite, header.key_version), (Suite::Aes256Gcm, 1));
     assert_eq!(header.key_id, world.key("orders").await.id());
-    let bound = Plan {
-        authenticated_data: b"purpose".to_vec(),
-        ..plan()
-    };
+    let bound = Plan { authenticated_data: b"purpose".to_vec(), ..plan() };
     assert_eq!(world.open(bound.clone(), &sealed).await, Ok(1));
     let invalid = Err(Problem::ciphertext_invalid());
     assert_eq!(world.open(plan(), &sealed).await, invalid);
-    assert_eq!(
-        world
-            .open(
-                Plan {
-                    version: Some(2),
-                    ..bound.clone()
-                },
-                &sealed
-            )
-            .await,
-        invalid
-    );
-    assert_eq!(
-        world
-            .open(
-                Plan {
-                    version: Some(1),
-                    ..bound.clone()
-                },
-                &sealed
-            )
-            .await,
-        Ok(1)
-    );
-    assert_eq!(
-        world
-            .open(
-                Plan {
-                    key: Some("lookup".into()),
-                    ..bound
-                },
-                &sealed
-            )
-            .await,
-        invalid
-    );
+    assert_eq!(world.open(Plan { version: Some(2), ..bound.clone() }, &sealed).await, invalid);
+    assert_eq!(world.open(Plan { version: Some(1), ..bound.clone() }, &sealed).await, Ok(1));
+    assert_eq!(world.open(Plan { key: Some("lookup".into()), ..bound }, &sealed).await, invalid);
 }
 
 #[tokio::test]
 async fn whoever_named_the_key_is_to_blame() {
     let world = World::new().await;
-    let named = |key: &str| Plan {
-        key: Some(key.into()),
-        ..plan()
-    };
+    let named = |key: &str| Plan { key: Some(key.into()), ..plan() };
     for (requested, plan, code) in [
         (None, plan(), Code::KeyRequired),
         (Some("none"), plan(), Code::KeyNotFound),
@@ -153,14 +97,7 @@ async fn whoever_named_the_key_is_to_blame() {
         (Some("orders"), named("none"), Code::PolicyBadPlan),
         (Some("orders"), named("../x"), Code::PolicyBadPlan),
         (Some("orders"), named("tags"), Code::PolicyBadPlan),
-        (
-            Some("orders"),
-            Plan {
-                version: Some(9),
-                ..plan()
-            },
-            Code::PolicyBadPlan,
-        ),
+        (Some("orders"), Plan { version: Some(9), ..plan() }, Code::PolicyBadPlan),
     ] {
         let problem = world.seal(requested, plan).await.unwrap_err();
         assert_eq!(problem.code, code, "{requested:?}: {}", problem.detail);
@@ -177,15 +114,7 @@ async fn suites_stay_within_the_keys_family() {
         ("lookup", PlanAlgorithm::Xaes256Gcm),
         ("orders", PlanAlgorithm::HmacSha256),
     ] {
-        let problem = world
-            .seal(
-                Some(key),
-                Plan {
-                    suite: Some(suite),
-                    ..plan()
-                },
-            )
-            .await;
+        let problem = world.seal(Some(key), Plan { suite: Some(suite), ..plan() }).await;
         assert_eq!(problem.unwrap_err().code, Code::PolicyBadPlan);
     }
 }
@@ -195,24 +124,8 @@ async fn obligations_are_met_or_the_request_is_refused() {
     let world = World::new().await;
     let refused = |plan| async { world.seal(Some("orders"), plan).await.unwrap_err().code };
     assert_eq!(refused(obliged("shred", "")).await, Code::ObligationUnknown);
-    assert_eq!(
-        refused(obliged("max-bytes", "many")).await,
-        Code::PolicyBadPlan
-    );
-    assert_eq!(
-        refused(obliged("max-bytes", "8")).await,
-        Code::PolicyMaxBytes
-    );
-    assert!(
-        world
-            .seal(Some("orders"), obliged("max-bytes", "9"))
-            .await
-            .is_ok()
-    );
-    assert!(
-        world
-            .seal(Some("orders"), obliged("note", "n"))
-            .await
-            .is_ok()
-    );
+    assert_eq!(refused(obliged("max-bytes", "many")).await, Code::PolicyBadPlan);
+    assert_eq!(refused(obliged("max-bytes", "8")).await, Code::PolicyMaxBytes);
+    assert!(world.seal(Some("orders"), obliged("max-bytes", "9")).await.is_ok());
+    assert!(world.seal(Some("orders"), obliged("note", "n")).await.is_ok());
 }

@@ -17,15 +17,11 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Credenti
     let unauthenticated = |detail| Problem::new(Code::Unauthenticated, detail);
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = given.next() else {
-        return Err(unauthenticated(
-            "send `Authorization: Bearer` and a Keyward token (kw_…)",
-        ));
+        return Err(unauthenticated("send `Authorization: Bearer` and a Keyward token (kw_…)"));
     };
     let token = value.to_str().ok().and_then(bearer);
     let (Some(token), None) = (token, given.next()) else {
-        return Err(unauthenticated(
-            "the Authorization header is not one `Bearer` and a token",
-        ));
+        return Err(unauthenticated("the Authorization header is not one `Bearer` and a token"));
     };
     match app.tokens.verify(token).await {
         Ok(Some(credential)) => Ok(credential),
@@ -37,9 +33,7 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Credenti
 
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
-    scheme
-        .eq_ignore_ascii_case("bearer")
-        .then(|| token.trim_matches(' '))
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
 /// For encrypt, decrypt and invoke: the tenant's own credentials, never an operator's.
@@ -75,20 +69,14 @@ pub async fn for_managing(
     if credential.reach == Reach::Operator || credential.has_role(TENANT_ADMIN) {
         return Ok(name);
     }
-    Err(Problem::new(
-        Code::Forbidden,
-        "this takes the role tenant-admin, or an operator",
-    ))
+    Err(Problem::new(Code::Forbidden, "this takes the role tenant-admin, or an operator"))
 }
 
 /// For what concerns all tenants: operators.
 pub fn for_operators(credential: &Credential) -> Result<(), Problem> {
     match credential.reach {
         Reach::Operator => Ok(()),
-        Reach::Tenant(_) => Err(Problem::new(
-            Code::Forbidden,
-            "this takes an operator's token",
-        )),
+        Reach::Tenant(_) => Err(Problem::new(Code::Forbidden, "this takes an operator's token")),
     }
 }
 
@@ -97,10 +85,7 @@ fn own_tenant(own: &TenantName, asked: &str) -> Result<TenantName, Problem> {
     if own.as_str() == asked {
         return Ok(own.clone());
     }
-    Err(Problem::new(
-        Code::Forbidden,
-        "the token is not for this tenant",
-    ))
+    Err(Problem::new(Code::Forbidden, "the token is not for this tenant"))
 }
 
 async fn existing(app: &App, tenant: &str) -> Result<TenantName, Problem> {

@@ -19,9 +19,7 @@ pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// Refuses a body of another media type than `wanted`; parameters do not matter.
 pub fn require(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem> {
-    let given = headers
-        .get(CONTENT_TYPE)
-        .map(|value| value.to_str().unwrap_or(""));
+    let given = headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or(""));
     let essence = given.map(|text| text.split(';').next().unwrap_or("").trim());
     match essence {
         Some(essence) if essence.eq_ignore_ascii_case(wanted) => Ok(()),
@@ -38,12 +36,10 @@ pub async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, 
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(limit));
     }
-    tokio::time::timeout(timeout, collect(body, limit))
-        .await
-        .unwrap_or_else(|_| {
-            let detail = format!("the body did not arrive within {} s", timeout.as_secs());
-            Err(Problem::new(Code::BodyTimeout, detail))
-        })
+    tokio::time::timeout(timeout, collect(body, limit)).await.unwrap_or_else(|_| {
+        let detail = format!("the body did not arrive within {} s", timeout.as_secs());
+        Err(Problem::new(Code::BodyTimeout, detail))
+    })
 }
 
 /// The usual body is one frame, and is not copied.
@@ -51,12 +47,8 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
     while let Some(frame) = body.frame().await {
-        let incomplete = |_| {
-            Problem::new(
-                Code::BodyIncomplete,
-                "the connection failed within the body",
-            )
-        };
+        let incomplete =
+            |_| Problem::new(Code::BodyIncomplete, "the connection failed within the body");
         let Ok(data) = frame.map_err(incomplete)?.into_data() else {
             continue;
         };
@@ -79,8 +71,5 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
 }
 
 fn too_large(limit: usize) -> Problem {
-    Problem::new(
-        Code::PayloadTooLarge,
-        format!("the body may have at most {limit} bytes"),
-    )
+    Problem::new(Code::PayloadTooLarge, format!("the body may have at most {limit} bytes"))
 }

@@ -49,12 +49,7 @@ async fn run(
     let tenant = auth::for_data(&credential, param(&path, "tenant")?)?;
     body::require_json(request.headers())?;
     let id = request_id::of(&request);
-    let bytes = body::read(
-        request.into_body(),
-        app.http.max_body,
-        app.http.body_timeout,
-    )
-    .await?;
+    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
     let mut input: Body<'_> = json::parse(&bytes)?;
     let active = app.policies.active(&tenant)?;
     let call = Call {
@@ -111,11 +106,7 @@ impl Call<'_> {
         for item in items {
             works.push(Work::read(self.direction, &self.app.keyring, &self.tenant, item).await);
         }
-        let Decisions {
-            requests,
-            first,
-            of_item,
-        } = self.decisions(items, &works)?;
+        let Decisions { requests, first, of_item } = self.decisions(items, &works)?;
         let host = self.app.policies.host();
         let plans = host.authorize_many(self.policy, &requests).await?;
         let mut ready = Vec::with_capacity(plans.len());
@@ -152,11 +143,7 @@ impl Call<'_> {
     fn check_count(&self, count: usize) -> Result<(), Problem> {
         let limit = self.app.http.max_items;
         if count == 0 {
-            return Err(Problem::field(
-                Code::NoItems,
-                "/items",
-                "a batch has at least one item",
-            ));
+            return Err(Problem::field(Code::NoItems, "/items", "a batch has at least one item"));
         }
         if count > limit {
             let detail = format!("{count} items; a batch has at most {limit}");
@@ -172,11 +159,7 @@ impl Call<'_> {
         works: &[Result<Work, Problem>],
     ) -> Result<Decisions, Problem> {
         let mut seen = HashMap::new();
-        let mut all = Decisions {
-            requests: vec![],
-            first: vec![],
-            of_item: vec![],
-        };
+        let mut all = Decisions { requests: vec![], first: vec![], of_item: vec![] };
         let mut bytes = 0;
         for (at, (item, work)) in items.iter().zip(works).enumerate() {
             let Ok(work) = work else {

@@ -21,13 +21,7 @@ struct Health {
 
 /// `GET /livez`: 200 while the process answers.
 pub async fn live() -> Result<Response<Body>, Problem> {
-    output::json(
-        StatusCode::OK,
-        &Health {
-            status: "live",
-            warnings: Vec::new(),
-        },
-    )
+    output::json(StatusCode::OK, &Health { status: "live", warnings: Vec::new() })
 }
 
 /// `GET /readyz`: 200 when requests can be served, else 503 with the reasons.
@@ -51,11 +45,5 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Response<Body>, Proble
              has the reasons"
         ));
     }
-    output::json(
-        StatusCode::OK,
-        &Health {
-            status: "ready",
-            warnings,
-        },
-    )
+    output::json(StatusCode::OK, &Health { status: "ready", warnings })
 }

@@ -39,15 +39,8 @@ pub async fn invoke(
     let limit = app.http.max_invoke;
     let bytes = body::read(request.into_body(), limit, app.http.body_timeout).await?;
     let active = app.policies.active(&tenant)?;
-    let payload = Payload {
-        content_type,
-        body: bytes.into(),
-    };
-    let answer = app
-        .policies
-        .host()
-        .invoke(&active.policy, &policy_request, &payload)
-        .await?;
+    let payload = Payload { content_type, body: bytes.into() };
+    let answer = app.policies.host().invoke(&active.policy, &policy_request, &payload).await?;
     let Ok(answer_type) = HeaderValue::from_str(&answer.content_type) else {
         let detail = "the policy's answer has a content type that is none";
         return Err(Problem::new(Code::PolicyBadPlan, detail));
@@ -65,10 +58,7 @@ fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
         return Ok("application/octet-stream".into());
     };
     let text = value.to_str().map_err(|_| {
-        Problem::new(
-            Code::InvalidRequest,
-            "the Content-Type header is not visible ASCII",
-        )
+        Problem::new(Code::InvalidRequest, "the Content-Type header is not visible ASCII")
     })?;
     Ok(text.to_owned())
 }
@@ -90,18 +80,14 @@ impl Query {
                 "purpose" => read.purpose.replace(value.into_owned()).is_some(),
                 "context" => {
                     let context = STANDARD.decode(value.as_bytes()).map_err(|_| {
-                        bad(
-                            "query parameter `context` is not standard base64 with padding, \
+                        bad("query parameter `context` is not standard base64 with padding, \
                              percent-encoded"
-                                .into(),
-                        )
+                            .into())
                     })?;
                     read.context.replace(context).is_some()
                 }
                 _ => {
-                    return Err(bad(
-                        "a query parameter is none of key, purpose, context".into()
-                    ));
+                    return Err(bad("a query parameter is none of key, purpose, context".into()));
                 }
             };
             if twice {
@@ -124,11 +110,7 @@ mod tests {
         assert_eq!(query.context.as_deref(), Some(&[0xfb, 0xff][..]));
         assert_eq!(Query::read("").unwrap(), Query::default());
         for bad in ["other=1", "key=a&key=b", "context=_-8="] {
-            assert_eq!(
-                Query::read(bad).unwrap_err().code,
-                Code::InvalidRequest,
-                "{bad}"
-            );
+            assert_eq!(Query::read(bad).unwrap_err().code, Code::InvalidRequest, "{bad}");
         }
     }
 }

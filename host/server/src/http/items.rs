@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
-use super::json::Text;
+use super::json::{Object, Text};
 
 /// Items kept in memory at most, whatever the configured limit: what comes after is counted only.
 pub const MAX_KEPT: usize = 100_000;
@@ -59,23 +59,8 @@ pub struct Body<'a> {
 impl<'a> Body<'a> {
     /// The fields outside `items`.
     pub fn into_item(self) -> Item<'a> {
-        let Self {
-            key,
-            plaintext,
-            ciphertext,
-            context,
-            purpose,
-            reference,
-            items: _,
-        } = self;
-        Item {
-            key,
-            plaintext,
-            ciphertext,
-            context,
-            purpose,
-            reference,
-        }
+        let Self { key, plaintext, ciphertext, context, purpose, reference, items: _ } = self;
+        Item { key, plaintext, ciphertext, context, purpose, reference }
     }
 
     /// Name of a field that stands beside `items`, where none may.
@@ -116,12 +101,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
                 let mut kept = Vec::new();
                 while kept.len() < MAX_KEPT {
                     match seq.next_element()? {
-                        Some(item) => kept.push(item),
+                        Some(Object(item)) => kept.push(item),
                         None => {
-                            return Ok(Items {
-                                count: kept.len(),
-                                kept,
-                            });
+                            return Ok(Items { count: kept.len(), kept });
                         }
                     }
                 }

@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::error::Category;
 
 use super::Problem;
@@ -47,13 +49,43 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
-/// Reads a body. An error names line and column, or the field.
+/// A struct from a JSON object alone. (Derived code takes arrays too, field by field.)
+pub struct Object<T>(pub T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+
+        deserializer.deserialize_map(ObjectVisitor(PhantomData))
+    }
+}
+
+/// Reads a body, which must be an object. An error names line and column, or the field.
 pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
-    serde_json::from_slice(body).map_err(|error| explain::<T>(body, &error))
+    match serde_json::from_slice(body) {
+        Ok(Object(value)) => Ok(value),
+        Err(error) => Err(explain::<Object<T>>(body, error)),
+    }
 }
 
 /// Reads again, slowly, to find out where it went wrong.
-fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Error) -> Problem {
+fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], mut error: serde_json::Error) -> Problem {
+    // What is not JSON at all is called so, even if a field before the flaw is wrong as well.
+    if let Err(syntax) = serde_json::from_slice::<IgnoredAny>(body) {
+        error = syntax;
+    }
     if error.classify() != Category::Data {
         let detail = if body.is_empty() {
             "the body is empty; it must be a JSON object".into()
@@ -78,9 +110,7 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], error: &serde_json::Error) ->
     }
     // The parser names these in its message, and the path ends above them.
     for prefix in ["unknown field `", "missing field `", "duplicate field `"] {
-        let named = message
-            .strip_prefix(prefix)
-            .and_then(|rest| rest.split('`').next());
+        let named = message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
         if let Some(name) = named {
             let step = format!("/{}", escape(name));
             if !pointer.ends_with(&step) {
@@ -103,10 +133,7 @@ fn escape(step: &str) -> String {
 
 fn shorten(mut text: String) -> String {
     if text.len() > MAX_DETAIL {
-        let end = (0..=MAX_DETAIL)
-            .rev()
-            .find(|at| text.is_char_boundary(*at))
-            .unwrap_or(0);
+        let end = (0..=MAX_DETAIL).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
     }
@@ -156,21 +183,11 @@ mod tests {
             (r#"{"name":"x","a/b":1}"#, "/a~1b"),
             (r"{}", "/name"),
             (r#"{"name":"x","name":"y"}"#, "/name"),
-            (
-                r#"{"name":"x","inner":[{"count":1},{"count":"2"}]}"#,
-                "/inner/1/count",
-            ),
+            (r#"{"name":"x","inner":[{"count":1},{"count":"2"}]}"#, "/inner/1/count"),
             (r#"{"name":"x","inner":[{"count":1},{}]}"#, "/inner/1/count"),
-            (
-                r#"{"name":"x","inner":[{"count":1,"more":1}]}"#,
-                "/inner/0/more",
-            ),
+            (r#"{"name":"x","inner":[{"count":1,"more":1}]}"#, "/inner/0/more"),
         ] {
-            assert_eq!(
-                field_of(body),
-                (Code::InvalidField, Some(field.into())),
-                "{body}"
-            );
+            assert_eq!(field_of(body), (Code::InvalidField, Some(field.into())), "{body}");
         }
     }
 
@@ -180,6 +197,7 @@ mod tests {
             "",
             "{",
             "hello",
+            r#"{"unknown""#,
             "{\"name\":\n!}",
             "{\"name\":\"x\"} {}",
             "\u{feff}{}",
@@ -187,16 +205,13 @@ mod tests {
             assert_eq!(field_of(body), (Code::InvalidJson, None), "{body}");
         }
         let problem = parse::<Outer<'_>>(b"{\"name\":\n!}").unwrap_err();
-        assert!(
-            problem.detail.contains("line 2 column 1"),
-            "{}",
-            problem.detail
-        );
+        assert!(problem.detail.contains("line 2 column 1"), "{}", problem.detail);
     }
 
     #[test]
     fn bodies_of_the_wrong_type_blame_the_whole() {
-        assert_eq!(field_of("[]").0, Code::InvalidField);
-        assert_eq!(field_of("null"), (Code::InvalidField, Some(String::new())));
+        for body in ["[]", "null", "5", r#"["name"]"#, r#"["name",[]]"#] {
+            assert_eq!(field_of(body), (Code::InvalidField, Some(String::new())), "{body}");
+        }
     }
 }

@@ -84,26 +84,16 @@ pub async fn create(
     let credential = auth::authenticate(&app, request.headers()).await?;
     let tenant = auth::for_managing(&app, &credential, param(&path, "tenant")?).await?;
     body::require_json(request.headers())?;
-    let bytes = body::read(
-        request.into_body(),
-        app.http.max_body,
-        app.http.body_timeout,
-    )
-    .await?;
+    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
     let new: NewKey<'_> = json::parse(&bytes)?;
-    let name = KeyName::from_str(new.name.as_str()).map_err(|error| Problem {
-        field: Some("/name".into()),
-        ..error.into()
-    })?;
+    let name = KeyName::from_str(new.name.as_str())
+        .map_err(|error| Problem { field: Some("/name".into()), ..error.into() })?;
     let algorithm = match &new.algorithm {
         None => Algorithm::default(),
         Some(text) => Algorithm::from_str(text.as_str())
             .map_err(|error| Problem::field(Code::InvalidField, "/algorithm", error.to_string()))?,
     };
-    let created = app
-        .keyring
-        .create_key(&tenant, &name, algorithm, new.attributes)
-        .await;
+    let created = app.keyring.create_key(&tenant, &name, algorithm, new.attributes).await;
     let key = created.map_err(|error| {
         let problem = Problem::from(error);
         // The name was checked above: what else can be invalid are the attributes.
@@ -116,9 +106,7 @@ pub async fn create(
     tracing::info!(%tenant, key = %name, by = credential.caller.subject, "key created");
     let mut response = output::json(StatusCode::CREATED, &KeyView::of(&key))?;
     let location = HeaderValue::from_str(&format!("/api/v1/tenants/{tenant}/keys/{name}"));
-    response
-        .headers_mut()
-        .insert(LOCATION, location.map_err(Problem::internal)?);
+    response.headers_mut().insert(LOCATION, location.map_err(Problem::internal)?);
     Ok(response)
 }
 

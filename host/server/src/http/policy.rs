@@ -34,16 +34,12 @@ struct OperationView<'a> {
 
 impl<'a> PolicyView<'a> {
     fn of(active: &'a Active) -> Self {
-        let operations = active
-            .policy
-            .operations()
-            .iter()
-            .map(|operation| OperationView {
-                name: &operation.name,
-                description: &operation.description,
-                input_schema: schema(&operation.input_schema),
-                output_schema: schema(&operation.output_schema),
-            });
+        let operations = active.policy.operations().iter().map(|operation| OperationView {
+            name: &operation.name,
+            description: &operation.description,
+            input_schema: schema(&operation.input_schema),
+            output_schema: schema(&operation.output_schema),
+        });
         Self {
             digest: active.policy.digest(),
             size: active.policy.size(),
@@ -72,10 +68,7 @@ pub async fn activate(
     body::require(request.headers(), "application/wasm")?;
     let limit = app.max_component;
     let wasm = body::read(request.into_body(), limit, app.http.body_timeout).await?;
-    let active = app
-        .policies
-        .activate(&tenant, wasm, &credential.caller.subject)
-        .await?;
+    let active = app.policies.activate(&tenant, wasm, &credential.caller.subject).await?;
     output::json(StatusCode::OK, &PolicyView::of(&active))
 }
 
@@ -88,12 +81,9 @@ pub async fn show(
     let path = params(path)?;
     let credential = auth::authenticate(&app, request.headers()).await?;
     let tenant = auth::for_reading(&app, &credential, param(&path, "tenant")?).await?;
-    let active = app
-        .policies
-        .active(&tenant)
-        .map_err(|problem| match problem.code {
-            Code::PolicyMissing => Problem::new(Code::PolicyNotSet, problem.detail),
-            _ => problem,
-        })?;
+    let active = app.policies.active(&tenant).map_err(|problem| match problem.code {
+        Code::PolicyMissing => Problem::new(Code::PolicyNotSet, problem.detail),
+        _ => problem,
+    })?;
     output::json(StatusCode::OK, &PolicyView::of(&active))
 }

@@ -26,11 +26,7 @@ pub struct Problem {
 impl Problem {
     /// A problem that no single field is to blame for.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            field: None,
-        }
+        Self { code, detail: detail.into(), field: None }
     }
 
     /// A problem with the field at this JSON Pointer.
@@ -39,11 +35,7 @@ impl Problem {
         field: impl Into<String>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-            field: Some(field.into()),
-        }
+        Self { code, detail: detail.into(), field: Some(field.into()) }
     }
 
     /// The one answer to every ciphertext that does not open.
@@ -58,10 +50,7 @@ impl Problem {
     /// The answer to a fault of the server's own. `reason` goes to the log alone.
     pub fn internal(reason: impl std::fmt::Display) -> Self {
         tracing::error!(%reason, "internal error");
-        Self::new(
-            Code::Internal,
-            "the server failed; its log says more under this request id",
-        )
+        Self::new(Code::Internal, "the server failed; its log says more under this request id")
     }
 
     /// Renders the response body.
@@ -80,11 +69,7 @@ impl Problem {
 
     /// The problem as an item of a batch shows it.
     pub fn as_item(&self) -> ItemError<'_> {
-        ItemError {
-            code: self.code.as_str(),
-            detail: &self.detail,
-            field: self.field.as_deref(),
-        }
+        ItemError { code: self.code.as_str(), detail: &self.detail, field: self.field.as_deref() }
     }
 }
 
@@ -116,19 +101,13 @@ impl IntoResponse for Problem {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = self.code.status();
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(seconds) = self.code.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.code == Code::Unauthenticated {
-            headers.insert(
-                WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"keyward\""),
-            );
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyward\""));
         }
         response.extensions_mut().insert(self);
         response

@@ -53,18 +53,12 @@ impl RequestId {
 
 /// The identifier the outermost service gave the request.
 pub fn of<B>(request: &Request<B>) -> RequestId {
-    request
-        .extensions()
-        .get::<RequestId>()
-        .cloned()
-        .unwrap_or_else(RequestId::generate)
+    request.extensions().get::<RequestId>().cloned().unwrap_or_else(RequestId::generate)
 }
 
 fn is_clean(bytes: &[u8]) -> bool {
     (1..=MAX_LEN).contains(&bytes.len())
-        && bytes
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
 }
 
 /// Writes the leading hex digits of `value`, as many as `out` holds.

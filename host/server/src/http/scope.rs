@@ -46,13 +46,8 @@ impl Service<Request<Body>> for Scope {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let id = RequestId::accept(request.headers().get(X_REQUEST_ID));
         request.extensions_mut().insert(id.clone());
-        let log = tracing::enabled!(tracing::Level::DEBUG).then(|| {
-            (
-                request.method().clone(),
-                request.uri().clone(),
-                Instant::now(),
-            )
-        });
+        let log = tracing::enabled!(tracing::Level::DEBUG)
+            .then(|| (request.method().clone(), request.uri().clone(), Instant::now()));
         let handled = AssertUnwindSafe(self.router.call(request)).catch_unwind();
         let handled = tokio::time::timeout(self.timeout, handled);
         Box::pin(async move {

@@ -48,12 +48,7 @@ pub async fn list(
     let credential = auth::authenticate(&app, request.headers()).await?;
     auth::for_operators(&credential)?;
     let names = app.keyring.list_tenants().await?;
-    let tenants = names
-        .iter()
-        .map(|name| TenantView {
-            name: name.as_str(),
-        })
-        .collect();
+    let tenants = names.iter().map(|name| TenantView { name: name.as_str() }).collect();
     output::json(StatusCode::OK, &TenantList { tenants })
 }
 
@@ -65,29 +60,15 @@ pub async fn create(
     let credential = auth::authenticate(&app, request.headers()).await?;
     auth::for_operators(&credential)?;
     body::require_json(request.headers())?;
-    let bytes = body::read(
-        request.into_body(),
-        app.http.max_body,
-        app.http.body_timeout,
-    )
-    .await?;
+    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
     let new: NewTenant<'_> = json::parse(&bytes)?;
-    let name = TenantName::from_str(new.name.as_str()).map_err(|error| Problem {
-        field: Some("/name".into()),
-        ..error.into()
-    })?;
+    let name = TenantName::from_str(new.name.as_str())
+        .map_err(|error| Problem { field: Some("/name".into()), ..error.into() })?;
     app.keyring.create_tenant(&name).await?;
     tracing::info!(tenant = %name, by = credential.caller.subject, "tenant created");
-    let mut response = output::json(
-        StatusCode::CREATED,
-        &TenantView {
-            name: name.as_str(),
-        },
-    )?;
+    let mut response = output::json(StatusCode::CREATED, &TenantView { name: name.as_str() })?;
     let location = HeaderValue::from_str(&format!("/api/v1/tenants/{name}"));
-    response
-        .headers_mut()
-        .insert(LOCATION, location.map_err(Problem::internal)?);
+    response.headers_mut().insert(LOCATION, location.map_err(Problem::internal)?);
     Ok(response)
 }
 
@@ -119,12 +100,7 @@ pub async fn mint_token(
     let credential = auth::authenticate(&app, request.headers()).await?;
     let tenant = auth::for_managing(&app, &credential, param(&path, "tenant")?).await?;
     body::require_json(request.headers())?;
-    let bytes = body::read(
-        request.into_body(),
-        app.http.max_body,
-        app.http.body_timeout,
-    )
-    .await?;
+    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
     let caller = caller_of(json::parse(&bytes)?)?;
     let minted = app.tokens.mint(Reach::Tenant(tenant.clone()), caller).await;
     let (token, minted) = minted.map_err(|error| match error {
@@ -147,10 +123,7 @@ fn caller_of(new: NewToken) -> Result<Caller, Problem> {
     let bad =
         |field: String, detail: &'static str| Problem::field(Code::InvalidField, field, detail);
     if !is_statement(&new.subject) {
-        return Err(bad(
-            "/subject".into(),
-            "must have 1 to 256 bytes and no control characters",
-        ));
+        return Err(bad("/subject".into(), "must have 1 to 256 bytes and no control characters"));
     }
     if new.roles.len() > MAX_STATEMENTS {
         return Err(bad("/roles".into(), "at most 32 roles"));
@@ -173,31 +146,19 @@ fn caller_of(new: NewToken) -> Result<Caller, Problem> {
         .iter()
         .all(|(name, value)| is_statement(name) && value.len() <= MAX_STATEMENT_LEN)
     {
-        return Err(bad(
-            "/claims".into(),
-            "names and values have at most 256 bytes",
-        ));
+        return Err(bad("/claims".into(), "names and values have at most 256 bytes"));
     }
     let statements = [&new.subject].into_iter().chain(&new.roles);
     let statements = statements.chain(new.claims.iter().flat_map(|(name, value)| [name, value]));
     if statements.map(String::len).sum::<usize>() > MAX_CALLER {
-        return Err(bad(
-            String::new(),
-            "subject, roles and claims together have over 4096 bytes",
-        ));
+        return Err(bad(String::new(), "subject, roles and claims together have over 4096 bytes"));
     }
-    Ok(Caller {
-        subject: new.subject,
-        roles: new.roles,
-        claims: new.claims.into_iter().collect(),
-    })
+    Ok(Caller { subject: new.subject, roles: new.roles, claims: new.claims.into_iter().collect() })
 }
 
 fn is_role(text: &str) -> bool {
     (1..=64).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
 
 fn is_statement(text: &str) -> bool {

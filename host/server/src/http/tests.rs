@@ -57,11 +57,7 @@ impl World {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer {
-            status: parts.status,
-            headers: parts.headers,
-            body,
-        }
+        Answer { status: parts.status, headers: parts.headers, body }
     }
 
     async fn call(&self, method: Method, path: &str, token: &str, body: impl ToString) -> Answer {
@@ -85,18 +81,8 @@ impl World {
 }
 
 async fn mint(app: &App, reach: Reach, role: &str) -> String {
-    let caller = Caller {
-        subject: role.into(),
-        roles: vec![role.into()],
-        claims: Vec::new(),
-    };
-    app.tokens
-        .mint(reach, caller)
-        .await
-        .unwrap()
-        .0
-        .expose()
-        .to_owned()
+    let caller = Caller { subject: role.into(), roles: vec![role.into()], claims: Vec::new() };
+    app.tokens.mint(reach, caller).await.unwrap().0.expose().to_owned()
 }
 
 impl Answer {
@@ -106,10 +92,7 @@ impl Answer {
         assert_eq!(self.status, code.status());
         assert_eq!(self.body["status"], code.status().as_u16());
         assert_eq!(self.headers["content-type"], "application/problem+json");
-        assert_eq!(
-            self.body["request_id"],
-            self.headers["x-request-id"].to_str().unwrap()
-        );
+        assert_eq!(self.body["request_id"], self.headers["x-request-id"].to_str().unwrap());
         assert!(!self.headers.contains_key("content-length"));
         self
     }
@@ -152,12 +135,7 @@ async fn without_a_good_token_nothing_is_said() {
         }
         let answer = world.send(request.body(Body::empty()).unwrap()).await;
         answer.problem(Code::Unauthenticated);
-        assert!(
-            answer.headers["www-authenticate"]
-                .to_str()
-                .unwrap()
-                .starts_with("Bearer")
-        );
+        assert!(answer.headers["www-authenticate"].to_str().unwrap().starts_with("Bearer"));
     }
     world.get(KEYS, good).await.ok(200);
 }
@@ -175,57 +153,27 @@ async fn a_foreign_token_cannot_tell_whether_a_tenant_exists() {
         answers.push(answer.body);
     }
     assert!(answers.iter().all(|answer| *answer == answers[0]));
-    world
-        .get("/api/v1/tenants/nobody/keys", &world.operator)
-        .await
-        .problem(Code::TenantNotFound);
+    world.get("/api/v1/tenants/nobody/keys", &world.operator).await.problem(Code::TenantNotFound);
 }
 
 #[tokio::test]
 async fn roles() {
     let world = World::new().await;
     let body = json!({ "plaintext": "" });
-    world
-        .post(ENCRYPT, &world.operator, &body)
-        .await
-        .problem(Code::Forbidden);
-    world
-        .post(ENCRYPT, &world.application, &body)
-        .await
-        .problem(Code::PolicyMissing);
+    world.post(ENCRYPT, &world.operator, &body).await.problem(Code::Forbidden);
+    world.post(ENCRYPT, &world.application, &body).await.problem(Code::PolicyMissing);
     let new = json!({ "name": "orders" });
-    world
-        .post(KEYS, &world.application, &new)
-        .await
-        .problem(Code::Forbidden);
+    world.post(KEYS, &world.application, &new).await.problem(Code::Forbidden);
     let created = world.post(KEYS, &world.admin, &new).await;
     assert_eq!(created.ok(201)["algorithm"], "xaes-256-gcm");
-    assert_eq!(
-        created.headers["location"],
-        "/api/v1/tenants/acme/keys/orders"
-    );
-    world
-        .post(KEYS, &world.operator, &new)
-        .await
-        .problem(Code::KeyExists);
+    assert_eq!(created.headers["location"], "/api/v1/tenants/acme/keys/orders");
+    world.post(KEYS, &world.operator, &new).await.problem(Code::KeyExists);
     let rotate = "/api/v1/tenants/acme/keys/orders/rotate";
-    world
-        .post(rotate, &world.application, "")
-        .await
-        .problem(Code::Forbidden);
-    assert_eq!(
-        world.post(rotate, &world.admin, "").await.ok(200),
-        &json!({ "key_version": 2 })
-    );
+    world.post(rotate, &world.application, "").await.problem(Code::Forbidden);
+    assert_eq!(world.post(rotate, &world.admin, "").await.ok(200), &json!({ "key_version": 2 }));
     let tenants = "/api/v1/tenants";
-    world
-        .get(tenants, &world.admin)
-        .await
-        .problem(Code::Forbidden);
-    world
-        .post(tenants, &world.operator, r#"{"name":"acme"}"#)
-        .await
-        .problem(Code::TenantExists);
+    world.get(tenants, &world.admin).await.problem(Code::Forbidden);
+    world.post(tenants, &world.operator, r#"{"name":"acme"}"#).await.problem(Code::TenantExists);
     world
         .post(tenants, &world.operator, r#"{"name":"Acme"}"#)
         .await
@@ -250,11 +198,7 @@ async fn a_minted_token_works_and_is_never_an_operators() {
         (json!({ "subject": "x" }), "/roles"),
         (json!({ "subject": "x", "roles": "application" }), "/roles"),
     ] {
-        world
-            .post(tokens, &world.admin, &body)
-            .await
-            .problem(Code::InvalidField)
-            .field(field);
+        world.post(tokens, &world.admin, &body).await.problem(Code::InvalidField).field(field);
     }
 }
 
@@ -263,24 +207,15 @@ async fn bad_bodies_name_what_is_wrong() {
     let world = World::new().await;
     let token = &world.application;
     for body in ["", "not json", "{", "{\"plaintext\":\"\",}"] {
-        world
-            .post(ENCRYPT, token, body)
-            .await
-            .problem(Code::InvalidJson);
+        world.post(ENCRYPT, token, body).await.problem(Code::InvalidJson);
     }
     for (body, field) in [
         (json!({ "plaintext": 1 }), "/plaintext"),
         (json!({ "plaintext": "", "key": ["k"] }), "/key"),
         (json!({ "plaintext": "", "extra": 1 }), "/extra"),
         (json!({ "items": {} }), "/items"),
-        (
-            json!({ "items": [{ "plaintext": 1 }] }),
-            "/items/0/plaintext",
-        ),
-        (
-            json!({ "items": [{ "plaintext": "", "items": [] }] }),
-            "/items/0/items",
-        ),
+        (json!({ "items": [{ "plaintext": 1 }] }), "/items/0/plaintext"),
+        (json!({ "items": [{ "plaintext": "", "items": [] }] }), "/items/0/items"),
     ] {
         let answer = world.post(ENCRYPT, token, &body).await;
         answer.problem(Code::InvalidField).field(field);
@@ -290,69 +225,30 @@ async fn bad_bodies_name_what_is_wrong() {
         .header("content-type", "text/plain")
         .body(Body::from("{}"))
         .unwrap();
-    world
-        .send(wrong_type)
-        .await
-        .problem(Code::UnsupportedMediaType);
+    world.send(wrong_type).await.problem(Code::UnsupportedMediaType);
     let long = json!({ "plaintext": "A".repeat(4096) });
-    world
-        .post(ENCRYPT, token, &long)
-        .await
-        .problem(Code::PayloadTooLarge);
+    world.post(ENCRYPT, token, &long).await.problem(Code::PayloadTooLarge);
     let query = "/api/v1/tenants/acme/invoke/x?colour=red";
-    world
-        .post(query, token, "")
-        .await
-        .problem(Code::InvalidRequest);
-    world
-        .post("/api/v1/tenants/acme/%ff", token, "")
-        .await
-        .problem(Code::RouteNotFound);
-    world
-        .post("/api/v1/tenants/%ff/encrypt", token, "")
-        .await
-        .problem(Code::InvalidRequest);
+    world.post(query, token, "").await.problem(Code::InvalidRequest);
+    world.post("/api/v1/tenants/acme/%ff", token, "").await.problem(Code::RouteNotFound);
+    world.post("/api/v1/tenants/%ff/encrypt", token, "").await.problem(Code::InvalidRequest);
     let keys = [
         (json!({ "name": "a/b" }), Code::InvalidName, "/name"),
-        (
-            json!({ "name": "k", "algorithm": "rot13" }),
-            Code::InvalidField,
-            "/algorithm",
-        ),
-        (
-            json!({ "name": "k", "attributes": { "": "" } }),
-            Code::InvalidField,
-            "/attributes",
-        ),
-        (
-            json!({ "name": "k", "attributes": { "a": 1 } }),
-            Code::InvalidField,
-            "/attributes/a",
-        ),
+        (json!({ "name": "k", "algorithm": "rot13" }), Code::InvalidField, "/algorithm"),
+        (json!({ "name": "k", "attributes": { "": "" } }), Code::InvalidField, "/attributes"),
+        (json!({ "name": "k", "attributes": { "a": 1 } }), Code::InvalidField, "/attributes/a"),
     ];
     for (body, code, field) in keys {
-        world
-            .post(KEYS, &world.admin, &body)
-            .await
-            .problem(code)
-            .field(field);
+        world.post(KEYS, &world.admin, &body).await.problem(code).field(field);
     }
-    world
-        .get("/api/v1/tenants/acme/keys/none", token)
-        .await
-        .problem(Code::KeyNotFound);
+    world.get("/api/v1/tenants/acme/keys/none", token).await.problem(Code::KeyNotFound);
 }
 
 #[tokio::test]
 async fn unknown_routes_and_methods() {
     let world = World::new().await;
     let token = &world.application;
-    for path in [
-        "/",
-        "/api/v1",
-        "/api/v1/tenants/acme",
-        "/api/v1/tenants/acme/sign",
-    ] {
+    for path in ["/", "/api/v1", "/api/v1/tenants/acme", "/api/v1/tenants/acme/sign"] {
         world.get(path, token).await.problem(Code::RouteNotFound);
     }
     let answer = world.get(ENCRYPT, token).await;
@@ -367,10 +263,7 @@ async fn unknown_routes_and_methods() {
 async fn policies_that_are_none() {
     let world = World::new().await;
     let policy = "/api/v1/tenants/acme/policy";
-    world
-        .get(policy, &world.admin)
-        .await
-        .problem(Code::PolicyNotSet);
+    world.get(policy, &world.admin).await.problem(Code::PolicyNotSet);
     let put = |token: &str, kind: &str, body: &'static [u8]| {
         Request::put(policy)
             .header("authorization", format!("Bearer {token}"))
@@ -378,18 +271,12 @@ async fn policies_that_are_none() {
             .body(Body::from(body))
             .unwrap()
     };
-    let answer = world
-        .send(put(&world.application, "application/wasm", b""))
-        .await;
+    let answer = world.send(put(&world.application, "application/wasm", b"")).await;
     answer.problem(Code::Forbidden);
-    let answer = world
-        .send(put(&world.admin, "application/json", b"{}"))
-        .await;
+    let answer = world.send(put(&world.admin, "application/json", b"{}")).await;
     answer.problem(Code::UnsupportedMediaType);
     for body in [&b""[..], b"not wasm", b"\0asm\x01\0\0\0"] {
-        let answer = world
-            .send(put(&world.admin, "application/wasm", body))
-            .await;
+        let answer = world.send(put(&world.admin, "application/wasm", body)).await;
         answer.problem(Code::ComponentInvalid);
     }
     world
@@ -401,14 +288,8 @@ async fn policies_that_are_none() {
 #[tokio::test]
 async fn health_tells_nobody_anything_secret() {
     let world = World::new().await;
-    assert_eq!(
-        world.get("/livez", "").await.ok(200),
-        &json!({ "status": "live" })
-    );
-    assert_eq!(
-        world.get("/readyz", "").await.ok(200),
-        &json!({ "status": "ready" })
-    );
+    assert_eq!(world.get("/livez", "").await.ok(200), &json!({ "status": "live" }));
+    assert_eq!(world.get("/readyz", "").await.ok(200), &json!({ "status": "ready" }));
     world.app.start_draining();
     let answer = world.get("/readyz", "").await;
     answer.problem(Code::NotReady);

@@ -48,11 +48,7 @@ pub struct Work {
 
 enum Payload {
     Plaintext(Vec<u8>),
-    Ciphertext {
-        bytes: Vec<u8>,
-        header: Header,
-        key: Arc<Key>,
-    },
+    Ciphertext { bytes: Vec<u8>, header: Header, key: Arc<Key> },
 }
 
 impl Work {
@@ -69,30 +65,19 @@ impl Work {
             None => None,
             Some(text) => Some(base64("/context", text)?),
         };
-        if context
-            .as_ref()
-            .is_some_and(|bytes| bytes.len() > MAX_CONTEXT)
-        {
+        if context.as_ref().is_some_and(|bytes| bytes.len() > MAX_CONTEXT) {
             return Err(too_long("/context", MAX_CONTEXT));
         }
         let payload = match direction {
             Direction::Encrypt => {
-                refuse(
-                    "/ciphertext",
-                    item.ciphertext.as_ref(),
-                    "encrypt takes `plaintext`",
-                )?;
+                refuse("/ciphertext", item.ciphertext.as_ref(), "encrypt takes `plaintext`")?;
                 Payload::Plaintext(base64(
                     "/plaintext",
                     required("/plaintext", item.plaintext.as_ref())?,
                 )?)
             }
             Direction::Decrypt => {
-                refuse(
-                    "/plaintext",
-                    item.plaintext.as_ref(),
-                    "decrypt takes `ciphertext`",
-                )?;
+                refuse("/plaintext", item.plaintext.as_ref(), "decrypt takes `ciphertext`")?;
                 let ciphertext = required("/ciphertext", item.ciphertext.as_ref())?;
                 find(keyring, tenant, ciphertext.as_str(), item.key.as_ref()).await?
             }
@@ -139,9 +124,7 @@ impl Ready {
         match &work.payload {
             Payload::Plaintext(_) => {
                 let key = item.key.as_ref().map(Text::as_str);
-                Ok(Self::Seal(
-                    Sealer::prepare(keyring, tenant, key, plan).await?,
-                ))
+                Ok(Self::Seal(Sealer::prepare(keyring, tenant, key, plan).await?))
             }
             Payload::Ciphertext { key, .. } => {
                 Ok(Self::Open(Opener::prepare(Arc::clone(key), plan)?))
@@ -193,10 +176,9 @@ async fn find(
         None => None,
         Some(name) => {
             let at_key = |error: KeyringError| match Problem::from(error) {
-                problem if problem.code.status().is_client_error() => Problem {
-                    field: Some("/key".into()),
-                    ..problem
-                },
+                problem if problem.code.status().is_client_error() => {
+                    Problem { field: Some("/key".into()), ..problem }
+                }
                 problem => problem,
             };
             let name: KeyName = name.as_str().parse().map_err(at_key)?;
@@ -208,10 +190,7 @@ async fn find(
     let key = match named {
         Some(key) if key.id() == header.key_id => key,
         Some(_) => return Err(Problem::ciphertext_invalid()),
-        None => keyring
-            .key_by_id(tenant, header.key_id)
-            .await
-            .map_err(blame)?,
+        None => keyring.key_by_id(tenant, header.key_id).await.map_err(blame)?,
     };
     Ok(Payload::Ciphertext { bytes, header, key })
 }
@@ -247,9 +226,5 @@ fn check_len(field: &'static str, value: Option<&Text<'_>>, limit: usize) -> Res
 }
 
 fn too_long(field: &'static str, limit: usize) -> Problem {
-    Problem::field(
-        Code::InvalidField,
-        field,
-        format!("longer than {limit} bytes"),
-    )
+    Problem::field(Code::InvalidField, field, format!("longer than {limit} bytes"))
 }

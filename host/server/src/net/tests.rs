@@ -29,11 +29,7 @@ async fn start(takes: Duration, options: Options) -> Running {
     let ended = tokio::spawn(serve(listener, service, options, async move {
         let _ = stopped.await;
     }));
-    Running {
-        address,
-        stop,
-        ended,
-    }
+    Running { address, stop, ended }
 }
 
 #[tokio::test]
@@ -46,10 +42,7 @@ async fn requests_in_flight_are_answered_before_the_end() {
     running.stop.send(()).unwrap();
     let mut answer = String::new();
     busy.read_to_string(&mut answer).await.unwrap();
-    assert!(
-        answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("done"), "{answer}");
     assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0);
     assert_eq!(running.ended.await.unwrap(), Drained::Clean);
     assert!(TcpStream::connect(running.address).await.is_err());
@@ -57,11 +50,8 @@ async fn requests_in_flight_are_answered_before_the_end() {
 
 #[tokio::test]
 async fn the_drain_timeout_cuts_what_does_not_end() {
-    let options = Options {
-        drain_timeout: Duration::from_millis(100),
-        ..Options::default()
-    };
-    let running = start(Duration::from_secs(60), options).await;
+    let options = Options { drain_timeout: Duration::from_millis(100), ..Options::default() };
+    let running = start(Duration::from_mins(1), options).await;
     let mut busy = TcpStream::connect(running.address).await.unwrap();
     busy.write_all(REQUEST).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -73,15 +63,10 @@ async fn the_drain_timeout_cuts_what_does_not_end() {
 
 #[tokio::test]
 async fn a_client_that_never_finishes_its_headers_is_cut_off() {
-    let options = Options {
-        header_timeout: Duration::from_millis(100),
-        ..Options::default()
-    };
+    let options = Options { header_timeout: Duration::from_millis(100), ..Options::default() };
     let running = start(Duration::ZERO, options).await;
     let mut slow = TcpStream::connect(running.address).await.unwrap();
-    slow.write_all(b"GET /slow HTTP/1.1\r\nhost:")
-        .await
-        .unwrap();
+    slow.write_all(b"GET /slow HTTP/1.1\r\nhost:").await.unwrap();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(Duration::from_secs(10), slow.read_to_end(&mut answer)).await;
     assert!(read.is_ok(), "the connection is still open");
@@ -89,10 +74,7 @@ async fn a_client_that_never_finishes_its_headers_is_cut_off() {
 
 #[tokio::test]
 async fn connections_over_the_limit_wait_their_turn() {
-    let options = Options {
-        max_connections: 1,
-        ..Options::default()
-    };
+    let options = Options { max_connections: 1, ..Options::default() };
     let running = start(Duration::ZERO, options).await;
     let first = TcpStream::connect(running.address).await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;

@@ -49,9 +49,5 @@ pub fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
 }
 
 fn unusable(setting: &'static str, path: &Path, reason: &dyn std::fmt::Display) -> TlsError {
-    TlsError::File {
-        setting,
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    TlsError::File { setting, path: path.to_owned(), reason: reason.to_string() }
 }

@@ -47,11 +47,7 @@ mod tests {
             activated_at: 0,
             activated_by: String::new(),
         };
-        assert!(
-            record(&format!("sha256:{}", "a".repeat(64)))
-                .file_name()
-                .is_some()
-        );
+        assert!(record(&format!("sha256:{}", "a".repeat(64))).file_name().is_some());
         for digest in ["", "sha256:", "sha256:../../etc/passwd", &"a".repeat(64)] {
             assert_eq!(record(digest).file_name(), None);
         }

@@ -3,20 +3,14 @@ use crate::app::App;
 use crate::testing;
 
 fn record(digest: &str) -> PolicyRecord {
-    PolicyRecord {
-        digest: digest.into(),
-        activated_at: 1,
-        activated_by: "test".into(),
-    }
+    PolicyRecord { digest: digest.into(), activated_at: 1, activated_by: "test".into() }
 }
 
 #[tokio::test]
 async fn a_policy_that_does_not_load_shuts_its_tenant_alone() {
     let dir = tempfile::tempdir().unwrap();
-    let names: Vec<TenantName> = ["lost", "changed", "garbled", "fresh"]
-        .iter()
-        .map(|name| name.parse().unwrap())
-        .collect();
+    let names: Vec<TenantName> =
+        ["lost", "changed", "garbled", "fresh"].iter().map(|name| name.parse().unwrap()).collect();
     {
         let app = App::build(testing::config(dir.path())).await.unwrap();
         let records = [
@@ -27,11 +21,7 @@ async fn a_policy_that_does_not_load_shuts_its_tenant_alone() {
         for (index, name) in names.iter().enumerate() {
             app.keyring.create_tenant(name).await.unwrap();
             if let Some(bytes) = records.get(index) {
-                app.keyring
-                    .store()
-                    .create(&record::path(name), bytes)
-                    .await
-                    .unwrap();
+                app.keyring.store().create(&record::path(name), bytes).await.unwrap();
             }
         }
     }
@@ -54,11 +44,7 @@ async fn concurrent_writers_of_the_record_all_come_through() {
     app.keyring.create_tenant(&tenant).await.unwrap();
     let writers = (0..4).map(|n| {
         let (app, tenant) = (Arc::clone(&app), tenant.clone());
-        async move {
-            app.policies
-                .write_record(&tenant, &record(&n.to_string()))
-                .await
-        }
+        async move { app.policies.write_record(&tenant, &record(&n.to_string())).await }
     });
     for written in futures_util::future::join_all(writers).await {
         assert_eq!(written, Ok(()));

@@ -48,20 +48,9 @@ impl TokenRecord {
             Reach::Operator => StoredReach::Operator,
             Reach::Tenant(tenant) => StoredReach::Tenant(tenant.as_str().to_owned()),
         };
-        let Caller {
-            subject,
-            roles,
-            claims,
-        } = credential.caller.clone();
+        let Caller { subject, roles, claims } = credential.caller.clone();
         let created_at = clock::unix_ms();
-        Self {
-            hash: hex::encode(hash),
-            reach,
-            subject,
-            roles,
-            claims,
-            created_at,
-        }
+        Self { hash: hex::encode(hash), reach, subject, roles, claims, created_at }
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
@@ -86,11 +75,7 @@ impl TokenRecord {
                 Err(_) => return Err(TokenError::Corrupt { path: path(&id) }),
             },
         };
-        let caller = Caller {
-            subject: self.subject,
-            roles: self.roles,
-            claims: self.claims,
-        };
+        let caller = Caller { subject: self.subject, roles: self.roles, claims: self.claims };
         Ok(Credential { id, reach, caller })
     }
 }

@@ -45,9 +45,7 @@ pub(super) fn hash_if_well_formed(presented: &str) -> Option<[u8; 32]> {
     }
     let (body, checksum_text) = presented.as_bytes().split_at(LEN - CHECKSUM_CHARS);
     let mut given = [0; 4];
-    let decoded = URL_SAFE_NO_PAD
-        .decode_slice_unchecked(checksum_text, &mut given)
-        .ok()?;
+    let decoded = URL_SAFE_NO_PAD.decode_slice_unchecked(checksum_text, &mut given).ok()?;
     (decoded == 4 && given == checksum(body)).then(|| keyward_crypto::sha256(presented.as_bytes()))
 }
 
