@@ -275,3 +275,197 @@ fn check(plan: &Plan, payload: usize) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Key, Obligation, log, random};
+
+    /// Allows with the plan that the caller's claims describe.
+    struct ByClaims;
+
+    impl Policy for ByClaims {
+        fn authorize(request: &Request) -> Result<Plan, Error> {
+            let caller = &request.caller;
+            let mut plan = Plan::allow().bind(request.purpose.as_deref().unwrap_or_default());
+            plan.key = caller.claim("key").map(str::to_owned);
+            plan.version = caller
+                .claim("version")
+                .and_then(|version| version.parse().ok());
+            plan.suite = caller.claim("suite").map(|_| Algorithm::Aes256Gcm);
+            for (name, value) in caller.claims.iter().filter(|(name, _)| name.contains('-')) {
+                plan.obligations.push(Obligation {
+                    name: name.clone(),
+                    value: value.clone(),
+                });
+            }
+            Ok(plan)
+        }
+
+        fn invoke(_: &Request, payload: Payload) -> Result<Payload, Error> {
+            let body = Key::open("main")?.encrypt(&payload.body, b"")?;
+            Ok(Payload { body, ..payload })
+        }
+    }
+
+    fn host() -> Harness {
+        Harness::new("acme")
+            .key_with("main", Algorithm::XAes256Gcm, &[("owner", "shop")])
+            .key("other", Algorithm::XAes256Gcm)
+            .key("search", Algorithm::HmacSha256)
+    }
+
+    fn call(host: &Harness) -> Call {
+        host.caller("svc", &[]).key("main")
+    }
+
+    fn does_not_open(result: &Result<Vec<u8>, Error>) {
+        assert!(matches!(result, Err(Error::Invalid(_))), "{result:?}");
+    }
+
+    #[test]
+    fn a_plan_is_executed_as_the_host_does() {
+        let host = host();
+        let other = call(&host)
+            .claim("key", "other")
+            .claim("suite", "gcm")
+            .context("c");
+        let ciphertext = other.purpose("p").encrypt::<ByClaims>("secret").unwrap();
+        // Header: format, then the suite's id.
+        assert_eq!(ciphertext[..2], [1, 2]);
+        let opener = host.caller("svc", &[]).context("c");
+        assert_eq!(
+            opener
+                .clone()
+                .purpose("p")
+                .decrypt::<ByClaims>(&ciphertext)
+                .unwrap(),
+            b"secret"
+        );
+        does_not_open(&opener.clone().purpose("q").decrypt::<ByClaims>(&ciphertext));
+        does_not_open(
+            &opener
+                .clone()
+                .purpose("p")
+                .claim("key", "main")
+                .decrypt::<ByClaims>(&ciphertext),
+        );
+        does_not_open(
+            &opener
+                .purpose("p")
+                .context("d")
+                .decrypt::<ByClaims>(&ciphertext),
+        );
+    }
+
+    #[test]
+    fn a_plan_may_name_a_version() {
+        let host = host();
+        let old = call(&host).encrypt::<ByClaims>("old").unwrap();
+        assert_eq!(host.rotate("main"), 2);
+        let first = call(&host).claim("version", "1");
+        assert_eq!(first.decrypt::<ByClaims>(&old).unwrap(), b"old");
+        let new = call(&host).encrypt::<ByClaims>("new").unwrap();
+        does_not_open(&first.decrypt::<ByClaims>(&new));
+        let pinned = first.encrypt::<ByClaims>("pinned").unwrap();
+        assert_eq!(first.decrypt::<ByClaims>(&pinned).unwrap(), b"pinned");
+        let unknown = call(&host).claim("version", "3").encrypt::<ByClaims>("x");
+        assert!(matches!(unknown, Err(Error::NotFound(_))));
+    }
+
+    #[test]
+    fn obligations_are_met() {
+        let host = host();
+        let bounded = call(&host).claim("max-bytes", "3");
+        assert!(bounded.encrypt::<ByClaims>("abc").is_ok());
+        assert!(matches!(
+            bounded.encrypt::<ByClaims>("abcd"),
+            Err(Error::Invalid(_))
+        ));
+    }
+
+    #[test]
+    #[should_panic(expected = "no obligation `shred-after`")]
+    fn an_unknown_obligation_is_the_policys_mistake() {
+        let _ = call(&host())
+            .claim("shred-after", "")
+            .encrypt::<ByClaims>("x");
+    }
+
+    #[test]
+    fn what_a_policy_sealed_opens_through_a_policy_alone() {
+        let host = host();
+        let sealed = call(&host)
+            .invoke::<ByClaims>("seal", "text/plain", "secret")
+            .unwrap()
+            .body;
+        does_not_open(&call(&host).decrypt::<ByClaims>(&sealed));
+        let opened = host.run(|| Key::open("main").unwrap().decrypt(&sealed, b""));
+        assert_eq!(opened.unwrap(), b"secret");
+        let planned = call(&host).encrypt::<ByClaims>("secret").unwrap();
+        does_not_open(&host.run(|| Key::open("main").unwrap().decrypt(&planned, b"")));
+    }
+
+    #[test]
+    fn handles_answer_for_their_version() {
+        let host = host();
+        host.rotate("main");
+        host.run(|| {
+            let key = Key::open("main").unwrap();
+            assert_eq!((key.name().as_str(), key.version()), ("main", 2));
+            assert_eq!(key.algorithm(), Algorithm::XAes256Gcm);
+            assert_eq!(key.attribute("owner").as_deref(), Some("shop"));
+            assert_eq!(key.attribute("colour"), None);
+            let new = key.encrypt(b"x", b"").unwrap();
+            let old = Key::open_version("main", 1).unwrap();
+            does_not_open(&old.decrypt(&new, b""));
+            let sealed = old.encrypt(b"x", b"").unwrap();
+            assert_eq!(key.decrypt(&sealed, b"").unwrap(), b"x");
+            assert!(matches!(Key::open("none"), Err(Error::NotFound(_))));
+            assert!(matches!(
+                Key::open_version("main", 3),
+                Err(Error::NotFound(_))
+            ));
+        });
+    }
+
+    #[test]
+    fn tags_and_terms_come_from_a_mac_key() {
+        let host = host();
+        host.run(|| {
+            let key = Key::open("search").unwrap();
+            let tag = key.mac(b"data").unwrap();
+            assert_eq!(tag.len(), 32);
+            assert_eq!(key.verify(b"data", &tag), Ok(true));
+            assert_eq!(key.verify(b"date", &tag), Ok(false));
+            let term = key.term("email", b"a@b").unwrap();
+            assert_ne!(term, key.term("name", b"a@b").unwrap());
+            host.rotate("search");
+            let terms = key.terms("email", b"a@b").unwrap();
+            assert_eq!((terms.len(), &terms[1]), (2, &term));
+            assert!(matches!(key.encrypt(b"x", b""), Err(Error::Invalid(_))));
+        });
+    }
+
+    #[test]
+    fn lines_and_random_bytes_are_the_hosts() {
+        let host = host();
+        host.run(|| {
+            log::warn("odd", &[("what", "this")]);
+            assert_eq!(random::bytes(16).len(), 16);
+        });
+        let fields = vec![("what".to_owned(), "this".to_owned())];
+        let line = LogLine {
+            level: Level::Warn,
+            message: "odd".to_owned(),
+            fields,
+        };
+        assert_eq!((host.log(), host.calls()), (vec![line], 2));
+    }
+
+    #[test]
+    #[should_panic(expected = "no host on this thread")]
+    fn outside_of_a_call_there_is_no_host() {
+        let _ = Key::open("main");
+    }
+}

@@ -73,7 +73,7 @@ mod policy;
 pub mod random;
 mod types;
 
-#[cfg(target_family = "wasm")]
+#[cfg(any(target_family = "wasm", test))]
 mod arena;
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]

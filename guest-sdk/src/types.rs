@@ -315,3 +315,79 @@ pub struct Ciphertext {
     /// What was bound to it.
     pub aad: Vec<u8>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_taken_apart() {
+        for (operation, action) in [
+            ("encrypt", Action::Encrypt),
+            ("decrypt", Action::Decrypt),
+            ("invoke/protect", Action::Invoke("protect")),
+            ("invoke/", Action::Invoke("")),
+            ("invoke", Action::Other("invoke")),
+            ("Encrypt", Action::Other("Encrypt")),
+            ("", Action::Other("")),
+        ] {
+            let request = Request {
+                operation: operation.to_owned(),
+                ..Request::default()
+            };
+            assert_eq!(request.action(), action);
+        }
+    }
+
+    #[test]
+    fn an_empty_context_binds_nothing() {
+        let request = |context: Option<&[u8]>| Request {
+            context: context.map(<[u8]>::to_vec),
+            ..Request::default()
+        };
+        assert_eq!(request(None).bound_context(), None);
+        assert_eq!(request(Some(b"")).bound_context(), None);
+        assert_eq!(request(Some(b"x")).bound_context(), Some(&b"x"[..]));
+    }
+
+    #[test]
+    fn bound_pieces_cannot_be_shifted() {
+        let bound = |pieces: &[&str]| {
+            pieces
+                .iter()
+                .fold(Plan::allow(), Plan::bind)
+                .authenticated_data
+        };
+        assert_eq!(bound(&["ab"]), b"\0\0\0\x02ab");
+        let mut seen = vec![bound(&[])];
+        for pieces in [
+            &["ab", "c"][..],
+            &["a", "bc"],
+            &["abc"],
+            &["abc", ""],
+            &["", "abc"],
+        ] {
+            let data = bound(pieces);
+            assert!(!seen.contains(&data), "{pieces:?}");
+            seen.push(data);
+        }
+    }
+
+    #[test]
+    fn claims_and_roles_are_found_by_name() {
+        let caller = Caller {
+            roles: vec!["reader".to_owned()],
+            claims: vec![
+                ("team".to_owned(), "a".to_owned()),
+                ("team".to_owned(), "b".to_owned()),
+            ],
+            ..Caller::default()
+        };
+        assert!(caller.has_role("reader") && !caller.has_role("read"));
+        assert!(caller.has_any_role(&["writer", "reader"]) && !caller.has_any_role(&[]));
+        assert_eq!(
+            (caller.claim("team"), caller.claim("Team")),
+            (Some("a"), None)
+        );
+    }
+}
