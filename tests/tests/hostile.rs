@@ -1,0 +1,235 @@
+//! Policies that do what a policy must not, and uploads that are none: each gets its own code,
+//! and nobody else notices.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use keyward_tests::{Answer, Server, Tenant, b64, policy};
+use serde_json::{Value, json};
+
+const MAX_COMPONENT: usize = 512 << 10;
+
+static SERVER: LazyLock<Server> =
+    LazyLock::new(|| Server::dev_with(&[("KEYWARD_POLICY_MAX_COMPONENT", "512KiB")]));
+
+static HOSTILE: LazyLock<Tenant> = LazyLock::new(|| SERVER.tenant_with_policy("hostile", "hostile"));
+
+/// Does it while it decides.
+fn decide(misdeed: &str) -> Answer {
+    let body = json!({ "key": "main", "plaintext": b64("x"), "purpose": misdeed });
+    HOSTILE.app.post("/encrypt", &body)
+}
+
+/// Does it in an operation of its own.
+fn invoke(misdeed: &str) -> Answer {
+    HOSTILE.app.post(&format!("/invoke/{misdeed}?key=main"), &json!({}))
+}
+
+/// What a misdeed came to, where it came to an end: a refusal's text, or an answer.
+#[track_caller]
+fn came_to(misdeed: &str) -> [String; 2] {
+    let decided = decide(misdeed).problem(403, "policy_refused").str("/detail");
+    [decided, invoke(misdeed).expect(200).text()]
+}
+
+#[test]
+fn each_misdeed_has_its_own_code_and_leaves_nothing_behind() {
+    for (misdeed, code) in [
+        ("loop", "policy_cpu_limit"),
+        ("alloc", "policy_memory_limit"),
+        ("trap", "policy_trap"),
+        ("panic", "policy_trap"),
+        ("recurse", "policy_trap"),
+        ("recurse-wide", "policy_trap"),
+        ("garbage-utf8", "policy_trap"),
+        ("huge-answer", "policy_host_call_bytes_limit"),
+        ("million-calls", "policy_host_call_limit"),
+        ("random-huge", "policy_random_limit"),
+        ("hold-handles", "policy_handle_limit"),
+        ("forge-handle", "policy_trap"),
+    ] {
+        for answer in [decide(misdeed), invoke(misdeed)] {
+            let detail = answer.problem(502, code).str("/detail");
+            for inside in ["0x", "backtrace", "src/", ".rs"] {
+                assert!(!detail.contains(inside), "{misdeed} shows {inside}: {detail}");
+            }
+        }
+        decide("allow").expect(200);
+        assert_eq!(HOSTILE.app.post("/invoke/echo", &json!([1])).expect(200).json(), json!([1]));
+    }
+}
+
+#[test]
+fn plans_that_make_no_sense() {
+    for name in [
+        "plan-unknown-key", "plan-foreign-key", "plan-empty-key", "plan-long-key", "plan-version",
+        "plan-version-zero", "plan-data", "plan-many-obligations", "plan-unreadable-obligation",
+        "plan-long-note",
+    ] {
+        let answer = decide(name).problem(502, "policy_bad_plan");
+        assert!(answer.body.len() < 2_000, "{name}: {} bytes", answer.body.len());
+    }
+    decide("plan-unknown-obligation").problem(502, "obligation_unknown");
+    // The same from within a batch.
+    let item = |purpose: &str| json!({ "key": "main", "plaintext": "", "purpose": purpose });
+    let items = [item("allow"), item("plan-unknown-key"), item("deny"), item("plan-version")];
+    let answer = HOSTILE.app.post("/encrypt", &json!({ "items": items })).expect(200).json();
+    let codes: Vec<_> = (0..4).map(|at| answer["items"][at]["error"]["code"].clone()).collect();
+    let bad = json!("policy_bad_plan");
+    assert_eq!(codes, [Value::Null, bad.clone(), json!("policy_refused"), bad]);
+}
+
+#[test]
+fn keys_of_others_do_not_open() {
+    let other = SERVER.tenant_with_policy("other", "baseline");
+    other.key("secret");
+    let ciphertext = other.app.encrypt(&json!({ "key": "secret", "plaintext": b64("theirs") }));
+    assert_eq!(came_to("open-foreign"), ["opened nothing", "opened nothing"]);
+    let body = json!({ "ciphertext": ciphertext, "purpose": "allow" });
+    HOSTILE.app.post("/decrypt", &body).problem(400, keyward_tests::UNIFORM);
+}
+
+#[test]
+fn nothing_stays_from_one_request_to_the_next() {
+    for _ in 0..20 {
+        assert_eq!(came_to("reuse-check"), ["fresh", "fresh"]);
+        assert_eq!(came_to("residue-check"), ["clean", "clean"]);
+    }
+}
+
+#[test]
+fn a_flood_of_log_lines_stays_small() {
+    let before = SERVER.stderr().len();
+    for answer in [decide("log-flood"), invoke("log-flood")] {
+        assert_ne!(answer.status, 500, "{}", answer.text());
+        assert!(answer.status == 200 || answer.problem(403, "policy_refused").status == 403);
+    }
+    let logged = SERVER.stderr().len() - before;
+    // Two runs with 16 KiB each, what others log meanwhile, and what each line has around it.
+    assert!(logged < 100_000, "{logged} bytes logged");
+    assert!(logged > 1_000, "nothing logged: {logged} bytes");
+}
+
+#[test]
+fn others_work_meanwhile() {
+    let good = SERVER.tenant_with_policy("meanwhile", "baseline");
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for misdeed in ["loop", "alloc", "recurse", "million-calls", "log-flood", "hold-handles"] {
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    let status = decide(misdeed).status;
+                    assert!(matches!(status, 403 | 502 | 503), "{misdeed}: {status}");
+                }
+            });
+        }
+        // Ends the others whatever happens here.
+        struct Finish<'a>(&'a AtomicBool);
+        impl Drop for Finish<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let _finish = Finish(&done);
+        for round in 0..60 {
+            let text = round.to_string();
+            let body = json!({ "key": "main", "plaintext": b64(&text) });
+            let start = std::time::Instant::now();
+            let ciphertext = good.app.encrypt(&body);
+            assert_eq!(good.app.decrypt(&json!({ "ciphertext": ciphertext })), text.as_bytes());
+            assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+        }
+        assert_eq!(SERVER.client().get("/readyz").status, 200);
+    });
+}
+
+/// A tenant's share of instances runs out for that tenant alone, at once and with Retry-After.
+#[test]
+fn a_full_share_is_a_503() {
+    let server = Server::dev_with(&[
+        ("KEYWARD_POLICY_PER_TENANT", "2"),
+        ("KEYWARD_POLICY_POOL_SIZE", "4"),
+        ("KEYWARD_POLICY_CPU", "1s"),
+    ]);
+    let hostile = server.tenant_with_policy("greedy", "hostile");
+    let good = server.tenant_with_policy("modest", "baseline");
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let body = json!({ "key": "main", "plaintext": "", "purpose": "loop" });
+                hostile.app.post("/encrypt", &body).problem(502, "policy_cpu_limit");
+            });
+        }
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        let body = json!({ "key": "main", "plaintext": "" });
+        let answer = hostile.app.post("/encrypt", &body).problem(503, "policy_busy");
+        assert_eq!(answer.header("retry-after"), "1");
+        good.app.post("/encrypt", &body).expect(200);
+    });
+    hostile.app.post("/encrypt", &json!({ "key": "main", "plaintext": "" })).expect(200);
+}
+
+// Uploads
+
+const WASI: &str = r#"(component
+    (import "wasi:cli/environment@0.2.0" (instance
+        (export "get-arguments" (func (result (list string))))))
+    (import "wasi:filesystem/preopens@0.2.0" (instance))
+    (import "keyward:policy/types@0.1.0" (instance))
+    (import "keyward:policy/keys@9.9.9" (instance)))"#;
+
+#[test]
+fn uploads_that_are_no_policies() {
+    let tenant = SERVER.tenant_with_policy("uploads", "baseline");
+    let before = tenant.app.get("/policy").expect(200).json();
+    let put = |wasm: &[u8]| tenant.admin.put_policy(wasm);
+    let good = policy("baseline");
+
+    let refused = put(&wat::parse_str(WASI).unwrap()).problem(422, "component_forbidden_imports");
+    let wanted = [
+        "wasi:cli/environment@0.2.0", "wasi:filesystem/preopens@0.2.0", "keyward:policy/keys@9.9.9",
+    ];
+    for import in wanted {
+        assert!(refused.str("/detail").contains(import), "{}", refused.text());
+    }
+    assert!(!refused.str("/detail").contains("types@0.1.0"), "{}", refused.text());
+    let module = wat::parse_str("(module)").unwrap();
+    put(&module).problem(422, "component_invalid").detail("core module");
+    put(&wat::parse_str("(component)").unwrap()).problem(422, "component_missing_exports").detail("guard");
+    let wrong = r#"(component
+        (instance $none)
+        (export "keyward:policy/guard@0.1.0" (instance $none))
+        (export "keyward:policy/handler@0.1.0" (instance $none)))"#;
+    put(&wat::parse_str(wrong).unwrap()).problem(422, "component_wrong_types");
+    let garbage: Vec<u8> = (0..10_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for bytes in [&b""[..], b"\0asm", b"nonsense", &garbage, &good[..good.len() / 2], &good[1..]] {
+        put(bytes).problem(422, "component_invalid");
+    }
+    let mut large = good.clone();
+    large.resize(MAX_COMPONENT + 1, 0);
+    let answer = put(&large);
+    assert_eq!(answer.status, 413, "{}", answer.text());
+    assert_eq!(answer.header("content-type"), "application/problem+json");
+
+    // Nothing of that changed anything.
+    assert_eq!(tenant.app.get("/policy").expect(200).json(), before);
+    tenant.app.post("/encrypt", &json!({ "key": "main", "plaintext": "" })).expect(200);
+}
+
+#[test]
+fn damaged_components_are_refused_or_run_within_their_bounds() {
+    let tenant = SERVER.tenant_with_policy("damaged", "baseline");
+    let good = policy("baseline");
+    for at in (0..good.len()).step_by(good.len() / 24) {
+        let mut damaged = good.clone();
+        damaged[at] ^= 0x5a;
+        let answer = tenant.admin.put_policy(&damaged);
+        assert!(matches!(answer.status, 200 | 422), "byte {at}: {}", answer.text());
+        let answer = tenant.app.post("/encrypt", &json!({ "key": "main", "plaintext": "" }));
+        assert_ne!(answer.status, 500, "byte {at}: {}", answer.text());
+    }
+    tenant.activate("baseline");
+    tenant.app.post("/encrypt", &json!({ "key": "main", "plaintext": "" })).expect(200);
+}
