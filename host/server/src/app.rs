@@ -50,7 +50,7 @@ pub enum StartError {
     #[error("a host key cannot be derived: {0}")]
     Crypto(#[from] CryptoError),
     /// A directory cannot be created.
-    #[error("cannot create the directory {}: {error}; choose another with `data_dir`", path.display())]
+    #[error("cannot create the directory {}: {error}; choose another with --data or `data_dir`", path.display())]
     Directory {
         /// Which.
         path: PathBuf,

@@ -22,7 +22,6 @@ const USAGE: u8 = 2;
 #[command(
     name = "keyward",
     version,
-    about,
     after_help = "Exit codes: 0 clean, 1 failure, 2 configuration or usage."
 )]
 struct Cli {

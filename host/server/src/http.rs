@@ -35,20 +35,19 @@ pub fn service(app: Arc<App>) -> Scope {
 }
 
 fn router(app: Arc<App>) -> Router {
-    let tenant = Router::new()
-        .route("/encrypt", post(data::encrypt))
-        .route("/decrypt", post(data::decrypt))
-        .route("/invoke/{operation}", post(invoke::invoke))
-        .route("/keys", get(keys::list).post(keys::create))
-        .route("/keys/{name}", get(keys::show))
-        .route("/keys/{name}/rotate", post(keys::rotate))
-        .route("/tokens", post(tenants::mint_token))
-        .route("/policy", put(policy::activate).get(policy::show));
+    // Written out: a nested router would rewrite the path of every request.
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/api/v1/tenants", get(tenants::list).post(tenants::create))
-        .nest("/api/v1/tenants/{tenant}", tenant)
+        .route("/api/v1/tenants/{tenant}/encrypt", post(data::encrypt))
+        .route("/api/v1/tenants/{tenant}/decrypt", post(data::decrypt))
+        .route("/api/v1/tenants/{tenant}/invoke/{operation}", post(invoke::invoke))
+        .route("/api/v1/tenants/{tenant}/keys", get(keys::list).post(keys::create))
+        .route("/api/v1/tenants/{tenant}/keys/{name}", get(keys::show))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/rotate", post(keys::rotate))
+        .route("/api/v1/tenants/{tenant}/tokens", post(tenants::mint_token))
+        .route("/api/v1/tenants/{tenant}/policy", put(policy::activate).get(policy::show))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(app)

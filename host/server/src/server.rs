@@ -28,7 +28,9 @@ pub struct Bound {
 #[non_exhaustive]
 pub enum ServeError {
     /// The address cannot be had.
-    #[error("cannot listen on {address}: {error}; choose another address with `listen`")]
+    #[error(
+        "cannot listen on {address}: {error}; choose another address with --listen or `listen`"
+    )]
     Listen {
         /// Which.
         address: SocketAddr,
