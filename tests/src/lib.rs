@@ -18,7 +18,7 @@ mod tenant;
 
 pub use answer::{Answer, UNIFORM};
 pub use client::{Client, raw, raw_answer};
-pub use process::{Ended, Launch};
+pub use process::{Ended, Launch, Process};
 pub use server::Server;
 pub use tenant::{Tenant, policy};
 

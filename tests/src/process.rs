@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +37,12 @@ pub struct Launch {
     pub env: Vec<(String, String)>,
     /// Where its output is written.
     pub output: PathBuf,
+    /// Whether it runs as a user that may do nothing special, when the tests run as root.
+    unprivileged: bool,
 }
+
+/// The user `nobody`, by convention.
+const NOBODY: u32 = 65_534;
 
 impl Launch {
     /// `keyward` with these arguments; output goes to files in `output`.
@@ -46,6 +52,7 @@ impl Launch {
             args,
             env: Vec::new(),
             output: output.to_owned(),
+            unprivileged: false,
         }
     }
 
@@ -56,13 +63,32 @@ impl Launch {
         self
     }
 
+    /// The same without root's rights, above all that to write to anything.
+    #[must_use]
+    pub fn unprivileged(mut self) -> Self {
+        self.unprivileged = rustix::process::geteuid().is_root();
+        self
+    }
+
+    /// The program to run, where the user who is to run it can reach it.
+    fn command(&self) -> Command {
+        if !self.unprivileged {
+            return Command::new(binary());
+        }
+        let copy = self.output.join("keyward");
+        fs::copy(binary(), &copy).unwrap();
+        let mut command = Command::new(copy);
+        command.uid(NOBODY).gid(NOBODY);
+        command
+    }
+
     /// Starts it.
     pub fn start(&self) -> Process {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let file = |name: &str| self.output.join(format!("{name}.{number}"));
         let (stdout, stderr) = (file("stdout"), file("stderr"));
-        let mut command = Command::new(binary());
+        let mut command = self.command();
         command.args(&self.args).env_clear().stdin(Stdio::null());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));

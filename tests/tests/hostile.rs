@@ -152,6 +152,7 @@ fn a_full_share_is_a_503() {
         ("KEYWARD_POLICY_PER_TENANT", "2"),
         ("KEYWARD_POLICY_POOL_SIZE", "4"),
         ("KEYWARD_POLICY_CPU", "1s"),
+        ("KEYWARD_POLICY_WALL", "20s"),
     ]);
     let hostile = server.tenant_with_policy("greedy", "hostile");
     let good = server.tenant_with_policy("modest", "baseline");

@@ -137,7 +137,7 @@ fn ctrl_c_under_load() {
 
 #[test]
 fn requests_in_flight_are_finished() {
-    let mut server = Server::dev_with(&[("KEYWARD_POLICY_CPU", "1s")]);
+    let mut server = Server::dev_with(&[("KEYWARD_POLICY_CPU", "1s"), ("KEYWARD_POLICY_WALL", "20s")]);
     let tenant = server.tenant_with_policy("load", "baseline");
     let slow = server.tenant_with_policy("slow", "hostile");
     let address = server.address.clone();
