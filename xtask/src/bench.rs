@@ -15,7 +15,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     policies::run(&[])?;
     if wanted("cycle") {
-        bench("keyward-policy-host", "cycle", &[])?;
+        bench("cycle", &[], &[])?;
     }
     if wanted("http") {
         let server = vault::start()?;
@@ -26,33 +26,20 @@ pub fn run(arguments: &[String]) -> Result<()> {
             ],
             None => Vec::new(),
         };
-        bench("keyward", "http", &variables)?;
+        bench("http", &variables, &[])?;
     }
     if wanted("seal") {
-        bench("keyward-crypto", "seal", &[])?;
+        bench("seal", &[], &["--output-format", "bencher"])?;
     }
     Ok(())
 }
 
-fn bench(package: &str, name: &str, variables: &[(&str, &str)]) -> Result<()> {
-    println!("\nbench: {name} ({package}), {}", machine());
+fn bench(name: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Result<()> {
+    println!("\nbench: {name}, {}", machine());
     let mut cargo = workspace::cargo()?;
-    cargo.args([
-        "bench",
-        "--locked",
-        "--quiet",
-        "--package",
-        package,
-        "--bench",
-        name,
-    ]);
-    if package == "keyward-crypto" {
-        cargo.args(["--features", "rustcrypto"]);
-    }
-    cargo.env(
-        "KEYWARD_POLICIES",
-        workspace::root()?.join("target/policies"),
-    );
+    cargo.args(["bench", "--quiet"]).args(workspace::SELECTION).args(["--bench", name]);
+    cargo.arg("--").args(arguments);
+    cargo.env("KEYWARD_POLICIES", workspace::root()?.join("target/policies"));
     cargo.envs(variables.iter().copied());
     workspace::run(&mut cargo, &format!("the bench `{name}`"))
 }

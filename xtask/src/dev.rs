@@ -10,7 +10,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     policies::run(&[])?;
     println!("dev: building keyward (the first time takes some minutes)");
     workspace::run(
-        workspace::cargo()?.args(["build", "--locked", "--package", "keyward"]),
+        workspace::cargo()?.arg("build").args(workspace::SELECTION).args(["--bin", "keyward"]),
         "building keyward",
     )?;
     // Replaces this process, so that Ctrl-C and exit status are the server's own.

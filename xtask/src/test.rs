@@ -5,9 +5,6 @@ use std::process::Stdio;
 
 use crate::{Result, policies, workspace};
 
-/// Both providers of keyward-crypto, so that each is tested against the other.
-const FEATURES: [&str; 2] = ["--features", "keyward-crypto/rustcrypto"];
-
 /// `arguments` go to `cargo test` as they are, for instance `-p keyward-tests`.
 pub fn run(arguments: &[String]) -> Result<()> {
     policies::run(&[])?;
@@ -21,8 +18,9 @@ pub fn run(arguments: &[String]) -> Result<()> {
     println!("test: running");
     let mut cargo = workspace::cargo()?;
     cargo
-        .args(["test", "--locked", "--workspace", "--no-fail-fast"])
-        .args(FEATURES)
+        .arg("test")
+        .args(workspace::SELECTION)
+        .arg("--no-fail-fast")
         .args(arguments)
         .stdout(Stdio::piped());
     let mut child = cargo.spawn()?;

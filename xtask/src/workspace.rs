@@ -20,6 +20,12 @@ pub fn cargo() -> Result<Command> {
     Ok(cargo)
 }
 
+/// What every task builds with. Cargo settles the features of shared dependencies by the packages
+/// selected, so tasks that select differently would build wasmtime twice. The feature adds
+/// keyward-crypto's portable provider, so that each provider is tested against the other.
+pub const SELECTION: [&str; 4] =
+    ["--locked", "--workspace", "--features", "keyward-crypto/rustcrypto"];
+
 /// Runs a command that must succeed; `what` names it in the error.
 pub fn run(command: &mut Command, what: &str) -> Result<()> {
     let status = command

@@ -60,15 +60,7 @@ impl Peer {
     ) -> Self {
         let address = address.trim_start_matches("http://").to_owned();
         let path = path.to_owned();
-        Self {
-            name,
-            address,
-            path,
-            authorization,
-            body,
-            rates: vec![],
-            latencies: vec![],
-        }
+        Self { name, address, path, authorization, body, rates: vec![], latencies: vec![] }
     }
 
     fn rate(&self) -> f64 {
@@ -86,33 +78,16 @@ fn compare() {
     let body = format!(r#"{{"key":"demo","plaintext":"{PLAINTEXT}"}}"#);
     let path = "/api/v1/tenants/demo/encrypt";
     let mut peers = vec![
-        Peer::new(
-            "no-op handler",
-            &no_op_address,
-            path,
-            token.clone(),
-            body.clone(),
-        ),
+        Peer::new("no-op handler", &no_op_address, path, token.clone(), body.clone()),
         Peer::new("keyward encrypt", &env["KEYWARD_ADDR"], path, token, body),
     ];
-    if let (Ok(address), Ok(token)) = (
-        std::env::var("KEYWARD_BENCH_VAULT_ADDR"),
-        std::env::var("KEYWARD_BENCH_VAULT_TOKEN"),
-    ) {
+    if let (Ok(address), Ok(token)) =
+        (std::env::var("KEYWARD_BENCH_VAULT_ADDR"), std::env::var("KEYWARD_BENCH_VAULT_TOKEN"))
+    {
         let address = address.trim_start_matches("http://").to_owned();
         let token = format!("X-Vault-Token: {token}");
-        once(
-            &address,
-            "/v1/sys/mounts/transit",
-            &token,
-            r#"{"type":"transit"}"#,
-        );
-        once(
-            &address,
-            "/v1/transit/keys/demo",
-            &token,
-            r#"{"type":"aes256-gcm96"}"#,
-        );
+        once(&address, "/v1/sys/mounts/transit", &token, r#"{"type":"transit"}"#);
+        once(&address, "/v1/transit/keys/demo", &token, r#"{"type":"aes256-gcm96"}"#);
         let body = format!(r#"{{"plaintext":"{PLAINTEXT}"}}"#);
         peers.push(Peer::new(
             "Vault Transit encrypt",
@@ -138,31 +113,18 @@ fn compare() {
     println!(
         "HTTP, 64-byte plaintext, {CONCURRENCY} connections, median of {ROUNDS} rounds of {SECONDS} s"
     );
-    println!(
-        "{:>22} {:>12} {:>10} {:>10}",
-        "", "requests/s", "p50 us", "p99 us"
-    );
+    println!("{:>22} {:>12} {:>10} {:>10}", "", "requests/s", "p50 us", "p99 us");
     for peer in &peers {
         let mut latencies = peer.latencies.clone();
         latencies.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (p50, p99) = latencies[latencies.len() / 2];
-        println!(
-            "{:>22} {:>12.0} {p50:>10.0} {p99:>10.0}",
-            peer.name,
-            peer.rate()
-        );
+        println!("{:>22} {:>12.0} {p50:>10.0} {p99:>10.0}", peer.name, peer.rate());
     }
     let encrypt = peers[1].rate();
-    println!(
-        "keyward encrypt / no-op handler: {:.1} %",
-        100.0 * encrypt / peers[0].rate()
-    );
+    println!("keyward encrypt / no-op handler: {:.1} %", 100.0 * encrypt / peers[0].rate());
     match peers.get(2) {
         Some(transit) => {
-            println!(
-                "keyward encrypt / Vault Transit: {:.2} x",
-                encrypt / transit.rate()
-            );
+            println!("keyward encrypt / Vault Transit: {:.2} x", encrypt / transit.rate());
         }
         None => println!("no Vault to compare with: set KEYWARD_TEST_VAULT, or install Go"),
     }
@@ -176,12 +138,7 @@ fn stop(mut child: Child) {
 /// The real binary, as `keyward dev`.
 fn start_keyward(directory: &Path) -> (Child, std::collections::HashMap<String, String>) {
     let policies = std::env::var_os("KEYWARD_POLICIES").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../../target/policies"
-            ))
-        },
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/policies")),
         PathBuf::from,
     );
     let data = directory.join("data");
@@ -218,27 +175,19 @@ fn start_no_op() -> (Child, String) {
         .spawn()
         .unwrap();
     let mut address = String::new();
-    BufReader::new(child.stdout.take().unwrap())
-        .read_line(&mut address)
-        .unwrap();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
     (child, address.trim().to_owned())
 }
 
 /// The ceiling: the same accept loop, HTTP, router and allocator; the handler takes the body and
 /// answers as many bytes as an encryption does.
 fn no_op() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("{}", listener.local_addr().unwrap());
-        let answer: &'static str = format!(
-            r#"{{"ciphertext":"kw1.{}","key_version":1}}"#,
-            "A".repeat(200)
-        )
-        .leak();
+        let answer: &'static str =
+            format!(r#"{{"ciphertext":"kw1.{}","key_version":1}}"#, "A".repeat(200)).leak();
         let router: Router = Router::new().route(
             "/api/v1/tenants/{tenant}/encrypt",
             post(move |body: Bytes| async move {
@@ -269,12 +218,8 @@ fn request(peer: (&str, &str, &str, &str)) -> Vec<u8> {
 /// One request outside the measurement.
 fn once(address: &str, path: &str, authorization: &str, body: &str) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
-    stream
-        .write_all(&request((address, path, authorization, body)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    stream.write_all(&request((address, path, authorization, body))).unwrap();
     let mut answer = [0; 4096];
     let read = stream.read(&mut answer).unwrap();
     assert!(
@@ -301,17 +246,8 @@ fn measure(peer: &Peer, seconds: u64) -> (f64, f64, f64) {
         .output()
         .unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let figures: Vec<f64> = text
-        .split_whitespace()
-        .filter_map(|word| word.parse().ok())
-        .collect();
-    assert_eq!(
-        figures.len(),
-        3,
-        "{}: {}",
-        peer.name,
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let figures: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    assert_eq!(figures.len(), 3, "{}: {}", peer.name, String::from_utf8_lossy(&output.stderr));
     (figures[0], figures[1], figures[2])
 }
 
@@ -319,10 +255,7 @@ fn measure(peer: &Peer, seconds: u64) -> (f64, f64, f64) {
 /// of the machine is left to the server.
 fn load(address: &str, seconds: &str, request: &str, name: &str) {
     let duration = Duration::from_secs(seconds.parse().unwrap());
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let local = tokio::task::LocalSet::new();
     let mut latencies: Vec<u32> = local.block_on(&runtime, async {
         let mut connections = tokio::task::JoinSet::new();
@@ -370,11 +303,7 @@ fn complete(answer: &[u8], name: &str) -> bool {
         return false;
     };
     let head = std::str::from_utf8(&answer[..end]).unwrap();
-    assert!(
-        head.starts_with("HTTP/1.1 200"),
-        "{name}: {}",
-        String::from_utf8_lossy(answer)
-    );
+    assert!(head.starts_with("HTTP/1.1 200"), "{name}: {}", String::from_utf8_lossy(answer));
     let length = head
         .lines()
         .filter_map(|line| line.split_once(':'))
