@@ -36,10 +36,7 @@ unsafe impl Sync for Arena {}
 impl Arena {
     #[allow(clippy::large_stack_arrays, reason = "it lies in a `static`")]
     const fn new() -> Self {
-        Self {
-            memory: Memory(UnsafeCell::new([0; SIZE])),
-            used: Cell::new(0),
-        }
+        Self { memory: Memory(UnsafeCell::new([0; SIZE])), used: Cell::new(0) }
     }
 
     fn base(&self) -> *mut u8 {
@@ -59,9 +56,7 @@ impl Arena {
             return None;
         }
         let start = self.used.get().next_multiple_of(layout.align());
-        let end = start
-            .checked_add(layout.size())
-            .filter(|end| *end <= SIZE)?;
+        let end = start.checked_add(layout.size()).filter(|end| *end <= SIZE)?;
         self.used.set(end);
         // SAFETY: `start < end <= SIZE`, so the pointer stays within `memory`.
         Some(unsafe { self.base().add(start) })
@@ -95,10 +90,7 @@ unsafe impl GlobalAlloc for Arena {
             return unsafe { System.realloc(block, layout, size) };
         };
         let newest = offset + layout.size() == self.used.get();
-        if let Some(end) = offset
-            .checked_add(size)
-            .filter(|end| newest && *end <= SIZE)
-        {
+        if let Some(end) = offset.checked_add(size).filter(|end| newest && *end <= SIZE) {
             self.used.set(end);
             return block;
         }
@@ -134,9 +126,7 @@ mod tests {
 
     fn holds(block: *mut u8, size: usize, with: u8) -> bool {
         // SAFETY: as above, and filled before.
-        unsafe { std::slice::from_raw_parts(block, size) }
-            .iter()
-            .all(|byte| *byte == with)
+        unsafe { std::slice::from_raw_parts(block, size) }.iter().all(|byte| *byte == with)
     }
 
     #[test]
@@ -206,9 +196,7 @@ mod tests {
         let mut live: Vec<(*mut u8, usize, u8)> = Vec::new();
         let mut state = 1_u64;
         for step in 0..20_000_u32 {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1);
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let pick = usize::try_from(state >> 33).unwrap();
             let mark = step.to_le_bytes()[0];
             // SAFETY: every block is used with the layout it was made with.

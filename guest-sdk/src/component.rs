@@ -6,10 +6,7 @@ use core::marker::PhantomData;
 use crate::{Error, Operation, Payload, Plan, Policy, Request};
 
 /// Generated from `wit/policy.wit`; documented there.
-#[allow(
-    unsafe_code,
-    reason = "the canonical ABI passes pointers; all of it is generated"
-)]
+#[allow(unsafe_code, reason = "the canonical ABI passes pointers; all of it is generated")]
 #[allow(missing_docs, clippy::all, clippy::pedantic, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({

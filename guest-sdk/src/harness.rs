@@ -56,9 +56,7 @@ pub struct LogLine {
 impl Harness {
     /// A host without keys.
     pub fn new(tenant: &str) -> Self {
-        Self {
-            host: Host::new(tenant),
-        }
+        Self { host: Host::new(tenant) }
     }
 
     /// Adds a key without attributes.
@@ -86,9 +84,7 @@ impl Harness {
     /// # Panics
     /// If there is no such key.
     pub fn rotate(&self, name: &str) -> u32 {
-        self.host
-            .rotate(name)
-            .unwrap_or_else(|error| panic!("{error}"))
+        self.host.rotate(name).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Runs `f` with the typed host functions answered by this host, on this thread.
@@ -157,10 +153,7 @@ impl Call {
     /// Adds a claim to the caller's credential.
     #[must_use]
     pub fn claim(mut self, name: &str, value: &str) -> Self {
-        self.request
-            .caller
-            .claims
-            .push((name.to_owned(), value.to_owned()));
+        self.request.caller.claims.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -173,10 +166,7 @@ impl Call {
 
     /// The request as the policy will see it.
     pub fn request(&self, operation: &str) -> Request {
-        Request {
-            operation: operation.to_owned(),
-            ..self.request.clone()
-        }
+        Request { operation: operation.to_owned(), ..self.request.clone() }
     }
 
     /// What the policy decides on an operation.
@@ -224,10 +214,7 @@ impl Call {
     ) -> Result<Payload, Error> {
         let request = self.request(&format!("invoke/{operation}"));
         let body = body.as_ref().to_vec();
-        let payload = Payload {
-            content_type: content_type.to_owned(),
-            body,
-        };
+        let payload = Payload { content_type: content_type.to_owned(), body };
         self.host.install(|| {
             let plan = P::authorize(&request)?;
             check(&plan, payload.body.len())?;
@@ -261,15 +248,10 @@ fn check(plan: &Plan, payload: usize) -> Result<(), Error> {
                     .parse()
                     .unwrap_or_else(|_| panic!("`max-bytes` is not a number: {value}"));
                 if payload > limit {
-                    return Err(Error::invalid(format!(
-                        "more than the policy's {limit} bytes"
-                    )));
+                    return Err(Error::invalid(format!("more than the policy's {limit} bytes")));
                 }
             }
-            "note" => assert!(
-                value.len() <= MAX_NOTE,
-                "a note is longer than {MAX_NOTE} bytes"
-            ),
+            "note" => assert!(value.len() <= MAX_NOTE, "a note is longer than {MAX_NOTE} bytes"),
             other => panic!("the host knows no obligation `{other}`"),
         }
     }
@@ -289,15 +271,10 @@ mod tests {
             let caller = &request.caller;
             let mut plan = Plan::allow().bind(request.purpose.as_deref().unwrap_or_default());
             plan.key = caller.claim("key").map(str::to_owned);
-            plan.version = caller
-                .claim("version")
-                .and_then(|version| version.parse().ok());
+            plan.version = caller.claim("version").and_then(|version| version.parse().ok());
             plan.suite = caller.claim("suite").map(|_| Algorithm::Aes256Gcm);
             for (name, value) in caller.claims.iter().filter(|(name, _)| name.contains('-')) {
-                plan.obligations.push(Obligation {
-                    name: name.clone(),
-                    value: value.clone(),
-                });
+                plan.obligations.push(Obligation { name: name.clone(), value: value.clone() });
             }
             Ok(plan)
         }
@@ -326,36 +303,20 @@ mod tests {
     #[test]
     fn a_plan_is_executed_as_the_host_does() {
         let host = host();
-        let other = call(&host)
-            .claim("key", "other")
-            .claim("suite", "gcm")
-            .context("c");
+        let other = call(&host).claim("key", "other").claim("suite", "gcm").context("c");
         let ciphertext = other.purpose("p").encrypt::<ByClaims>("secret").unwrap();
         // Header: format, then the suite's id.
         assert_eq!(ciphertext[..2], [1, 2]);
         let opener = host.caller("svc", &[]).context("c");
         assert_eq!(
-            opener
-                .clone()
-                .purpose("p")
-                .decrypt::<ByClaims>(&ciphertext)
-                .unwrap(),
+            opener.clone().purpose("p").decrypt::<ByClaims>(&ciphertext).unwrap(),
             b"secret"
         );
         does_not_open(&opener.clone().purpose("q").decrypt::<ByClaims>(&ciphertext));
         does_not_open(
-            &opener
-                .clone()
-                .purpose("p")
-                .claim("key", "main")
-                .decrypt::<ByClaims>(&ciphertext),
+            &opener.clone().purpose("p").claim("key", "main").decrypt::<ByClaims>(&ciphertext),
         );
-        does_not_open(
-            &opener
-                .purpose("p")
-                .context("d")
-                .decrypt::<ByClaims>(&ciphertext),
-        );
+        does_not_open(&opener.purpose("p").context("d").decrypt::<ByClaims>(&ciphertext));
     }
 
     #[test]
@@ -378,27 +339,19 @@ mod tests {
         let host = host();
         let bounded = call(&host).claim("max-bytes", "3");
         assert!(bounded.encrypt::<ByClaims>("abc").is_ok());
-        assert!(matches!(
-            bounded.encrypt::<ByClaims>("abcd"),
-            Err(Error::Invalid(_))
-        ));
+        assert!(matches!(bounded.encrypt::<ByClaims>("abcd"), Err(Error::Invalid(_))));
     }
 
     #[test]
     #[should_panic(expected = "no obligation `shred-after`")]
     fn an_unknown_obligation_is_the_policys_mistake() {
-        let _ = call(&host())
-            .claim("shred-after", "")
-            .encrypt::<ByClaims>("x");
+        let _ = call(&host()).claim("shred-after", "").encrypt::<ByClaims>("x");
     }
 
     #[test]
     fn what_a_policy_sealed_opens_through_a_policy_alone() {
         let host = host();
-        let sealed = call(&host)
-            .invoke::<ByClaims>("seal", "text/plain", "secret")
-            .unwrap()
-            .body;
+        let sealed = call(&host).invoke::<ByClaims>("seal", "text/plain", "secret").unwrap().body;
         does_not_open(&call(&host).decrypt::<ByClaims>(&sealed));
         let opened = host.run(|| Key::open("main").unwrap().decrypt(&sealed, b""));
         assert_eq!(opened.unwrap(), b"secret");
@@ -422,10 +375,7 @@ mod tests {
             let sealed = old.encrypt(b"x", b"").unwrap();
             assert_eq!(key.decrypt(&sealed, b"").unwrap(), b"x");
             assert!(matches!(Key::open("none"), Err(Error::NotFound(_))));
-            assert!(matches!(
-                Key::open_version("main", 3),
-                Err(Error::NotFound(_))
-            ));
+            assert!(matches!(Key::open_version("main", 3), Err(Error::NotFound(_))));
         });
     }
 
@@ -455,11 +405,7 @@ mod tests {
             assert_eq!(random::bytes(16).len(), 16);
         });
         let fields = vec![("what".to_owned(), "this".to_owned())];
-        let line = LogLine {
-            level: Level::Warn,
-            message: "odd".to_owned(),
-            fields,
-        };
+        let line = LogLine { level: Level::Warn, message: "odd".to_owned(), fields };
         assert_eq!((host.log(), host.calls()), (vec![line], 2));
     }
 

@@ -28,10 +28,7 @@ impl Caller {
 
     /// The value of the first claim of that name.
     pub fn claim(&self, name: &str) -> Option<&str> {
-        self.claims
-            .iter()
-            .find(|(claimed, _)| claimed == name)
-            .map(|(_, value)| value.as_str())
+        self.claims.iter().find(|(claimed, _)| claimed == name).map(|(_, value)| value.as_str())
     }
 }
 
@@ -77,9 +74,7 @@ impl Request {
 
     /// The context, if there is one that is not empty: an empty context binds nothing.
     pub fn bound_context(&self) -> Option<&[u8]> {
-        self.context
-            .as_deref()
-            .filter(|context| !context.is_empty())
+        self.context.as_deref().filter(|context| !context.is_empty())
     }
 }
 
@@ -186,10 +181,7 @@ impl Plan {
     }
 
     fn obliged(mut self, name: &str, value: String) -> Self {
-        self.obligations.push(Obligation {
-            name: name.to_owned(),
-            value,
-        });
+        self.obligations.push(Obligation { name: name.to_owned(), value });
         self
     }
 }
@@ -331,10 +323,7 @@ mod tests {
             ("Encrypt", Action::Other("Encrypt")),
             ("", Action::Other("")),
         ] {
-            let request = Request {
-                operation: operation.to_owned(),
-                ..Request::default()
-            };
+            let request = Request { operation: operation.to_owned(), ..Request::default() };
             assert_eq!(request.action(), action);
         }
     }
@@ -352,21 +341,11 @@ mod tests {
 
     #[test]
     fn bound_pieces_cannot_be_shifted() {
-        let bound = |pieces: &[&str]| {
-            pieces
-                .iter()
-                .fold(Plan::allow(), Plan::bind)
-                .authenticated_data
-        };
+        let bound =
+            |pieces: &[&str]| pieces.iter().fold(Plan::allow(), Plan::bind).authenticated_data;
         assert_eq!(bound(&["ab"]), b"\0\0\0\x02ab");
         let mut seen = vec![bound(&[])];
-        for pieces in [
-            &["ab", "c"][..],
-            &["a", "bc"],
-            &["abc"],
-            &["abc", ""],
-            &["", "abc"],
-        ] {
+        for pieces in [&["ab", "c"][..], &["a", "bc"], &["abc"], &["abc", ""], &["", "abc"]] {
             let data = bound(pieces);
             assert!(!seen.contains(&data), "{pieces:?}");
             seen.push(data);
@@ -377,17 +356,11 @@ mod tests {
     fn claims_and_roles_are_found_by_name() {
         let caller = Caller {
             roles: vec!["reader".to_owned()],
-            claims: vec![
-                ("team".to_owned(), "a".to_owned()),
-                ("team".to_owned(), "b".to_owned()),
-            ],
+            claims: vec![("team".to_owned(), "a".to_owned()), ("team".to_owned(), "b".to_owned())],
             ..Caller::default()
         };
         assert!(caller.has_role("reader") && !caller.has_role("read"));
         assert!(caller.has_any_role(&["writer", "reader"]) && !caller.has_any_role(&[]));
-        assert_eq!(
-            (caller.claim("team"), caller.claim("Team")),
-            (Some("a"), None)
-        );
+        assert_eq!((caller.claim("team"), caller.claim("Team")), (Some("a"), None));
     }
 }

@@ -52,24 +52,19 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
 /// The guests among the workspace's packages, by name.
 fn guests() -> Result<Vec<Guest>> {
-    let output = workspace::cargo()?
-        .args(["metadata", "--no-deps", "--format-version=1"])
-        .output()?;
+    let output =
+        workspace::cargo()?.args(["metadata", "--no-deps", "--format-version=1"]).output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
     }
     let metadata: serde_json::Value = serde_json::from_slice(&output.stdout)?;
-    let packages = metadata["packages"]
-        .as_array()
-        .ok_or("cargo metadata lists no packages")?;
+    let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
     let mut guests: Vec<Guest> = packages
         .iter()
         .filter_map(|package| {
             Some(Guest {
                 package: package["name"].as_str()?.to_owned(),
-                policy: package["metadata"]["keyward"]["policy"]
-                    .as_str()?
-                    .to_owned(),
+                policy: package["metadata"]["keyward"]["policy"].as_str()?.to_owned(),
             })
         })
         .collect();
@@ -81,21 +76,10 @@ fn guests() -> Result<Vec<Guest>> {
 fn build(toolchain: &Toolchain, workspace: &Path, guest: &Guest) -> Result<PathBuf> {
     let target_dir = workspace.join("target/wasm").join(toolchain.name());
     let mut cargo = toolchain.cargo();
-    cargo
-        .current_dir(workspace)
-        .args(["rustc", "--quiet", "--locked", "--lib"]);
+    cargo.current_dir(workspace).args(["rustc", "--quiet", "--locked", "--lib"]);
     // One crate type, whatever the manifest lists: beside an `rlib` cargo leaves out LTO.
-    cargo.args([
-        "--crate-type",
-        "cdylib",
-        "--profile",
-        PROFILE,
-        "--target",
-        TARGET,
-    ]);
-    cargo
-        .args(["--package", &guest.package, "--target-dir"])
-        .arg(&target_dir);
+    cargo.args(["--crate-type", "cdylib", "--profile", PROFILE, "--target", TARGET]);
+    cargo.args(["--package", &guest.package, "--target-dir"]).arg(&target_dir);
     let status = cargo.args(toolchain.build_arguments()).status()?;
     if !status.success() {
         return Err(format!("{} does not build; cargo's message is above", guest.package).into());

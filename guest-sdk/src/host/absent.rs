@@ -10,9 +10,7 @@ use crate::{Algorithm, Ciphertext, Error, Plaintext};
 pub struct Key(Infallible);
 
 pub fn open(_name: &str) -> Result<Key, Error> {
-    Err(Error::unavailable(
-        "no host: a native build needs the feature `harness`",
-    ))
+    Err(Error::unavailable("no host: a native build needs the feature `harness`"))
 }
 
 pub fn open_version(name: &str, _version: u32) -> Result<Key, Error> {

@@ -76,9 +76,7 @@ pub fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
         Level::Warn => wit::log::Level::Warn,
         Level::Error => wit::log::Level::Error,
     };
-    let fields: Vec<(String, String)> = fields
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
+    let fields: Vec<(String, String)> =
+        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     wit::log::write(level, message, &fields);
 }

@@ -44,12 +44,7 @@ impl std::fmt::Debug for StoredKey {
 
 impl StoredKey {
     fn new(algorithm: Algorithm, attributes: Vec<(String, String)>) -> Result<Self, CryptoError> {
-        let mut key = Self {
-            id: KeyId::random()?,
-            algorithm,
-            attributes,
-            versions: Vec::new(),
-        };
+        let mut key = Self { id: KeyId::random()?, algorithm, attributes, versions: Vec::new() };
         key.rotate()?;
         Ok(key)
     }
@@ -67,10 +62,7 @@ impl StoredKey {
     }
 
     fn version(&self, number: u32) -> Option<Rc<KeyVersion>> {
-        self.versions
-            .iter()
-            .find(|version| version.version() == number)
-            .cloned()
+        self.versions.iter().find(|version| version.version() == number).cloned()
     }
 }
 
@@ -118,8 +110,7 @@ impl Host {
         let id = Header::parse(ciphertext).map_err(error)?.key_id;
         let keys = self.keys.borrow();
         let made = keys.iter().find(|(_, key)| key.id == id);
-        made.map(|(name, _)| name.clone())
-            .ok_or_else(|| error(CryptoError::CiphertextInvalid))
+        made.map(|(name, _)| name.clone()).ok_or_else(|| error(CryptoError::CiphertextInvalid))
     }
 
     /// Makes this the host of the calling thread while `f` runs.
@@ -145,25 +136,18 @@ impl Host {
     pub fn seal(&self, plan: &Use<'_>, plaintext: &[u8]) -> Result<Vec<u8>, Error> {
         let version = self.version(plan.key, plan.version)?;
         let suite = plan.suite.and_then(|suite| native(suite).default_suite());
-        version
-            .seal(suite, &plan.binding(&self.tenant), plaintext)
-            .map_err(error)
+        version.seal(suite, &plan.binding(&self.tenant), plaintext).map_err(error)
     }
 
     pub fn unseal(&self, plan: &Use<'_>, ciphertext: &[u8]) -> Result<Vec<u8>, Error> {
         let header = Header::parse(ciphertext).map_err(error)?;
-        if plan
-            .version
-            .is_some_and(|version| version != header.key_version)
-        {
+        if plan.version.is_some_and(|version| version != header.key_version) {
             return Err(error(CryptoError::CiphertextInvalid));
         }
         let version = self
             .version(plan.key, Some(header.key_version))
             .map_err(|_| error(CryptoError::CiphertextInvalid))?;
-        let opened = version
-            .open(&plan.binding(&self.tenant), ciphertext)
-            .map_err(error)?;
+        let opened = version.open(&plan.binding(&self.tenant), ciphertext).map_err(error)?;
         Ok(opened.to_vec())
     }
 
@@ -217,12 +201,7 @@ fn handle(name: &str, version: Option<u32>) -> Result<Key, Error> {
     let host = current();
     host.counted();
     let opened = host.version(name, version)?;
-    let algorithm = host
-        .keys
-        .borrow()
-        .get(name)
-        .ok_or_else(|| no_key(name))?
-        .algorithm;
+    let algorithm = host.keys.borrow().get(name).ok_or_else(|| no_key(name))?.algorithm;
     Ok(Key {
         version: opened.version(),
         name: name.to_owned(),
@@ -252,10 +231,7 @@ impl Key {
         self.host.counted();
         let keys = self.host.keys.borrow();
         let attributes = &keys.get(&self.name)?.attributes;
-        attributes
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.clone())
+        attributes.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone())
     }
 
     pub fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, Error> {
@@ -266,16 +242,14 @@ impl Key {
     pub fn encrypt_many(&self, items: &[Plaintext]) -> Vec<Result<Vec<u8>, Error>> {
         self.host.counted();
         let seal = |item: &Plaintext| {
-            self.host
-                .seal(&self.used(&item.aad, Some(self.version)), &item.data)
+            self.host.seal(&self.used(&item.aad, Some(self.version)), &item.data)
         };
         items.iter().map(seal).collect()
     }
 
     pub fn decrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, Error> {
         self.host.counted();
-        self.host
-            .unseal(&self.used(aad, self.pinned.then_some(self.version)), data)
+        self.host.unseal(&self.used(aad, self.pinned.then_some(self.version)), data)
     }
 
     pub fn decrypt_many(&self, items: &[Ciphertext]) -> Vec<Result<Vec<u8>, Error>> {
@@ -298,11 +272,7 @@ impl Key {
 
     pub fn term(&self, label: &str, value: &[u8]) -> Result<Vec<u8>, Error> {
         self.host.counted();
-        Ok(self
-            .opened()?
-            .index_term(label, value)
-            .map_err(error)?
-            .to_vec())
+        Ok(self.opened()?.index_term(label, value).map_err(error)?.to_vec())
     }
 
     pub fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
@@ -338,10 +308,7 @@ impl Key {
 
 pub fn random_bytes(len: u32) -> Vec<u8> {
     current().counted();
-    assert!(
-        len <= MAX_RANDOM,
-        "the host ends a policy that asks for {len} random bytes at once"
-    );
+    assert!(len <= MAX_RANDOM, "the host ends a policy that asks for {len} random bytes at once");
     let mut bytes = vec![0; len as usize];
     keyward_crypto::random_bytes(&mut bytes).unwrap_or_else(|error| panic!("{error}"));
     bytes
@@ -352,11 +319,7 @@ pub fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
     host.counted();
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let fields = fields.iter().map(owned).collect();
-    host.log.borrow_mut().push(LogLine {
-        level,
-        message: message.to_owned(),
-        fields,
-    });
+    host.log.borrow_mut().push(LogLine { level, message: message.to_owned(), fields });
 }
 
 /// The host of this thread.

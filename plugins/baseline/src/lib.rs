@@ -24,10 +24,7 @@ impl Policy for Baseline {
 
     fn authorize_many(requests: &[Request]) -> Vec<Result<Plan, Error>> {
         let mut last_key = LastKey::default();
-        requests
-            .iter()
-            .map(|request| decide(request, &mut last_key))
-            .collect()
+        requests.iter().map(|request| decide(request, &mut last_key)).collect()
     }
 }
 
@@ -39,10 +36,7 @@ fn decide(request: &Request, last_key: &mut LastKey) -> Result<Plan, Error> {
         Action::Decrypt => |role: &roles::Role| role.decrypt,
         _ => return Err(Error::unknown_operation(&request.operation)),
     };
-    if !ROLES
-        .iter()
-        .any(|role| permits(role) && request.has_role(role.name))
-    {
+    if !ROLES.iter().any(|role| permits(role) && request.has_role(role.name)) {
         return Err(missing_role(&request.operation, permits));
     }
     let Some(key) = request.key.as_deref() else {

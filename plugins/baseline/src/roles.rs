@@ -13,24 +13,8 @@ pub struct Role {
 /// A caller may do what any of its roles may. Roles that are not here may do nothing;
 /// `tenant-admin` is here to say that managing keys does not include reading data.
 pub const ROLES: &[Role] = &[
-    Role {
-        name: "application",
-        encrypt: true,
-        decrypt: true,
-    },
-    Role {
-        name: "writer",
-        encrypt: true,
-        decrypt: false,
-    },
-    Role {
-        name: "reader",
-        encrypt: false,
-        decrypt: true,
-    },
-    Role {
-        name: "tenant-admin",
-        encrypt: false,
-        decrypt: false,
-    },
+    Role { name: "application", encrypt: true, decrypt: true },
+    Role { name: "writer", encrypt: true, decrypt: false },
+    Role { name: "reader", encrypt: false, decrypt: true },
+    Role { name: "tenant-admin", encrypt: false, decrypt: false },
 ];

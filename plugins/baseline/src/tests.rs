@@ -4,13 +4,11 @@ use keyward_policy::{Algorithm, Error, Plan, Policy};
 use crate::Baseline;
 
 fn host() -> Harness {
-    Harness::new("acme")
-        .key("orders", Algorithm::XAes256Gcm)
-        .key_with(
-            "patients",
-            Algorithm::XAes256Gcm,
-            &[("context", "required")],
-        )
+    Harness::new("acme").key("orders", Algorithm::XAes256Gcm).key_with(
+        "patients",
+        Algorithm::XAes256Gcm,
+        &[("context", "required")],
+    )
 }
 
 fn call(host: &Harness, role: &str) -> Call {
@@ -39,16 +37,8 @@ fn each_role_may_do_what_the_table_says() {
         ("", false, false),
     ] {
         let call = call(&host, role);
-        assert_eq!(
-            call.authorize::<Baseline>("encrypt").is_ok(),
-            encrypt,
-            "{role}"
-        );
-        assert_eq!(
-            call.authorize::<Baseline>("decrypt").is_ok(),
-            decrypt,
-            "{role}"
-        );
+        assert_eq!(call.authorize::<Baseline>("encrypt").is_ok(), encrypt, "{role}");
+        assert_eq!(call.authorize::<Baseline>("decrypt").is_ok(), decrypt, "{role}");
     }
 }
 
@@ -75,31 +65,20 @@ fn a_key_may_demand_a_context_for_both_directions() {
     let message = "key `patients` demands a context: send one, in `context`";
     for operation in ["encrypt", "decrypt"] {
         for call in [clinic.clone(), clinic.clone().context("")] {
-            assert_eq!(
-                call.authorize::<Baseline>(operation),
-                Err(Error::invalid(message))
-            );
+            assert_eq!(call.authorize::<Baseline>(operation), Err(Error::invalid(message)));
         }
     }
     let seven = clinic.clone().context("patient 7");
     let ciphertext = seven.encrypt::<Baseline>("A+").unwrap();
     assert_eq!(seven.decrypt::<Baseline>(&ciphertext).unwrap(), b"A+");
-    assert!(
-        clinic
-            .context("patient 8")
-            .decrypt::<Baseline>(&ciphertext)
-            .is_err()
-    );
+    assert!(clinic.context("patient 8").decrypt::<Baseline>(&ciphertext).is_err());
 }
 
 #[test]
 fn a_key_that_is_missing_is_named() {
     let host = host();
     let application = host.caller("someone", &["application"]);
-    assert!(matches!(
-        application.authorize::<Baseline>("encrypt"),
-        Err(Error::Invalid(_))
-    ));
+    assert!(matches!(application.authorize::<Baseline>("encrypt"), Err(Error::Invalid(_))));
     let unknown = application.key("none").authorize::<Baseline>("encrypt");
     assert!(matches!(unknown, Err(Error::NotFound(message)) if message.contains("`none`")));
 }

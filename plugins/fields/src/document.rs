@@ -177,10 +177,7 @@ impl<'a> Walker<'a> {
     fn pointer(&self) -> String {
         let mut pointer = String::new();
         for (depth, level) in self.levels.iter().enumerate() {
-            let end = self
-                .levels
-                .get(depth + 1)
-                .map_or(self.path.len(), |inner| inner.path_len);
+            let end = self.levels.get(depth + 1).map_or(self.path.len(), |inner| inner.path_len);
             match level.index {
                 Some(index) if level.array => {
                     pointer.push('/');
@@ -197,11 +194,7 @@ impl<'a> Walker<'a> {
 pub fn pointer_at(text: &str, start: usize) -> String {
     let mut walker = Walker::new(text);
     while let Ok(Some(_)) = walker.next() {
-        if walker
-            .value
-            .as_ref()
-            .is_some_and(|token| token.span.start == start)
-        {
+        if walker.value.as_ref().is_some_and(|token| token.span.start == start) {
             return walker.pointer();
         }
     }

@@ -70,13 +70,7 @@ pub struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub fn new(text: &'a str) -> Self {
-        Self {
-            text,
-            at: 0,
-            comma: 0,
-            expect: Expect::Value,
-            open: Vec::new(),
-        }
+        Self { text, at: 0, comma: 0, expect: Expect::Value, open: Vec::new() }
     }
 
     /// Where the last comma between members or elements was.
@@ -139,10 +133,7 @@ impl<'a> Reader<'a> {
             _ => return Err(self.error("a value")),
         };
         self.expect = self.after_value();
-        Ok(Token {
-            kind,
-            span: start..self.at,
-        })
+        Ok(Token { kind, span: start..self.at })
     }
 
     fn enter(&mut self, container: Container) -> Result<Token, SyntaxError> {
@@ -161,10 +152,7 @@ impl<'a> Reader<'a> {
             }
         };
         self.at += 1;
-        Ok(Token {
-            kind,
-            span: self.at - 1..self.at,
-        })
+        Ok(Token { kind, span: self.at - 1..self.at })
     }
 
     fn close(&mut self) -> Token {
@@ -174,18 +162,11 @@ impl<'a> Reader<'a> {
         };
         self.expect = self.after_value();
         self.at += 1;
-        Token {
-            kind,
-            span: self.at - 1..self.at,
-        }
+        Token { kind, span: self.at - 1..self.at }
     }
 
     fn after_value(&self) -> Expect {
-        if self.open.is_empty() {
-            Expect::Nothing
-        } else {
-            Expect::CommaOrEnd
-        }
+        if self.open.is_empty() { Expect::Nothing } else { Expect::CommaOrEnd }
     }
 
     fn name(&mut self) -> Result<Token, SyntaxError> {
@@ -201,10 +182,7 @@ impl<'a> Reader<'a> {
         }
         self.at += 1;
         self.expect = Expect::Value;
-        Ok(Token {
-            kind: Kind::Name,
-            span,
-        })
+        Ok(Token { kind: Kind::Name, span })
     }
 
     /// Passes a string, which starts here.
@@ -291,10 +269,7 @@ impl<'a> Reader<'a> {
     }
 
     fn error(&self, expected: &'static str) -> SyntaxError {
-        SyntaxError {
-            at: self.at,
-            expected,
-        }
+        SyntaxError { at: self.at, expected }
     }
 }
 
@@ -312,9 +287,7 @@ pub fn is_value(text: &str) -> bool {
 
 /// The characters of a string token, quotes included, that a [`Reader`] has accepted.
 pub fn unquote(token: &str) -> Cow<'_, str> {
-    let inner = token
-        .get(1..token.len().saturating_sub(1))
-        .unwrap_or_default();
+    let inner = token.get(1..token.len().saturating_sub(1)).unwrap_or_default();
     if !inner.contains('\\') {
         return Cow::Borrowed(inner);
     }
@@ -375,9 +348,7 @@ fn unicode_escape(bytes: &[u8]) -> Option<(char, usize)> {
         bytes
             .get(at + 2..at + 6)?
             .iter()
-            .try_fold(0, |value, digit| {
-                Some(value << 4 | char::from(*digit).to_digit(16)?)
-            })
+            .try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))
     };
     let first = unit(0)?;
     if !(0xd800..0xdc00).contains(&first) {

@@ -37,18 +37,11 @@ impl Policy for Fields {
             return Ok(Plan::allow());
         }
         let roles = roles.join("`, `");
-        Err(Error::denied(
-            [&request.operation, " needs one of the roles `", &roles, "`"].concat(),
-        ))
+        Err(Error::denied([&request.operation, " needs one of the roles `", &roles, "`"].concat()))
     }
 
     fn invoke(request: &Request, payload: Payload) -> Result<Payload, Error> {
-        let media_type = payload
-            .content_type
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim();
+        let media_type = payload.content_type.split(';').next().unwrap_or_default().trim();
         if !media_type.eq_ignore_ascii_case(JSON) {
             return Err(Error::invalid("the content type must be application/json"));
         }
@@ -61,10 +54,7 @@ impl Policy for Fields {
             Action::Invoke("reveal") => protection::reveal(&RULES, request, text)?,
             _ => return Err(Error::unknown_operation(&request.operation)),
         };
-        Ok(Payload {
-            content_type: JSON.to_owned(),
-            body: document.into_bytes(),
-        })
+        Ok(Payload { content_type: JSON.to_owned(), body: document.into_bytes() })
     }
 
     fn describe() -> Vec<Operation> {

@@ -34,11 +34,7 @@ struct Batch<T> {
 
 impl<T> Batch<T> {
     fn new(key: &'static str) -> Self {
-        Self {
-            key,
-            items: Vec::new(),
-            edits: Vec::new(),
-        }
+        Self { key, items: Vec::new(), edits: Vec::new() }
     }
 
     fn push(&mut self, item: T, edit: usize) {
@@ -87,10 +83,7 @@ pub fn protect(rules: &Rules, request: &Request, text: &str) -> Result<String, E
                 let cut = walker.cut()?;
                 let gone = if cut.is_some() { "" } else { "null" };
                 let place = cut.unwrap_or(0..text.len());
-                edits.push(Edit {
-                    place,
-                    replacement: gone.to_owned(),
-                });
+                edits.push(Edit { place, replacement: gone.to_owned() });
             }
             Protection::Encrypt | Protection::Deterministic | Protection::Mask { .. } => {
                 let aad = authenticated_data(walker.path(), request);
@@ -108,18 +101,9 @@ pub fn protect(rules: &Rules, request: &Request, text: &str) -> Result<String, E
                     };
                     deterministic.push(Plaintext { data, aad }, edit);
                 } else {
-                    random.push(
-                        Plaintext {
-                            data: value.as_bytes().to_vec(),
-                            aad,
-                        },
-                        edit,
-                    );
+                    random.push(Plaintext { data: value.as_bytes().to_vec(), aad }, edit);
                 }
-                edits.push(Edit {
-                    place,
-                    replacement: String::new(),
-                });
+                edits.push(Edit { place, replacement: String::new() });
             }
         }
     }
@@ -171,10 +155,7 @@ pub fn reveal(rules: &Rules, request: &Request, text: &str) -> Result<String, Er
             _ => None,
         };
         batch.push(Ciphertext { data, aad }, edits.len());
-        edits.push(Edit {
-            place,
-            replacement: String::new(),
-        });
+        edits.push(Edit { place, replacement: String::new() });
         masks.push(mask);
     }
     for batch in [random, deterministic] {
@@ -184,9 +165,7 @@ pub fn reveal(rules: &Rules, request: &Request, text: &str) -> Result<String, Er
                 Error::Invalid(_) => at(text, place, "does not open: damaged, or of another field"),
                 other => other,
             })?;
-            let value = String::from_utf8(value)
-                .ok()
-                .filter(|value| json::is_value(value));
+            let value = String::from_utf8(value).ok().filter(|value| json::is_value(value));
             let value = value.ok_or_else(|| at(text, place, "does not hold JSON"))?;
             *replacement = match masks[edit] {
                 Some(keep) => mask(&value, keep),
@@ -219,17 +198,12 @@ fn authenticated_data(path: &str, request: &Request) -> Vec<u8> {
 }
 
 fn is_protected(value: &str) -> bool {
-    value
-        .strip_prefix('"')
-        .is_some_and(|text| text.starts_with(PREFIX))
+    value.strip_prefix('"').is_some_and(|text| text.starts_with(PREFIX))
 }
 
 /// The ciphertext in a protected field's value.
 fn ciphertext(value: &str) -> Option<Vec<u8>> {
-    let text = value
-        .strip_prefix('"')?
-        .strip_suffix('"')?
-        .strip_prefix(PREFIX)?;
+    let text = value.strip_prefix('"')?.strip_suffix('"')?.strip_prefix(PREFIX)?;
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 

@@ -72,11 +72,7 @@ pub const RULES: Rules = Rules {
             protection: Protection::Encrypt,
             revealed_to: &["application"],
         },
-        Rule {
-            pointer: "/internal",
-            protection: Protection::Drop,
-            revealed_to: &[],
-        },
+        Rule { pointer: "/internal", protection: Protection::Drop, revealed_to: &[] },
     ],
     unlisted: Protection::Clear,
     unlisted_revealed_to: &[],
@@ -103,11 +99,10 @@ impl Rules {
 
 fn fits(pattern: &str, path: &str) -> bool {
     let mut tokens = path.split('/');
-    pattern.split('/').all(|wanted| {
-        tokens
-            .next()
-            .is_some_and(|token| wanted == "*" || wanted == token)
-    }) && tokens.next().is_none()
+    pattern
+        .split('/')
+        .all(|wanted| tokens.next().is_some_and(|token| wanted == "*" || wanted == token))
+        && tokens.next().is_none()
 }
 
 #[cfg(test)]

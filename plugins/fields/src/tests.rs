@@ -44,9 +44,7 @@ fn value(text: &str) -> Value {
 }
 
 fn at<'a>(document: &'a Value, pointer: &str) -> &'a Value {
-    document
-        .pointer(pointer)
-        .unwrap_or_else(|| panic!("no {pointer}"))
+    document.pointer(pointer).unwrap_or_else(|| panic!("no {pointer}"))
 }
 
 fn invalid(result: Result<String, Error>) -> String {
@@ -60,9 +58,7 @@ fn invalid(result: Result<String, Error>) -> String {
 fn protects_by_the_rules_and_leaves_the_rest_as_it_is() {
     let host = host();
     let text = invoke(&application(&host), "protect", ORDER).unwrap();
-    for secret in [
-        "Ada", "ada@", "4111", "Dorset", "ring", "door", "0.93", "score",
-    ] {
+    for secret in ["Ada", "ada@", "4111", "Dorset", "ring", "door", "0.93", "score"] {
         assert!(!text.contains(secret), "{secret} in {text}");
     }
     let document = value(&text);
@@ -74,18 +70,10 @@ fn protects_by_the_rules_and_leaves_the_rest_as_it_is() {
         "/orders/0/note",
         "/orders/1/note",
     ] {
-        assert!(
-            at(&document, pointer).as_str().unwrap().starts_with("kw1."),
-            "{pointer}"
-        );
+        assert!(at(&document, pointer).as_str().unwrap().starts_with("kw1."), "{pointer}");
     }
     assert!(document.get("internal").is_none());
-    for verbatim in [
-        "\"total\": 10.50,",
-        "1e2",
-        "18446744073709551616123",
-        "\"since\": 1842",
-    ] {
+    for verbatim in ["\"total\": 10.50,", "1e2", "18446744073709551616123", "\"since\": 1842"] {
         assert!(text.contains(verbatim), "{verbatim}");
     }
     assert_eq!(host.calls(), 4, "two keys opened, two calls for all fields");
@@ -112,18 +100,10 @@ fn support_sees_what_the_rules_show_it() {
     assert_eq!(at(&document, "/customer/email"), "ada@example.org");
     assert_eq!(at(&document, "/customer/card"), "**** **** **** 1234");
     let protected = value(&protected);
-    for kept in [
-        "/customer/address",
-        "/orders/0/note",
-        "/orders/1/note",
-        "/orders/2",
-    ] {
+    for kept in ["/customer/address", "/orders/0/note", "/orders/1/note", "/orders/2"] {
         assert_eq!(at(&document, kept), at(&protected, kept));
     }
-    assert!(matches!(
-        invoke(&support, "protect", ORDER),
-        Err(Error::Denied(_))
-    ));
+    assert!(matches!(invoke(&support, "protect", ORDER), Err(Error::Denied(_))));
 }
 
 #[test]
@@ -149,10 +129,7 @@ fn a_field_moved_to_another_place_does_not_open() {
     let name = at(&document, "/customer/name").clone();
     document["orders"][1]["note"] = name;
     let message = invalid(invoke(&application, "reveal", &document.to_string()));
-    assert!(
-        message.starts_with("/orders/1/note does not open"),
-        "{message}"
-    );
+    assert!(message.starts_with("/orders/1/note does not open"), "{message}");
 }
 
 #[test]
@@ -201,10 +178,7 @@ fn a_damaged_field_is_named() {
     ] {
         document["orders"][1]["note"] = damaged.clone();
         let message = invalid(invoke(&application, "reveal", &document.to_string()));
-        assert!(
-            message.starts_with("/orders/1/note "),
-            "{damaged}: {message}"
-        );
+        assert!(message.starts_with("/orders/1/note "), "{damaged}: {message}");
     }
 }
 
@@ -221,10 +195,7 @@ fn what_is_not_json_is_refused_with_its_position() {
     let host = host();
     let application = application(&host);
     let message = invalid(invoke(&application, "protect", "{\n  \"a\": tru\n}"));
-    assert_eq!(
-        message,
-        "not JSON: line 2, column 8 (byte 9) should be true"
-    );
+    assert_eq!(message, "not JSON: line 2, column 8 (byte 9) should be true");
     for text in ["", "{", "[1,]", "{} {}", "\u{feff}{}", "{'a': 1}", "NaN"] {
         assert!(invalid(invoke(&application, "protect", text)).starts_with("not JSON: line "));
         assert!(invalid(invoke(&application, "reveal", text)).starts_with("not JSON: line "));
@@ -241,15 +212,9 @@ fn a_member_that_is_there_twice_is_named() {
     let application = application(&host);
     for (text, pointer) in [
         (r#"{"a": 1, "b": 2, "a": 3}"#, "/a"),
-        (
-            r#"{"customer": {"name": "x", "n\u0061me": "y"}}"#,
-            "/customer/name",
-        ),
+        (r#"{"customer": {"name": "x", "n\u0061me": "y"}}"#, "/customer/name"),
         (r#"[0, {"x/y": [{"~": 1, "~": 1}]}]"#, "/1/x~1y/0/~0"),
-        (
-            r#"{"customer": {"address": {"street": 1, "street": 2}}}"#,
-            "/customer/address/street",
-        ),
+        (r#"{"customer": {"address": {"street": 1, "street": 2}}}"#, "/customer/address/street"),
     ] {
         let message = invalid(invoke(&application, "protect", text));
         assert_eq!(message, format!("{pointer} is there twice"));
@@ -263,16 +228,10 @@ fn only_json_is_taken() {
     let host = host();
     let application = application(&host);
     for accepted in ["application/json", "Application/JSON; charset=utf-8"] {
-        assert!(
-            application
-                .invoke::<Fields>("protect", accepted, "{}")
-                .is_ok()
-        );
+        assert!(application.invoke::<Fields>("protect", accepted, "{}").is_ok());
     }
     for refused in ["", "text/plain", "application/jsonl", "application/xml"] {
-        let error = application
-            .invoke::<Fields>("protect", refused, "{}")
-            .unwrap_err();
+        let error = application.invoke::<Fields>("protect", refused, "{}").unwrap_err();
         assert!(matches!(error, Error::Invalid(_)));
     }
 }
@@ -290,11 +249,7 @@ fn roles_decide_who_calls_what() {
         let allowed = |operation: &str| call.authorize::<Fields>(operation).is_ok();
         assert_eq!(allowed("invoke/protect"), protect, "{role}");
         assert_eq!(allowed("invoke/reveal"), reveal, "{role}");
-        assert_eq!(
-            (allowed("encrypt"), allowed("decrypt")),
-            (plain, plain),
-            "{role}"
-        );
+        assert_eq!((allowed("encrypt"), allowed("decrypt")), (plain, plain), "{role}");
         assert!(!allowed("invoke/other") && !allowed("sign"));
     }
 }
@@ -302,19 +257,11 @@ fn roles_decide_who_calls_what() {
 #[test]
 fn describes_what_it_offers() {
     let operations = Fields::describe();
-    let names: Vec<&str> = operations
-        .iter()
-        .map(|operation| operation.name.as_str())
-        .collect();
+    let names: Vec<&str> = operations.iter().map(|operation| operation.name.as_str()).collect();
     assert_eq!(names, ["protect", "reveal"]);
     for operation in &operations {
         for schema in [&operation.input_schema, &operation.output_schema] {
-            assert!(
-                value(schema)["$schema"]
-                    .as_str()
-                    .unwrap()
-                    .contains("2020-12")
-            );
+            assert!(value(schema)["$schema"].as_str().unwrap().contains("2020-12"));
         }
     }
 }
@@ -337,8 +284,7 @@ macro_rules! rules {
 fn protected(rules: &Rules, text: &str) -> String {
     let host = host();
     let request = application(&host).request("invoke/protect");
-    host.run(|| protection::protect(rules, &request, text))
-        .unwrap()
+    host.run(|| protection::protect(rules, &request, text)).unwrap()
 }
 
 #[test]
@@ -349,22 +295,13 @@ fn dropping_leaves_json() {
         (r#"{"a": {"x": [1, 2]}, "b": 2}"#, r#"{ "b": 2}"#),
         (r#"{"b": 2, "a": [1, 2]}"#, r#"{"b": 2}"#),
         (r#"{"b": 2, "a": [1, 2], "c": 3}"#, r#"{"b": 2, "c": 3}"#),
-        (
-            r#"{"list": [{"b": 1, "c": 2}, {"c": 1, "b": 2}]}"#,
-            r#"{"list": [{ "c": 2}, {"c": 1}]}"#,
-        ),
+        (r#"{"list": [{"b": 1, "c": 2}, {"c": 1, "b": 2}]}"#, r#"{"list": [{ "c": 2}, {"c": 1}]}"#),
         (r#"{"all": [1, [2, 3], {"x": 4}]}"#, r#"{"all": [  ]}"#),
-        (
-            r#"{"all": {"x": 1, "y": {"z": 1, "w": 2}}, "b": 1}"#,
-            r#"{"all": { }, "b": 1}"#,
-        ),
+        (r#"{"all": {"x": 1, "y": {"z": 1, "w": 2}}, "b": 1}"#, r#"{"all": { }, "b": 1}"#),
     ] {
         assert_eq!(protected(&rules, text), expected);
     }
-    assert_eq!(
-        protected(&rules!(Clear; "" => Drop), " {\"a\": 1} "),
-        "null"
-    );
+    assert_eq!(protected(&rules!(Clear; "" => Drop), " {\"a\": 1} "), "null");
 }
 
 #[test]
@@ -374,36 +311,21 @@ fn unlisted_fields_may_be_protected_too() {
     let document = value(&protected(&rules, text));
     assert_eq!(document["id"], json!({"n": 7}));
     for pointer in ["/a/0", "/a/1/b", "/c"] {
-        assert!(
-            at(&document, pointer).as_str().unwrap().starts_with("kw1."),
-            "{pointer}"
-        );
+        assert!(at(&document, pointer).as_str().unwrap().starts_with("kw1."), "{pointer}");
     }
     assert_eq!(at(&document, "/a/2"), &json!([]));
     let rules = rules!(Drop; "/id" => Clear);
-    assert_eq!(
-        value(&protected(&rules, text)),
-        json!({"id": {"n": 7}, "a": [{}, []]})
-    );
+    assert_eq!(value(&protected(&rules, text)), json!({"id": {"n": 7}, "a": [{}, []]}));
 }
 
 #[test]
 fn many_fields_cost_few_calls() {
     let host = host();
-    let orders: Vec<Value> = (0..2_000)
-        .map(|id| json!({"id": id, "note": "n"}))
-        .collect();
+    let orders: Vec<Value> = (0..2_000).map(|id| json!({"id": id, "note": "n"})).collect();
     let text = json!({"orders": orders}).to_string();
     let protected = invoke(&application(&host), "protect", &text).unwrap();
-    assert_eq!(
-        host.calls(),
-        5,
-        "one key opened, a call for every 512 fields"
-    );
-    assert_eq!(
-        value(&invoke(&application(&host), "reveal", &protected).unwrap()),
-        value(&text)
-    );
+    assert_eq!(host.calls(), 5, "one key opened, a call for every 512 fields");
+    assert_eq!(value(&invoke(&application(&host), "reveal", &protected).unwrap()), value(&text));
 }
 
 /// Any document with the members the rules name, at any depth.

@@ -24,10 +24,7 @@ impl Policy for Records {
         match request.action() {
             Action::Encrypt => {
                 if !request.caller.has_any_role(WRITERS) {
-                    return Err(Error::denied(listing(
-                        "encrypt needs one of the roles",
-                        WRITERS,
-                    )));
+                    return Err(Error::denied(listing("encrypt needs one of the roles", WRITERS)));
                 }
                 known_purpose(request).map(plan)
             }
@@ -57,14 +54,8 @@ fn plan(purpose: &str) -> Plan {
 fn known_purpose(request: &Request) -> Result<&str, Error> {
     match request.purpose.as_deref() {
         Some(purpose) if PURPOSES.contains(&purpose) => Ok(purpose),
-        Some(_) => Err(Error::invalid(listing(
-            "`purpose` must be one of",
-            PURPOSES,
-        ))),
-        None => Err(Error::invalid(listing(
-            "say what it is for: `purpose` is one of",
-            PURPOSES,
-        ))),
+        Some(_) => Err(Error::invalid(listing("`purpose` must be one of", PURPOSES))),
+        None => Err(Error::invalid(listing("say what it is for: `purpose` is one of", PURPOSES))),
     }
 }
 

@@ -16,20 +16,8 @@ pub struct Grant {
 
 /// Roles that are not here read nothing.
 pub const GRANTS: &[Grant] = &[
-    Grant {
-        role: "application",
-        purposes: &["treatment", "billing"],
-    },
-    Grant {
-        role: "clinician",
-        purposes: &["treatment"],
-    },
-    Grant {
-        role: "accountant",
-        purposes: &["billing"],
-    },
-    Grant {
-        role: "researcher",
-        purposes: &["research"],
-    },
+    Grant { role: "application", purposes: &["treatment", "billing"] },
+    Grant { role: "clinician", purposes: &["treatment"] },
+    Grant { role: "accountant", purposes: &["billing"] },
+    Grant { role: "researcher", purposes: &["research"] },
 ];

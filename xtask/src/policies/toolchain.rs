@@ -56,10 +56,7 @@ impl Toolchain {
         if rustup_add_target() {
             return Ok(Self::Rustup);
         }
-        println!(
-            "policies: rustup cannot; installing {}",
-            PACKAGES.join(", ")
-        );
+        println!("policies: rustup cannot; installing {}", PACKAGES.join(", "));
         install_packages()?;
         Self::debian().ok_or_else(|| how_to_install("the packages lack a part"))
     }
@@ -78,10 +75,7 @@ impl Toolchain {
         let present =
             [DEBIAN_RUSTC, DEBIAN_CARGO, DEBIAN_LIBRARY].map(|file| Path::new(file).exists());
         let linker = linker()?;
-        present
-            .iter()
-            .all(|present| *present)
-            .then_some(Self::Debian { linker })
+        present.iter().all(|present| *present).then_some(Self::Debian { linker })
     }
 
     /// A name for folders: artefacts of one toolchain are of no use to the other.
@@ -146,9 +140,7 @@ impl fmt::Display for Toolchain {
 
 /// Whether the toolchain of this task has the target's standard library.
 fn rustup_has_target() -> bool {
-    let output = Command::new("rustc")
-        .args(["--print=target-libdir", "--target", TARGET])
-        .output();
+    let output = Command::new("rustc").args(["--print=target-libdir", "--target", TARGET]).output();
     output.is_ok_and(|output| {
         let folder = String::from_utf8_lossy(&output.stdout);
         let files = std::fs::read_dir(folder.trim());
@@ -183,19 +175,14 @@ fn install_packages() -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
         return Err(how_to_install("this system has no apt-get"));
     }
-    for arguments in [
-        &["update", "-qq"][..],
-        &["install", "-y", "-qq", "--no-install-recommends"],
-    ] {
+    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends"]]
+    {
         let mut command = apt_get();
         command.args(arguments);
         if arguments.contains(&"install") {
             command.args(PACKAGES);
         }
-        let succeeded = command
-            .stdout(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success());
+        let succeeded = command.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
         if !succeeded && arguments.contains(&"install") {
             return Err(how_to_install("apt-get cannot install them"));
         }
@@ -205,10 +192,7 @@ fn install_packages() -> Result<()> {
 
 /// `apt-get` with the rights it needs.
 fn apt_get() -> Command {
-    let root = Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout == b"0\n");
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
     let mut command = Command::new(if root { "apt-get" } else { "sudo" });
     if !root {
         command.args(["-n", "apt-get"]);

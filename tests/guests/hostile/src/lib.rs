@@ -34,10 +34,7 @@ impl Policy for Hostile {
             Action::Invoke(name) => {
                 let outcome = misdeeds::commit(name, request).map_err(Error::Denied)?;
                 let content_type = "text/plain".to_owned();
-                Ok(Payload {
-                    content_type,
-                    body: outcome.into_bytes(),
-                })
+                Ok(Payload { content_type, body: outcome.into_bytes() })
             }
             _ => Err(Error::unknown_operation(&request.operation)),
         }

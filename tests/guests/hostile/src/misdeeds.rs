@@ -104,11 +104,8 @@ fn open_own(request: &Request) -> Result<String, String> {
 }
 
 fn open_foreign() -> Result<String, String> {
-    let opened: Vec<&str> = FOREIGN
-        .iter()
-        .copied()
-        .filter(|name| Key::open(name).is_ok())
-        .collect();
+    let opened: Vec<&str> =
+        FOREIGN.iter().copied().filter(|name| Key::open(name).is_ok()).collect();
     if opened.is_empty() {
         Err("opened nothing".to_owned())
     } else {
@@ -142,10 +139,7 @@ fn hold_handles(request: &Request) -> Result<String, String> {
 
 /// What only a component can do.
 #[cfg(target_family = "wasm")]
-#[allow(
-    unsafe_code,
-    reason = "each of these breaks a rule that safe code keeps"
-)]
+#[allow(unsafe_code, reason = "each of these breaks a rule that safe code keeps")]
 mod machine {
     use core::arch::wasm32;
 
@@ -186,11 +180,7 @@ mod machine {
                 byte.write_volatile(MARK);
             }
         }
-        if soiled == 0 {
-            Ok("clean".to_owned())
-        } else {
-            Err(format!("{soiled} bytes of residue"))
-        }
+        if soiled == 0 { Ok("clean".to_owned()) } else { Err(format!("{soiled} bytes of residue")) }
     }
 }
 

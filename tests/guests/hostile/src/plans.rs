@@ -5,10 +5,7 @@ use keyward_policy::{Obligation, Plan};
 /// A bad plan by its name.
 pub fn by_name(name: &str) -> Option<Plan> {
     let oblige = |name: &str, value: &str| Plan {
-        obligations: vec![Obligation {
-            name: name.to_owned(),
-            value: value.to_owned(),
-        }],
+        obligations: vec![Obligation { name: name.to_owned(), value: value.to_owned() }],
         ..Plan::allow()
     };
     Some(match name {
@@ -24,10 +21,7 @@ pub fn by_name(name: &str) -> Option<Plan> {
         "garbage-note" => oblige("note", &"n".repeat(257)),
         "garbage-obligations" => Plan {
             obligations: vec![
-                Obligation {
-                    name: "note".to_owned(),
-                    value: String::new()
-                };
+                Obligation { name: "note".to_owned(), value: String::new() };
                 100_000
             ],
             ..Plan::allow()
