@@ -7,10 +7,7 @@ use crate::{Result, policies, vault, workspace};
 /// `arguments` name the benches to run: `cycle`, `http`, `seal`; none means all.
 pub fn run(arguments: &[String]) -> Result<()> {
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|a| a == name);
-    if let Some(unknown) = arguments
-        .iter()
-        .find(|a| !["cycle", "http", "seal"].contains(&&***a))
-    {
+    if let Some(unknown) = arguments.iter().find(|a| !["cycle", "http", "seal"].contains(&&***a)) {
         return Err(format!("there is no bench `{unknown}`: cycle, http or seal").into());
     }
     policies::run(&[])?;
@@ -47,12 +44,10 @@ fn bench(name: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Result<(
 /// What the figures were measured on.
 fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let model = std::fs::read_to_string("/proc/cpuinfo")
-        .ok()
-        .and_then(|text| {
-            let line = text.lines().find(|line| line.starts_with("model name"))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        });
+    let model = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
     let kernel = Command::new("uname").arg("-sr").output().ok();
     let kernel = kernel.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     format!(

@@ -10,9 +10,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     policies::run(&[])?;
     println!("test: building");
     workspace::run(
-        workspace::cargo()?
-            .args(["build", "--locked", "--workspace"])
-            .args(FEATURES),
+        workspace::cargo()?.arg("build").args(workspace::SELECTION),
         "building the workspace",
     )?;
     println!("test: running");
@@ -32,18 +30,11 @@ pub fn run(arguments: &[String]) -> Result<()> {
         println!("{line}");
     }
     let status = child.wait()?;
-    println!(
-        "\n{} passed, {} failed, {} skipped",
-        count.passed, count.failed, count.ignored
-    );
+    println!("\n{} passed, {} failed, {} skipped", count.passed, count.failed, count.ignored);
     if count.passed == 0 {
         return Err("no test ran".into());
     }
-    if status.success() {
-        Ok(())
-    } else {
-        Err("some tests failed; cargo names them above".into())
-    }
+    if status.success() { Ok(()) } else { Err("some tests failed; cargo names them above".into()) }
 }
 
 /// What libtest's result lines add up to.
@@ -89,13 +80,6 @@ mod tests {
         count.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 2 filtered out");
         count.add("test result: FAILED. 4 passed; 2 failed; 0 ignored; 0 measured");
         count.add("test something ... ok");
-        assert_eq!(
-            count,
-            Count {
-                passed: 7,
-                failed: 2,
-                ignored: 1
-            }
-        );
+        assert_eq!(count, Count { passed: 7, failed: 2, ignored: 1 });
     }
 }

@@ -52,12 +52,7 @@ fn installed() -> Option<PathBuf> {
 
 /// Builds the server in the repository; Go's own cache makes it quick but for the first time.
 fn build() -> Result<Option<PathBuf>> {
-    if Command::new("go")
-        .arg("version")
-        .stdout(Stdio::null())
-        .status()
-        .is_err()
-    {
+    if Command::new("go").arg("version").stdout(Stdio::null()).status().is_err() {
         return Ok(None);
     }
     let root = workspace::root()?;
@@ -84,11 +79,7 @@ fn dev_mode(program: &PathBuf, listen: &str) -> Result<Vault> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
-    let vault = Vault {
-        address: format!("http://{listen}"),
-        token: token.into(),
-        child,
-    };
+    let vault = Vault { address: format!("http://{listen}"), token: token.into(), child };
     for _ in 0..200 {
         if std::net::TcpStream::connect(listen).is_ok() {
             return Ok(vault);
@@ -105,15 +96,8 @@ fn own_server(program: &PathBuf, listen: &str) -> Result<Vault> {
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
-    let stdout = child
-        .stdout
-        .take()
-        .ok_or("tests/vault-server has no output")?;
-    let mut vault = Vault {
-        address: format!("http://{listen}"),
-        token: String::new(),
-        child,
-    };
+    let stdout = child.stdout.take().ok_or("tests/vault-server has no output")?;
+    let mut vault = Vault { address: format!("http://{listen}"), token: String::new(), child };
     for line in BufReader::new(stdout).lines() {
         let line = line?;
         if let Some(token) = line.strip_prefix("root_token=") {

@@ -28,12 +28,6 @@ pub const SELECTION: [&str; 4] =
 
 /// Runs a command that must succeed; `what` names it in the error.
 pub fn run(command: &mut Command, what: &str) -> Result<()> {
-    let status = command
-        .status()
-        .map_err(|error| format!("{what} does not start: {error}"))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("{what} failed ({status})").into())
-    }
+    let status = command.status().map_err(|error| format!("{what} does not start: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{what} failed ({status})").into()) }
 }
