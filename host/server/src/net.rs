@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -17,7 +18,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use tower::Service;
@@ -78,6 +79,7 @@ where
 {
     let slots = Arc::new(Semaphore::new(options.max_connections.min(Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
+    let (stopping, stop) = watch::channel(false);
     let mut connections = JoinSet::new();
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
@@ -96,13 +98,28 @@ where
             }
         };
         let (service, options, watcher) = (service.clone(), options.clone(), graceful.watcher());
+        let (stop, used) = (stop.clone(), Arc::new(AtomicBool::new(false)));
         connections.spawn(async move {
-            connection(stream, service, options, watcher).await;
+            tokio::select! {
+                () = connection(stream, service, options, watcher, &used) => {}
+                () = stopped_unused(stop, &used) => {}
+            }
             drop(slot);
         });
     }
     drop(listener);
+    stopping.send_replace(true);
     drain(graceful, connections, options.drain_timeout).await
+}
+
+/// Resolves at shutdown for a connection that never carried a request: there is no answer to wait
+/// for, be it silent, half way through its TLS handshake or within its first headers.
+async fn stopped_unused(mut stop: watch::Receiver<bool>, used: &AtomicBool) {
+    // An error means that nobody will say stop any more, which is the same.
+    let _ = stop.wait_for(|stop| *stop).await;
+    if used.load(Ordering::Relaxed) {
+        std::future::pending::<()>().await;
+    }
 }
 
 async fn drain(
@@ -128,8 +145,13 @@ async fn accept(
     Ok((stream, slot))
 }
 
-async fn connection<S, F>(stream: TcpStream, service: S, options: Options, watcher: Watcher)
-where
+async fn connection<S, F>(
+    stream: TcpStream,
+    service: S,
+    options: Options,
+    watcher: Watcher,
+    used: &Arc<AtomicBool>,
+) where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = F>
         + Clone
         + Send
@@ -139,24 +161,31 @@ where
     // Answers are small and written at once: waiting to coalesce them costs 40 ms.
     let _ = stream.set_nodelay(true);
     let Some(tls) = &options.tls else {
-        return speak(stream, service, &options, watcher).await;
+        return speak(stream, service, &options, watcher, used).await;
     };
     match tokio::time::timeout(options.header_timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => speak(stream, service, &options, watcher).await,
+        Ok(Ok(stream)) => speak(stream, service, &options, watcher, used).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake timed out"),
     }
 }
 
-async fn speak<I, S, F>(io: I, service: S, options: &Options, watcher: Watcher)
-where
+async fn speak<I, S, F>(
+    io: I,
+    service: S,
+    options: &Options,
+    watcher: Watcher,
+    used: &Arc<AtomicBool>,
+) where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible, Future = F>
         + Clone
         + 'static,
     F: Future<Output = Result<Response<Body>, Infallible>> + 'static,
 {
+    let used = Arc::clone(used);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        used.store(true, Ordering::Relaxed);
         // Every service here is always ready.
         service.clone().call(lingering::wrap(request))
     });

@@ -1,8 +1,9 @@
 //! Request bodies that nobody read to the end.
 //!
-//! A client that sends all of a large body before it reads sees a reset connection instead of the
-//! answer if the server closes while data is on its way. So the rest is read and thrown away,
-//! within bounds, while the answer is already being sent.
+//! A client that sends all of a body before it reads sees a reset connection instead of the answer
+//! if the server closes while data is on its way; and one that sends a body in a packet of its own
+//! finds its connection closed at the next request, without having been told. So the rest is read
+//! and thrown away, within bounds, while the answer is already being sent.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -15,17 +16,14 @@ use http_body_util::BodyExt;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use tokio::runtime::Handle;
 
-/// What hyper finds in its buffer anyway.
-const SMALL: u64 = 4 << 10;
 /// Most bytes thrown away, and the longest time spent on it.
 const MAX_BYTES: usize = 32 << 20;
 const MAX_TIME: Duration = Duration::from_secs(10);
 
-/// The request with a body that lingers, if it is large or of unknown length. A client that waits
-/// for leave to send (100-continue) will not send after it got the answer.
+/// The request with a body that lingers, if it has one. A client that waits for leave to send
+/// (100-continue) will not send after it got the answer.
 pub fn wrap(request: Request<Incoming>) -> Request<Body> {
-    let small = request.body().size_hint().upper().is_some_and(|len| len <= SMALL);
-    if small || request.headers().contains_key(EXPECT) {
+    if request.body().is_end_stream() || request.headers().contains_key(EXPECT) {
         return request.map(Body::new);
     }
     request.map(|body| Body::new(Lingering(Some(body))))

@@ -49,6 +49,18 @@ async fn requests_in_flight_are_answered_before_the_end() {
 }
 
 #[tokio::test]
+async fn a_connection_without_a_request_is_not_waited_for() {
+    let running = start(Duration::ZERO, Options::default()).await;
+    let mut begun = TcpStream::connect(running.address).await.unwrap();
+    begun.write_all(&REQUEST[..10]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let start = Instant::now();
+    running.stop.send(()).unwrap();
+    assert_eq!(running.ended.await.unwrap(), Drained::Clean);
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
 async fn the_drain_timeout_cuts_what_does_not_end() {
     let options = Options { drain_timeout: Duration::from_millis(100), ..Options::default() };
     let running = start(Duration::from_mins(1), options).await;
