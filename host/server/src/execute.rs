@@ -40,7 +40,11 @@ impl Sealer {
             return Err(Problem::field(Code::KeyRequired, "/key", detail));
         };
         let fault = |problem: Problem| match by_policy {
-            Some(name) => bad_plan(format!("its key {name:?} cannot be used: {}", problem.detail)),
+            Some(name) => {
+                // Whatever the policy wrote there, the answer stays short.
+                let name: String = name.chars().take(64).collect();
+                bad_plan(format!("its key {name:?} cannot be used: {}", problem.detail))
+            }
             None => Problem { field: Some("/key".into()), ..problem },
         };
         let key = match KeyName::from_str(name) {

@@ -24,17 +24,12 @@ const DOCUMENT: &str = concat!(
 pub async fn make(app: &Arc<App>, env: &EnvFile) -> String {
     let encrypt = format!(r#"{{"key":"{KEY}","plaintext":"{PLAINTEXT}"}}"#);
     let mut lines = line(env, "encrypt", &encrypt);
-    match ciphertext(app, env, &encrypt).await {
-        Some(ciphertext) => {
-            let decrypt = format!(r#"{{"ciphertext":"{ciphertext}"}}"#);
-            lines.push_str(&line(env, "decrypt", &decrypt));
-        }
-        None => {
-            let why = "the tenant's policy does not let this token encrypt with `demo`";
-            lines.push_str("# ");
-            lines.push_str(why);
-            lines.push('\n');
-        }
+    if let Some(ciphertext) = ciphertext(app, env, &encrypt).await {
+        let decrypt = format!(r#"{{"ciphertext":"{ciphertext}"}}"#);
+        lines.push_str(&line(env, "decrypt", &decrypt));
+    } else {
+        let why = "# the tenant's policy does not let this token encrypt with `demo`\n";
+        lines.push_str(why);
     }
     lines.push_str(&line(env, "invoke/protect", DOCUMENT));
     lines

@@ -96,10 +96,12 @@ async fn whoever_named_the_key_is_to_blame() {
         (Some("none"), named("none"), Code::KeyNotFound),
         (Some("orders"), named("none"), Code::PolicyBadPlan),
         (Some("orders"), named("../x"), Code::PolicyBadPlan),
+        (Some("orders"), named(&"k".repeat(100_000)), Code::PolicyBadPlan),
         (Some("orders"), named("tags"), Code::PolicyBadPlan),
         (Some("orders"), Plan { version: Some(9), ..plan() }, Code::PolicyBadPlan),
     ] {
         let problem = world.seal(requested, plan).await.unwrap_err();
+        assert!(problem.detail.len() < 500);
         assert_eq!(problem.code, code, "{requested:?}: {}", problem.detail);
         let blames_key = problem.field.as_deref() == Some("/key");
         assert_eq!(blames_key, code != Code::PolicyBadPlan);
