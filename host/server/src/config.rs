@@ -2,7 +2,7 @@
 //!
 //! Two stages. [`Values`] holds what was written, each with where; [`Config`] is what it means,
 //! with every rule between settings checked. The settings themselves are rows of one table,
-//! [`settings`], from which docs/configuration.md is generated.
+//! [`ALL`], from which docs/configuration.md is generated.
 
 mod build;
 mod kind;
