@@ -22,9 +22,7 @@ pub struct Answer {
 impl Answer {
     /// A header's value, empty if it is missing.
     pub fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().unwrap())
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
     }
 
     /// The body as text.
@@ -66,10 +64,7 @@ impl Answer {
         assert_eq!(body["code"], code, "{about}");
         assert_eq!(body["status"], status, "{about}");
         for member in ["type", "title", "detail", "request_id"] {
-            assert!(
-                body[member].as_str().is_some_and(|text| !text.is_empty()),
-                "{about}"
-            );
+            assert!(body[member].as_str().is_some_and(|text| !text.is_empty()), "{about}");
         }
         assert_eq!(body["request_id"], self.header("x-request-id"), "{about}");
         self
@@ -78,13 +73,7 @@ impl Answer {
     /// Fails unless the problem blames the field at this JSON Pointer.
     #[track_caller]
     pub fn field(self, pointer: &str) -> Self {
-        assert_eq!(
-            self.json()["field"],
-            pointer,
-            "{}: {}",
-            self.asked,
-            self.text()
-        );
+        assert_eq!(self.json()["field"], pointer, "{}: {}", self.asked, self.text());
         self
     }
 
@@ -92,11 +81,7 @@ impl Answer {
     #[track_caller]
     pub fn detail(self, part: &str) -> Self {
         let detail = self.str("/detail");
-        assert!(
-            detail.contains(part),
-            "{}: {part:?} is not in {detail:?}",
-            self.asked
-        );
+        assert!(detail.contains(part), "{}: {part:?} is not in {detail:?}", self.asked);
         self
     }
 }

@@ -37,48 +37,31 @@ impl Client {
             .tls_config(tls)
             .build();
         let (agent, root) = (config.new_agent(), base.to_owned());
-        Self {
-            agent,
-            base: root.clone(),
-            root,
-            authorization: None,
-        }
+        Self { agent, base: root.clone(), root, authorization: None }
     }
 
     /// The same client with this bearer token.
     #[must_use]
     pub fn token(&self, token: &str) -> Self {
-        Self {
-            authorization: Some(format!("Bearer {token}")),
-            ..self.clone()
-        }
+        Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
     }
 
     /// The same client with this Authorization header, `None` for none.
     #[must_use]
     pub fn authorization(&self, value: Option<&str>) -> Self {
-        Self {
-            authorization: value.map(str::to_owned),
-            ..self.clone()
-        }
+        Self { authorization: value.map(str::to_owned), ..self.clone() }
     }
 
     /// The same client below `path`.
     #[must_use]
     pub fn below(&self, path: &str) -> Self {
-        Self {
-            base: format!("{}{path}", self.base),
-            ..self.clone()
-        }
+        Self { base: format!("{}{path}", self.base), ..self.clone() }
     }
 
     /// The same client, no longer below any path.
     #[must_use]
     pub fn at_root(&self) -> Self {
-        Self {
-            base: self.root.clone(),
-            ..self.clone()
-        }
+        Self { base: self.root.clone(), ..self.clone() }
     }
 
     /// Sends a request; fails when there is no answer.
@@ -109,11 +92,7 @@ impl Client {
         } else {
             self.agent.run(request.body(body)?)?
         };
-        let body = response
-            .body_mut()
-            .with_config()
-            .limit(64 << 20)
-            .read_to_vec()?;
+        let body = response.body_mut().with_config().limit(64 << 20).read_to_vec()?;
         Ok(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
@@ -143,12 +122,7 @@ impl Client {
     /// PUT of a component to `/policy`.
     #[track_caller]
     pub fn put_policy(&self, wasm: &[u8]) -> Answer {
-        self.send(
-            "PUT",
-            "/policy",
-            &[("content-type", "application/wasm")],
-            wasm,
-        )
+        self.send("PUT", "/policy", &[("content-type", "application/wasm")], wasm)
     }
 
     /// The ciphertext of a payload; fails unless it is encrypted.
@@ -164,17 +138,24 @@ impl Client {
     }
 }
 
+/// How long the server may take to answer before the client says that it sends no more.
+const PAUSE: Duration = Duration::from_millis(300);
+
 /// Sends bytes as they are and reads until the server closes. What it does not take is not an
 /// error: it may answer and close before the end.
 pub fn raw(address: &str, bytes: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     stream.set_write_timeout(Some(TIMEOUT)).unwrap();
-    if stream.write_all(bytes).is_ok() {
-        let _ = stream.shutdown(Shutdown::Write);
-    }
+    let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    for timeout in [PAUSE, TIMEOUT] {
+        stream.set_read_timeout(Some(timeout)).unwrap();
+        let read = stream.read_to_end(&mut answer);
+        // A pause: it waits for more, and there is no more.
+        if read.is_ok() || stream.shutdown(Shutdown::Write).is_err() {
+            break;
+        }
+    }
     answer
 }
 
@@ -184,31 +165,16 @@ pub fn raw_answer(address: &str, bytes: &[u8]) -> Answer {
     let asked = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
     let got = raw(address, bytes);
     let Some(end) = got.windows(4).position(|four| four == b"\r\n\r\n") else {
-        panic!(
-            "{asked}: no HTTP response: {:?}",
-            String::from_utf8_lossy(&got)
-        )
+        panic!("{asked}: no HTTP response: {:?}", String::from_utf8_lossy(&got))
     };
     let head = std::str::from_utf8(&got[..end]).unwrap();
     let mut lines = head.split("\r\n");
-    let status = lines
-        .next()
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
     let mut headers = HeaderMap::new();
     for line in lines {
         let (name, value) = line.split_once(':').unwrap();
         let name: HeaderName = name.parse().unwrap();
         headers.append(name, HeaderValue::from_str(value.trim()).unwrap());
     }
-    Answer {
-        status,
-        headers,
-        body: got[end + 4..].to_vec(),
-        asked,
-    }
+    Answer { status, headers, body: got[end + 4..].to_vec(), asked }
 }

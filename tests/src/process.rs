@@ -11,20 +11,10 @@ use std::time::{Duration, Instant};
 /// The binary under test: KEYWARD_BIN, else the one built beside the tests.
 fn binary() -> PathBuf {
     let path = std::env::var_os("KEYWARD_BIN").map_or_else(
-        || {
-            std::env::current_exe()
-                .unwrap()
-                .parent()
-                .unwrap()
-                .with_file_name("keyward")
-        },
+        || std::env::current_exe().unwrap().parent().unwrap().with_file_name("keyward"),
         PathBuf::from,
     );
-    assert!(
-        path.exists(),
-        "{} is missing: cargo build -p keyward",
-        path.display()
-    );
+    assert!(path.exists(), "{} is missing: cargo build -p keyward", path.display());
     path
 }
 
@@ -48,12 +38,7 @@ impl Launch {
     /// `keyward` with these arguments; output goes to files in `output`.
     pub fn new(output: &Path, args: &[&str]) -> Self {
         let args = args.iter().map(|&arg| arg.to_owned()).collect();
-        Self {
-            args,
-            env: Vec::new(),
-            output: output.to_owned(),
-            unprivileged: false,
-        }
+        Self { args, env: Vec::new(), output: output.to_owned(), unprivileged: false }
     }
 
     /// The same with this environment variable.
@@ -93,17 +78,10 @@ impl Launch {
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.current_dir(&self.output);
-        command
-            .stdout(File::create(&stdout).unwrap())
-            .stderr(File::create(&stderr).unwrap());
+        command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         let child = command.spawn().unwrap();
         let guard = Guard::of(&child);
-        Process {
-            child,
-            guard,
-            stdout,
-            stderr,
-        }
+        Process { child, guard, stdout, stderr }
     }
 
     /// Runs it to its end; fails when that does not come within `limit`.
@@ -112,19 +90,10 @@ impl Launch {
         let mut process = self.start();
         let start = Instant::now();
         let Some(status) = process.wait(limit) else {
-            panic!(
-                "{:?} still runs after {limit:?}: {}",
-                self.args,
-                process.stderr()
-            )
+            panic!("{:?} still runs after {limit:?}: {}", self.args, process.stderr())
         };
         let (stdout, stderr) = (process.stdout(), process.stderr());
-        Ended {
-            status,
-            stdout,
-            stderr,
-            took: start.elapsed(),
-        }
+        Ended { status, stdout, stderr, took: start.elapsed() }
     }
 }
 
@@ -147,24 +116,12 @@ impl Ended {
     #[track_caller]
     pub fn refused(&self, parts: &[&str]) {
         assert!(self.status.code().is_some_and(|code| code != 0), "{self:?}");
-        let lines: Vec<&str> = self
-            .stderr
-            .lines()
-            .filter(|line| !line.is_empty())
-            .collect();
-        let [line] = lines.as_slice() else {
-            panic!("not one line: {}", self.stderr)
-        };
+        let lines: Vec<&str> = self.stderr.lines().filter(|line| !line.is_empty()).collect();
+        let [line] = lines.as_slice() else { panic!("not one line: {}", self.stderr) };
         for part in parts {
             assert!(line.contains(part), "{part:?} is not in {line:?}");
         }
-        for word in [
-            "panicked",
-            "RUST_BACKTRACE",
-            "stack backtrace",
-            "Error {",
-            "unwrap",
-        ] {
+        for word in ["panicked", "RUST_BACKTRACE", "stack backtrace", "Error {", "unwrap"] {
             assert!(!line.contains(word), "{line:?}");
         }
     }

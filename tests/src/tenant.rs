@@ -37,20 +37,12 @@ impl Tenant {
     #[track_caller]
     pub(crate) fn create(root: &Client, operator: &str, name: &str) -> Self {
         let operator = root.token(operator);
-        operator
-            .post("/api/v1/tenants", &json!({ "name": name }))
-            .expect(201);
+        operator.post("/api/v1/tenants", &json!({ "name": name })).expect(201);
         let operator = operator.below(&format!("/api/v1/tenants/{name}"));
         let admin = mint(&operator, "admin", &["tenant-admin"], &json!({}));
         let app_token = mint(&operator, "app", &["application"], &json!({}));
         let (admin, app) = (operator.token(&admin), operator.token(&app_token));
-        Self {
-            name: name.to_owned(),
-            operator,
-            admin,
-            app,
-            app_token,
-        }
+        Self { name: name.to_owned(), operator, admin, app, app_token }
     }
 
     /// Activates the policy of this name.
@@ -80,8 +72,7 @@ impl Tenant {
     /// A caller with these roles and claims.
     #[track_caller]
     pub fn caller_with(&self, roles: &[&str], claims: &Value) -> Client {
-        self.operator
-            .token(&mint(&self.operator, "caller", roles, claims))
+        self.operator.token(&mint(&self.operator, "caller", roles, claims))
     }
 }
 

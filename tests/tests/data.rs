@@ -15,13 +15,7 @@ fn tenant(name: &str) -> Tenant {
 #[test]
 fn what_is_encrypted_decrypts() {
     let tenant = tenant("round-trip");
-    for plaintext in [
-        &b""[..],
-        b"x",
-        b"\0\xff\n",
-        "zwölf".as_bytes(),
-        &[7; 100_000],
-    ] {
+    for plaintext in [&b""[..], b"x", b"\0\xff\n", "zwölf".as_bytes(), &vec![7; 100_000]] {
         let sent = json!({ "key": "main", "plaintext": b64(plaintext) });
         let answer = tenant.app.post("/encrypt", &sent).expect(200);
         assert_eq!(answer.json()["key_version"], 1);
@@ -87,10 +81,7 @@ fn purpose_is_taken_and_not_bound_by_the_host() {
     let tenant = tenant("purpose");
     let body = json!({ "key": "main", "plaintext": b64("x"), "purpose": "billing" });
     let ciphertext = tenant.app.encrypt(&body);
-    assert_eq!(
-        tenant.app.decrypt(&json!({ "ciphertext": ciphertext })),
-        b"x"
-    );
+    assert_eq!(tenant.app.decrypt(&json!({ "ciphertext": ciphertext })), b"x");
 }
 
 #[test]
@@ -102,22 +93,13 @@ fn old_versions_open_after_rotation() {
         let answer = tenant.app.post("/encrypt", &body).expect(200);
         assert_eq!(answer.json()["key_version"], version);
         ciphertexts.push(answer.str("/ciphertext"));
-        let rotated = tenant
-            .admin
-            .post("/keys/main/rotate", &json!({}))
-            .expect(200);
+        let rotated = tenant.admin.post("/keys/main/rotate", &json!({})).expect(200);
         assert_eq!(rotated.json(), json!({ "key_version": version + 1 }));
     }
     for (index, ciphertext) in ciphertexts.iter().enumerate() {
-        let answer = tenant
-            .app
-            .post("/decrypt", &json!({ "ciphertext": ciphertext }))
-            .expect(200);
+        let answer = tenant.app.post("/decrypt", &json!({ "ciphertext": ciphertext })).expect(200);
         assert_eq!(answer.json()["key_version"], index + 1);
-        assert_eq!(
-            unb64(&answer.str("/plaintext")),
-            (index + 1).to_string().as_bytes()
-        );
+        assert_eq!(unb64(&answer.str("/plaintext")), (index + 1).to_string().as_bytes());
     }
     let key = tenant.app.get("/keys/main").expect(200).json();
     assert_eq!(key["current_version"], 5);
@@ -138,20 +120,11 @@ fn algorithms_of_keys() {
         let body = json!({ "key": algorithm, "plaintext": b64("x"), "context": b64("c") });
         let (one, two) = (tenant.app.encrypt(&body), tenant.app.encrypt(&body));
         assert_eq!(one == two, algorithm == "aes-256-siv", "{algorithm}");
-        assert_eq!(
-            tenant
-                .app
-                .decrypt(&json!({ "ciphertext": two, "context": b64("c") })),
-            b"x"
-        );
+        assert_eq!(tenant.app.decrypt(&json!({ "ciphertext": two, "context": b64("c") })), b"x");
     }
     tenant.new_key(&json!({ "name": "mac", "algorithm": "hmac-sha-256" }));
     let body = json!({ "key": "mac", "plaintext": b64("x") });
-    tenant
-        .app
-        .post("/encrypt", &body)
-        .problem(400, "key_unsuitable")
-        .field("/key");
+    tenant.app.post("/encrypt", &body).problem(400, "key_unsuitable").field("/key");
 }
 
 #[test]
@@ -185,11 +158,7 @@ fn a_batch_answers_in_order_each_item_for_itself() {
         assert!(got[index]["error"]["detail"].is_string());
         assert!(got[index].get("ciphertext").is_none());
     }
-    let good = [
-        (0, "one", Value::Null),
-        (3, "", b64("c").into()),
-        (6, "seven", b64("c").into()),
-    ];
+    let good = [(0, "one", Value::Null), (3, "", b64("c").into()), (6, "seven", b64("c").into())];
     let mut back = Vec::new();
     for (index, _, context) in &good {
         assert!(got[*index].get("error").is_none(), "{}", got[*index]);
@@ -199,18 +168,11 @@ fn a_batch_answers_in_order_each_item_for_itself() {
     // Swapped contexts: the failure is the item's alone.
     back.push(json!({ "ciphertext": got[0]["ciphertext"], "context": b64("c") }));
     back.push(json!({ "ciphertext": "kw1.", "reference": "r" }));
-    let answer = tenant
-        .app
-        .post("/decrypt", &json!({ "items": back }))
-        .expect(200)
-        .json();
+    let answer = tenant.app.post("/decrypt", &json!({ "items": back })).expect(200).json();
     let opened = answer["items"].as_array().unwrap();
     assert_eq!(opened.len(), 5);
     for (at, (_, plaintext, _)) in good.iter().enumerate() {
-        assert_eq!(
-            opened[at],
-            json!({ "plaintext": b64(plaintext), "key_version": 1 })
-        );
+        assert_eq!(opened[at], json!({ "plaintext": b64(plaintext), "key_version": 1 }));
     }
     assert_eq!(opened[3]["error"]["code"], UNIFORM);
     assert_eq!(opened[4]["error"]["code"], UNIFORM);
@@ -234,36 +196,22 @@ fn what_does_not_open_is_one_and_the_same_answer() {
     let body = json!({ "key": "main", "plaintext": b64("secret"), "context": context });
     let ciphertext = tenant.app.encrypt(&body);
     let open = |ciphertext: &str, context: &str| {
-        tenant.app.post(
-            "/decrypt",
-            &json!({ "ciphertext": ciphertext, "context": context }),
-        )
+        tenant.app.post("/decrypt", &json!({ "ciphertext": ciphertext, "context": context }))
     };
     open(&ciphertext, &context).expect(200);
     let expected = uniform(open(&ciphertext, &wrong));
     let check = |what: &str, answer: Answer| assert_eq!(uniform(answer), expected, "{what}");
 
-    check(
-        "no context",
-        tenant
-            .app
-            .post("/decrypt", &json!({ "ciphertext": ciphertext })),
-    );
+    check("no context", tenant.app.post("/decrypt", &json!({ "ciphertext": ciphertext })));
     let named = json!({ "ciphertext": ciphertext, "context": context, "key": "second" });
     check("another key", tenant.app.post("/decrypt", &named));
     let moved = json!({ "ciphertext": ciphertext, "context": context });
     check("another tenant", other.app.post("/decrypt", &moved));
     let moved = json!({ "ciphertext": ciphertext, "context": context, "key": "main" });
-    check(
-        "another tenant, its key named",
-        other.app.post("/decrypt", &moved),
-    );
+    check("another tenant, its key named", other.app.post("/decrypt", &moved));
 
     let characters: Vec<char> = ciphertext.chars().collect();
-    for at in (0..characters.len())
-        .step_by(7)
-        .chain([characters.len() - 1])
-    {
+    for at in (0..characters.len()).step_by(7).chain([characters.len() - 1]) {
         let mut damaged = characters.clone();
         damaged[at] = if damaged[at] == 'A' { 'B' } else { 'A' };
         let damaged: String = damaged.into_iter().collect();
@@ -302,26 +250,11 @@ fn keys_are_listed_and_shown_without_their_bytes() {
     let attributes = json!({ "owner": "billing" });
     let new = json!({ "name": "b.key", "algorithm": "aes-256-gcm", "attributes": attributes });
     let created = tenant.admin.post("/keys", &new).expect(201);
-    assert_eq!(
-        created.header("location"),
-        "/api/v1/tenants/listing/keys/b.key"
-    );
+    assert_eq!(created.header("location"), "/api/v1/tenants/listing/keys/b.key");
     let key = created.json();
-    let members: Vec<_> = key
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
-    let expected = [
-        "algorithm",
-        "attributes",
-        "created_at",
-        "current_version",
-        "id",
-        "name",
-        "versions",
-    ];
+    let members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
+    let expected =
+        ["algorithm", "attributes", "created_at", "current_version", "id", "name", "versions"];
     assert_eq!(members, expected);
     assert_eq!(key["name"], "b.key");
     assert_eq!(key["algorithm"], "aes-256-gcm");
@@ -330,21 +263,14 @@ fn keys_are_listed_and_shown_without_their_bytes() {
     assert_eq!(tenant.app.get("/keys/b.key").expect(200).json(), key);
 
     let list = tenant.app.get("/keys").expect(200).json();
-    let names: Vec<_> = list["keys"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|key| key["name"].as_str().unwrap())
-        .collect();
+    let names: Vec<_> =
+        list["keys"].as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["b.key", "main"]);
     assert_eq!(list["keys"][0], key);
     assert_eq!(list["keys"][1]["algorithm"], "xaes-256-gcm");
 
     let empty = SERVER.tenant("listing-empty");
-    assert_eq!(
-        empty.app.get("/keys").expect(200).json(),
-        json!({ "keys": [] })
-    );
+    assert_eq!(empty.app.get("/keys").expect(200).json(), json!({ "keys": [] }));
 }
 
 #[test]
@@ -353,86 +279,49 @@ fn a_key_of_the_same_name_is_another_key_in_another_tenant() {
     let id = |tenant: &Tenant| tenant.app.get("/keys/main").expect(200).str("/id");
     assert_ne!(id(&one), id(&two));
     one.admin.post("/keys/main/rotate", &json!({})).expect(200);
-    assert_eq!(
-        two.app.get("/keys/main").expect(200).json()["current_version"],
-        1
-    );
+    assert_eq!(two.app.get("/keys/main").expect(200).json()["current_version"], 1);
 }
 
 #[test]
 fn admins_and_operators_manage_and_applications_do_not() {
     let tenant = tenant("managing");
-    for (client, name) in [
-        (&tenant.admin, "by-admin"),
-        (&tenant.operator, "by-operator"),
-    ] {
+    for (client, name) in [(&tenant.admin, "by-admin"), (&tenant.operator, "by-operator")] {
         client.post("/keys", &json!({ "name": name })).expect(201);
-        let rotated = client
-            .post(&format!("/keys/{name}/rotate"), &json!({}))
-            .expect(200);
+        let rotated = client.post(&format!("/keys/{name}/rotate"), &json!({})).expect(200);
         assert_eq!(rotated.json()["key_version"], 2);
         client.get("/keys").expect(200);
         client.get("/policy").expect(200);
     }
     let app = &tenant.app;
-    app.post("/keys", &json!({ "name": "by-app" }))
-        .problem(403, "forbidden");
-    app.post("/keys/main/rotate", &json!({}))
-        .problem(403, "forbidden");
-    app.post("/tokens", &json!({ "subject": "x", "roles": [] }))
-        .problem(403, "forbidden");
-    app.put_policy(&keyward_tests::policy("baseline"))
-        .problem(403, "forbidden");
+    app.post("/keys", &json!({ "name": "by-app" })).problem(403, "forbidden");
+    app.post("/keys/main/rotate", &json!({})).problem(403, "forbidden");
+    app.post("/tokens", &json!({ "subject": "x", "roles": [] })).problem(403, "forbidden");
+    app.put_policy(&keyward_tests::policy("baseline")).problem(403, "forbidden");
     app.get("/keys").expect(200);
-    tenant
-        .operator
-        .get("/keys/by-app")
-        .problem(404, "key_not_found");
-    assert_eq!(
-        app.get("/keys/main").expect(200).json()["current_version"],
-        1
-    );
+    tenant.operator.get("/keys/by-app").problem(404, "key_not_found");
+    assert_eq!(app.get("/keys/main").expect(200).json()["current_version"], 1);
 
     // Tenants are the operator's alone.
     for client in [&tenant.admin, app] {
-        client
-            .at_root()
-            .get("/api/v1/tenants")
-            .problem(403, "forbidden");
+        client.at_root().get("/api/v1/tenants").problem(403, "forbidden");
         let new = json!({ "name": "of-their-own" });
-        client
-            .at_root()
-            .post("/api/v1/tenants", &new)
-            .problem(403, "forbidden");
+        client.at_root().post("/api/v1/tenants", &new).problem(403, "forbidden");
     }
     let tenants = SERVER.operator().get("/api/v1/tenants").expect(200).json();
-    let names: Vec<_> = tenants["tenants"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|t| t["name"].clone())
-        .collect();
-    assert!(
-        names.contains(&"managing".into()) && names.contains(&"demo".into()),
-        "{names:?}"
-    );
+    let names: Vec<_> =
+        tenants["tenants"].as_array().unwrap().iter().map(|t| t["name"].clone()).collect();
+    assert!(names.contains(&"managing".into()) && names.contains(&"demo".into()), "{names:?}");
 }
 
 #[test]
 fn operators_never_encrypt_or_decrypt() {
     let tenant = tenant("operators");
-    let ciphertext = tenant
-        .app
-        .encrypt(&json!({ "key": "main", "plaintext": b64("x") }));
+    let ciphertext = tenant.app.encrypt(&json!({ "key": "main", "plaintext": b64("x") }));
     let operator = &tenant.operator;
     let body = json!({ "key": "main", "plaintext": b64("x") });
     operator.post("/encrypt", &body).problem(403, "forbidden");
-    operator
-        .post("/decrypt", &json!({ "ciphertext": ciphertext }))
-        .problem(403, "forbidden");
-    operator
-        .post("/invoke/anything", &json!({}))
-        .problem(403, "forbidden");
+    operator.post("/decrypt", &json!({ "ciphertext": ciphertext })).problem(403, "forbidden");
+    operator.post("/invoke/anything", &json!({})).problem(403, "forbidden");
 }
 
 #[test]
@@ -440,14 +329,8 @@ fn a_tenant_without_a_policy_allows_nothing() {
     let tenant = SERVER.tenant("bare");
     tenant.key("main");
     let body = json!({ "key": "main", "plaintext": b64("x") });
-    tenant
-        .app
-        .post("/encrypt", &body)
-        .problem(403, "policy_missing");
-    tenant
-        .app
-        .post("/invoke/anything", &json!({}))
-        .problem(403, "policy_missing");
+    tenant.app.post("/encrypt", &body).problem(403, "policy_missing");
+    tenant.app.post("/invoke/anything", &json!({})).problem(403, "policy_missing");
     tenant.app.get("/policy").problem(404, "policy_not_set");
     tenant.activate("baseline");
     tenant.app.post("/encrypt", &body).expect(200);
@@ -479,21 +362,11 @@ fn tokens_carry_subject_and_roles_and_are_shown_once() {
     assert_eq!(minted["roles"], json!(["application", "auditor"]));
     assert_eq!(minted["tenant"], "minting");
     let token = minted["token"].as_str().unwrap();
-    assert!(
-        token.starts_with("kw_"),
-        "a token has a prefix that scanners find"
-    );
+    assert!(token.starts_with("kw_"), "a token has a prefix that scanners find");
     assert!(!token.contains(minted["id"].as_str().unwrap()));
-    tenant
-        .app
-        .token(token)
-        .encrypt(&json!({ "key": "main", "plaintext": "" }));
+    tenant.app.token(token).encrypt(&json!({ "key": "main", "plaintext": "" }));
     let body = json!({ "subject": "svc", "roles": ["operator"] });
-    tenant
-        .admin
-        .post("/tokens", &body)
-        .problem(400, "invalid_field")
-        .field("/roles/0");
+    tenant.admin.post("/tokens", &body).problem(400, "invalid_field").field("/roles/0");
 }
 
 #[test]
@@ -518,8 +391,5 @@ fn many_at_once() {
             }
         });
     });
-    assert_eq!(
-        tenant.app.get("/keys/main").expect(200).json()["current_version"],
-        11
-    );
+    assert_eq!(tenant.app.get("/keys/main").expect(200).json()["current_version"], 11);
 }

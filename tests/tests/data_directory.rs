@@ -247,7 +247,12 @@ fn a_policy_that_does_not_load() {
     let good = fs::read(&file).unwrap();
     let mut changed = good.clone();
     *changed.last_mut().unwrap() ^= 1;
-    for damage in [None, Some(&b"nonsense"[..]), Some(&changed[..]), Some(&keyward_tests::policy("records")[..])] {
+    for damage in [
+        None,
+        Some(&b"nonsense"[..]),
+        Some(&changed[..]),
+        Some(&keyward_tests::policy("records")[..]),
+    ] {
         match damage {
             Some(bytes) => fs::write(&file, bytes).unwrap(),
             None => fs::remove_file(&file).unwrap(),

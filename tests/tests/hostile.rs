@@ -13,7 +13,8 @@ const MAX_COMPONENT: usize = 512 << 10;
 static SERVER: LazyLock<Server> =
     LazyLock::new(|| Server::dev_with(&[("KEYWARD_POLICY_MAX_COMPONENT", "512KiB")]));
 
-static HOSTILE: LazyLock<Tenant> = LazyLock::new(|| SERVER.tenant_with_policy("hostile", "hostile"));
+static HOSTILE: LazyLock<Tenant> =
+    LazyLock::new(|| SERVER.tenant_with_policy("hostile", "hostile"));
 
 /// Does it while it decides.
 fn decide(misdeed: &str) -> Answer {
@@ -24,13 +25,6 @@ fn decide(misdeed: &str) -> Answer {
 /// Does it in an operation of its own.
 fn invoke(misdeed: &str) -> Answer {
     HOSTILE.app.post(&format!("/invoke/{misdeed}?key=main"), &json!({}))
-}
-
-/// What a misdeed came to, where it came to an end: a refusal's text, or an answer.
-#[track_caller]
-fn came_to(misdeed: &str) -> [String; 2] {
-    let decided = decide(misdeed).problem(403, "policy_refused").str("/detail");
-    [decided, invoke(misdeed).expect(200).text()]
 }
 
 #[test]
@@ -63,17 +57,24 @@ fn each_misdeed_has_its_own_code_and_leaves_nothing_behind() {
 #[test]
 fn plans_that_make_no_sense() {
     for name in [
-        "plan-unknown-key", "plan-foreign-key", "plan-empty-key", "plan-long-key", "plan-version",
-        "plan-version-zero", "plan-data", "plan-many-obligations", "plan-unreadable-obligation",
-        "plan-long-note",
+        "garbage-key",
+        "garbage-foreign-key",
+        "garbage-empty-key",
+        "garbage-long-key",
+        "garbage-version",
+        "garbage-version-zero",
+        "garbage-aad",
+        "garbage-obligation-value",
+        "garbage-note",
     ] {
         let answer = decide(name).problem(502, "policy_bad_plan");
         assert!(answer.body.len() < 2_000, "{name}: {} bytes", answer.body.len());
     }
-    decide("plan-unknown-obligation").problem(502, "obligation_unknown");
-    // The same from within a batch.
+    decide("garbage-obligation").problem(502, "obligation_unknown");
+    decide("garbage-obligations").problem(502, "policy_host_call_bytes_limit");
+    // Within a batch, what can be told of one item is that item's alone.
     let item = |purpose: &str| json!({ "key": "main", "plaintext": "", "purpose": purpose });
-    let items = [item("allow"), item("plan-unknown-key"), item("deny"), item("plan-version")];
+    let items = [item("allow"), item("garbage-key"), item("deny"), item("garbage-version")];
     let answer = HOSTILE.app.post("/encrypt", &json!({ "items": items })).expect(200).json();
     let codes: Vec<_> = (0..4).map(|at| answer["items"][at]["error"]["code"].clone()).collect();
     let bad = json!("policy_bad_plan");
@@ -85,7 +86,10 @@ fn keys_of_others_do_not_open() {
     let other = SERVER.tenant_with_policy("other", "baseline");
     other.key("secret");
     let ciphertext = other.app.encrypt(&json!({ "key": "secret", "plaintext": b64("theirs") }));
-    assert_eq!(came_to("open-foreign"), ["opened nothing", "opened nothing"]);
+    for answer in [decide("open-foreign"), invoke("open-foreign")] {
+        assert_eq!(answer.problem(403, "policy_refused").str("/detail"), "opened nothing");
+    }
+    assert_eq!(invoke("open-own").expect(200).text(), "opened main");
     let body = json!({ "ciphertext": ciphertext, "purpose": "allow" });
     HOSTILE.app.post("/decrypt", &body).problem(400, keyward_tests::UNIFORM);
 }
@@ -93,22 +97,31 @@ fn keys_of_others_do_not_open() {
 #[test]
 fn nothing_stays_from_one_request_to_the_next() {
     for _ in 0..20 {
-        assert_eq!(came_to("reuse-check"), ["fresh", "fresh"]);
-        assert_eq!(came_to("residue-check"), ["clean", "clean"]);
+        for (check, expected) in [("reuse-check", "fresh"), ("residue-check", "clean")] {
+            decide(check).expect(200);
+            assert_eq!(invoke(check).expect(200).text(), expected);
+        }
     }
 }
 
 #[test]
 fn a_flood_of_log_lines_stays_small() {
     let before = SERVER.stderr().len();
-    for answer in [decide("log-flood"), invoke("log-flood")] {
-        assert_ne!(answer.status, 500, "{}", answer.text());
-        assert!(answer.status == 200 || answer.problem(403, "policy_refused").status == 403);
-    }
-    let logged = SERVER.stderr().len() - before;
+    decide("log-flood").expect(200);
+    invoke("log-flood").expect(200);
+    let log = SERVER.stderr();
     // Two runs with 16 KiB each, what others log meanwhile, and what each line has around it.
-    assert!(logged < 100_000, "{logged} bytes logged");
-    assert!(logged > 1_000, "nothing logged: {logged} bytes");
+    assert!(log.len() - before < 100_000, "{} bytes logged", log.len() - before);
+    assert!(log[before..].contains("log lines over the limit"), "{}", &log[before..]);
+}
+
+/// Ends what others do, whatever happens.
+struct Finish<'a>(&'a AtomicBool);
+
+impl Drop for Finish<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -121,16 +134,9 @@ fn others_work_meanwhile() {
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
                     let status = decide(misdeed).status;
-                    assert!(matches!(status, 403 | 502 | 503), "{misdeed}: {status}");
+                    assert!(matches!(status, 200 | 403 | 502 | 503), "{misdeed}: {status}");
                 }
             });
-        }
-        // Ends the others whatever happens here.
-        struct Finish<'a>(&'a AtomicBool);
-        impl Drop for Finish<'_> {
-            fn drop(&mut self) {
-                self.0.store(true, Ordering::Relaxed);
-            }
         }
         let _finish = Finish(&done);
         for round in 0..60 {
@@ -190,7 +196,9 @@ fn uploads_that_are_no_policies() {
 
     let refused = put(&wat::parse_str(WASI).unwrap()).problem(422, "component_forbidden_imports");
     let wanted = [
-        "wasi:cli/environment@0.2.0", "wasi:filesystem/preopens@0.2.0", "keyward:policy/keys@9.9.9",
+        "wasi:cli/environment@0.2.0",
+        "wasi:filesystem/preopens@0.2.0",
+        "keyward:policy/keys@9.9.9",
     ];
     for import in wanted {
         assert!(refused.str("/detail").contains(import), "{}", refused.text());
@@ -198,13 +206,16 @@ fn uploads_that_are_no_policies() {
     assert!(!refused.str("/detail").contains("types@0.1.0"), "{}", refused.text());
     let module = wat::parse_str("(module)").unwrap();
     put(&module).problem(422, "component_invalid").detail("core module");
-    put(&wat::parse_str("(component)").unwrap()).problem(422, "component_missing_exports").detail("guard");
+    put(&wat::parse_str("(component)").unwrap())
+        .problem(422, "component_missing_exports")
+        .detail("guard");
     let wrong = r#"(component
         (instance $none)
         (export "keyward:policy/guard@0.1.0" (instance $none))
         (export "keyward:policy/handler@0.1.0" (instance $none)))"#;
     put(&wat::parse_str(wrong).unwrap()).problem(422, "component_wrong_types");
-    let garbage: Vec<u8> = (0..10_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let garbage: Vec<u8> =
+        (0..10_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     for bytes in [&b""[..], b"\0asm", b"nonsense", &garbage, &good[..good.len() / 2], &good[1..]] {
         put(bytes).problem(422, "component_invalid");
     }

@@ -75,14 +75,16 @@ fn baseline_demands_a_context_where_the_key_does() {
         encrypt(&tenant.app, &json!({ "key": key })).expect(200);
     }
     // In a batch each item is decided for itself.
-    let item = |key: &str, context: &str| {
-        json!({ "key": key, "plaintext": "", "context": b64(context) })
-    };
+    let item =
+        |key: &str, context: &str| json!({ "key": key, "plaintext": "", "context": b64(context) });
     let items = [item("patient", ""), item("main", ""), item("patient", "c"), item("patient", "")];
     let answer = tenant.app.post("/encrypt", &json!({ "items": items })).expect(200).json();
     let codes: Vec<_> =
         answer["items"].as_array().unwrap().iter().map(|item| &item["error"]["code"]).collect();
-    assert_eq!(codes, [&json!("policy_invalid"), &Value::Null, &Value::Null, &json!("policy_invalid")]);
+    assert_eq!(
+        codes,
+        [&json!("policy_invalid"), &Value::Null, &Value::Null, &json!("policy_invalid")]
+    );
 }
 
 #[test]
@@ -169,10 +171,9 @@ fn records_in_a_batch_of_mixed_purposes() {
     let items = json!({ "items": [item("billing"), item("nonsense"), item("treatment")] });
     let made = tenant.app.post("/encrypt", &items).expect(200).json();
     assert_eq!(made["items"][1]["error"]["code"], "policy_invalid");
-    let item = |at: usize, purpose: &str| {
-        json!({ "ciphertext": made["items"][at]["ciphertext"], "purpose": purpose })
-    };
-    let items = [item(0, "billing"), item(0, "treatment"), item(2, "treatment"), item(2, "research")];
+    let item = |at: usize, purpose: &str| json!({ "ciphertext": made["items"][at]["ciphertext"], "purpose": purpose });
+    let items =
+        [item(0, "billing"), item(0, "treatment"), item(2, "treatment"), item(2, "research")];
     let opened = tenant.app.post("/decrypt", &json!({ "items": items })).expect(200).json();
     assert_eq!(opened["items"][0]["plaintext"], b64("x"));
     assert_eq!(opened["items"][1]["error"]["code"], UNIFORM);
@@ -225,13 +226,21 @@ fn fields_protects_by_its_rules_and_reveals_byte_by_byte() {
     }
     let document = value(&protected);
     for pointer in [
-        "/customer/name", "/customer/email", "/customer/card", "/customer/address",
-        "/orders/0/note", "/orders/1/note", "/orders/2/note", "/orders/3/note",
+        "/customer/name",
+        "/customer/email",
+        "/customer/card",
+        "/customer/address",
+        "/orders/0/note",
+        "/orders/1/note",
+        "/orders/2/note",
+        "/orders/3/note",
     ] {
         let field = document.pointer(pointer).and_then(Value::as_str);
         assert!(field.is_some_and(|text| text.starts_with("kw1.")), "{pointer}: {protected}");
     }
-    for kept in ["\"total\": 10.50", "1e2", "18446744073709551616123", "[[[{\"note\": \"clear\"}]]]"] {
+    for kept in
+        ["\"total\": 10.50", "1e2", "18446744073709551616123", "[[[{\"note\": \"clear\"}]]]"]
+    {
         assert!(protected.contains(kept), "{kept} not in {protected}");
     }
     // Types and digits come back, after a rotation as well.
@@ -286,7 +295,8 @@ fn fields_are_bound_to_place_context_and_tenant() {
     assert_eq!(revealed["orders"][3]["note"], "ring twice");
 
     let context = format!("?context={}", b64("shop 1").replace('=', "%3D"));
-    let bound = tenant.app.json(&format!("/invoke/protect{context}"), ORDER.as_bytes()).expect(200).json();
+    let bound =
+        tenant.app.json(&format!("/invoke/protect{context}"), ORDER.as_bytes()).expect(200).json();
     tenant.app.post(&format!("/invoke/reveal{context}"), &bound).expect(200);
     refused(&tenant.app, "", &bound, "does not open");
     refused(&tenant.app, "?context=AAAA", &bound, "does not open");
@@ -320,8 +330,16 @@ fn fields_refuses_what_it_cannot_protect() {
     let tenant = fields("fields-refused");
     let protect = |body: &[u8]| tenant.app.json("/invoke/protect", body);
     for body in [
-        &b""[..], b"{", b"{\"a\":1,}", b"{\"a\":01}", b"\xff", b"{\"a\":\"\xff\"}", b"[1] 2", b"NaN",
-        b"{\"a\":1,\"a\":2}", b"\"\\ud800\"",
+        &b""[..],
+        b"{",
+        b"{\"a\":1,}",
+        b"{\"a\":01}",
+        b"\xff",
+        b"{\"a\":\"\xff\"}",
+        b"[1] 2",
+        b"NaN",
+        b"{\"a\":1,\"a\":2}",
+        b"\"\\ud800\"",
     ] {
         protect(body).problem(400, "policy_invalid");
     }
@@ -377,7 +395,9 @@ fn what_a_policy_may_is_shown() {
             shown["operations"].as_array().unwrap().iter().map(|o| o["name"].clone()).collect();
         assert_eq!(offered, operations, "{name}");
         for operation in shown["operations"].as_array().unwrap() {
-            assert!(operation["input_schema"].is_object() && operation["output_schema"].is_object());
+            assert!(
+                operation["input_schema"].is_object() && operation["output_schema"].is_object()
+            );
             assert!(!operation["description"].as_str().unwrap().is_empty());
         }
     }

@@ -137,7 +137,8 @@ fn ctrl_c_under_load() {
 
 #[test]
 fn requests_in_flight_are_finished() {
-    let mut server = Server::dev_with(&[("KEYWARD_POLICY_CPU", "1s"), ("KEYWARD_POLICY_WALL", "20s")]);
+    let mut server =
+        Server::dev_with(&[("KEYWARD_POLICY_CPU", "1s"), ("KEYWARD_POLICY_WALL", "20s")]);
     let tenant = server.tenant_with_policy("load", "baseline");
     let slow = server.tenant_with_policy("slow", "hostile");
     let address = server.address.clone();
@@ -157,8 +158,10 @@ fn requests_in_flight_are_finished() {
     let loops = json!({ "key": "main", "plaintext": "", "purpose": "loop" }).to_string();
     let head = head("/api/v1/tenants/slow/encrypt", &slow.app_token, loops.len());
     long.0.write_all(format!("{head}{loops}").as_bytes()).unwrap();
-    // A connection that does nothing.
+    // Connections that do nothing, or not enough to be a request.
     let _idle = Connection::open(&address).unwrap();
+    let mut begun = Connection::open(&address).unwrap();
+    begun.0.write_all(b"POST /api/v1/tenants/load/encrypt HTTP/1.1\r\nhost:").unwrap();
     std::thread::sleep(Duration::from_millis(300));
 
     let start = Instant::now();
@@ -223,7 +226,8 @@ fn what_was_acknowledged_survives_a_kill() {
                 scope.spawn(move || {
                     let json = [("content-type", "application/json")];
                     let post = |client: &keyward_tests::Client, path: &str, body: Value| {
-                        let answer = client.try_send("POST", path, &json, body.to_string().as_bytes());
+                        let answer =
+                            client.try_send("POST", path, &json, body.to_string().as_bytes());
                         match answer {
                             Ok(answer) => {
                                 assert!(answer.status < 300, "{}", answer.text());
@@ -238,7 +242,9 @@ fn what_was_acknowledged_survives_a_kill() {
                     for number in 0.. {
                         let name = format!("k-{round}-{thread}-{number}");
                         let mut version = 1;
-                        let Some(_) = post(&operator, "/keys", json!({ "name": name })) else { return };
+                        let Some(_) = post(&operator, "/keys", json!({ "name": name })) else {
+                            return;
+                        };
                         keys.lock().unwrap().push((name.clone(), version));
                         let rotate = format!("/keys/{name}/rotate");
                         let Some(rotated) = post(&operator, &rotate, json!({})) else { return };
