@@ -19,6 +19,8 @@ use super::request_id::RequestId;
 use crate::errors::Code;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Most characters of an error's detail in the log.
+const MAX_LOGGED_DETAIL: usize = 500;
 
 /// Wraps the router. One layer instead of several, because it is on the path of every request.
 #[derive(Clone)]
@@ -72,12 +74,10 @@ fn finish(response: &mut Response<Body>, id: &RequestId) {
     response.headers_mut().insert(X_REQUEST_ID, id.header());
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         if response.status().is_server_error() {
-            tracing::warn!(
-                request_id = id.as_str(),
-                code = problem.code.as_str(),
-                detail = %problem.detail,
-                "request failed"
-            );
+            // A policy may have written it: bounded, and escaped because it is logged as text.
+            let detail: String = problem.detail.chars().take(MAX_LOGGED_DETAIL).collect();
+            let code = problem.code.as_str();
+            tracing::warn!(request_id = id.as_str(), code, detail, "request failed");
         }
         // The router took the body for empty and said so.
         response.headers_mut().remove(CONTENT_LENGTH);
