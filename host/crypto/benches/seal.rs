@@ -39,9 +39,7 @@ fn provider<P: Provider>(criterion: &mut Criterion) {
         let Ok(key) = key else { return };
         for operation in ["seal", "open"] {
             let mut group = criterion.benchmark_group(format!("{operation} {suite}"));
-            group
-                .warm_up_time(Duration::from_millis(300))
-                .measurement_time(Duration::from_secs(1));
+            group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
             for (size, name) in SIZES {
                 let plaintext = vec![0xa5; size];
                 let Ok(sealed) = key.seal(Some(suite), &BINDING, &plaintext) else {

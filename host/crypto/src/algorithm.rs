@@ -21,12 +21,8 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm, in the order of declaration.
-    pub const ALL: [Self; 4] = [
-        Self::XAes256Gcm,
-        Self::Aes256Gcm,
-        Self::Aes256Siv,
-        Self::HmacSha256,
-    ];
+    pub const ALL: [Self; 4] =
+        [Self::XAes256Gcm, Self::Aes256Gcm, Self::Aes256Siv, Self::HmacSha256];
 
     /// The stable name: `xaes-256-gcm`, `aes-256-gcm`, `aes-256-siv` or `hmac-sha-256`.
     pub const fn name(self) -> &'static str {
@@ -139,9 +135,6 @@ impl FromStr for Suite {
     type Err = CryptoError;
 
     fn from_str(name: &str) -> Result<Self, CryptoError> {
-        Self::ALL
-            .into_iter()
-            .find(|suite| suite.name() == name)
-            .ok_or(CryptoError::UnknownSuite)
+        Self::ALL.into_iter().find(|suite| suite.name() == name).ok_or(CryptoError::UnknownSuite)
     }
 }

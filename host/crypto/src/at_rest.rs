@@ -81,8 +81,7 @@ pub(crate) fn seal_with_nonce(
         .ok_or(CryptoError::TooLong)?;
     let mut out = Vec::with_capacity(length);
     out.push(FORMAT);
-    key.sealer
-        .seal_into(nonce, &[DOMAIN, aad].concat(), plaintext, &mut out)?;
+    key.sealer.seal_into(nonce, &[DOMAIN, aad].concat(), plaintext, &mut out)?;
     Ok(out)
 }
 

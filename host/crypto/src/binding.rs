@@ -50,18 +50,12 @@ impl Binding<'_> {
         header: Header,
         use_it: impl FnOnce(&[u8]) -> Result<T, CryptoError>,
     ) -> Result<T, CryptoError> {
-        let parts = [
-            self.tenant.as_bytes(),
-            self.key_name.as_bytes(),
-            self.policy_data,
-            self.context,
-        ];
+        let parts =
+            [self.tenant.as_bytes(), self.key_name.as_bytes(), self.policy_data, self.context];
         let mut length = DOMAIN.len() + Header::LEN + 1;
         for part in parts {
             u32::try_from(part.len()).map_err(|_| CryptoError::TooLong)?;
-            length = length
-                .checked_add(4 + part.len())
-                .ok_or(CryptoError::TooLong)?;
+            length = length.checked_add(4 + part.len()).ok_or(CryptoError::TooLong)?;
         }
 
         let (mut stack, mut heap);
@@ -85,9 +79,7 @@ impl Binding<'_> {
 
 /// The length of `part` as u32 big-endian.
 pub(crate) fn length_prefix(part: &[u8]) -> Result<[u8; 4], CryptoError> {
-    u32::try_from(part.len())
-        .map(u32::to_be_bytes)
-        .map_err(|_| CryptoError::TooLong)
+    u32::try_from(part.len()).map(u32::to_be_bytes).map_err(|_| CryptoError::TooLong)
 }
 
 /// Writes `bytes` at the front of `out` and returns what lies behind them.
@@ -102,11 +94,8 @@ mod tests {
     use super::*;
     use crate::{KeyId, Suite};
 
-    const HEADER: Header = Header {
-        suite: Suite::XAes256Gcm,
-        key_id: KeyId(0x0102_0304_0506_0708),
-        key_version: 9,
-    };
+    const HEADER: Header =
+        Header { suite: Suite::XAes256Gcm, key_id: KeyId(0x0102_0304_0506_0708), key_version: 9 };
 
     fn aad(binding: &Binding<'_>) -> Vec<u8> {
         binding.with_aad(HEADER, |aad| Ok(aad.to_vec())).unwrap()
@@ -144,10 +133,7 @@ mod tests {
             };
             let aad = aad(&binding);
             assert!(aad.ends_with(&context));
-            assert_eq!(
-                aad.len(),
-                DOMAIN.len() + Header::LEN + 1 + 16 + 4 + 6 + 1 + extra
-            );
+            assert_eq!(aad.len(), DOMAIN.len() + Header::LEN + 1 + 16 + 4 + 6 + 1 + extra);
         }
     }
 
@@ -160,21 +146,9 @@ mod tests {
             policy_data: b"",
             context: b"",
         };
-        let two = Binding {
-            tenant: "a",
-            key_name: "bc",
-            ..one
-        };
-        let three = Binding {
-            key_name: "",
-            policy_data: b"c",
-            ..one
-        };
-        let four = Binding {
-            key_name: "",
-            context: b"c",
-            ..one
-        };
+        let two = Binding { tenant: "a", key_name: "bc", ..one };
+        let three = Binding { key_name: "", policy_data: b"c", ..one };
+        let four = Binding { key_name: "", context: b"c", ..one };
         let all = [aad(&one), aad(&two), aad(&three), aad(&four)];
         for (i, left) in all.iter().enumerate() {
             assert!(all[i + 1..].iter().all(|right| left != right));

@@ -31,25 +31,7 @@ impl Header {
 
     /// The header and what follows it.
     pub(crate) fn split(ciphertext: &[u8]) -> Result<(Self, &[u8]), CryptoError> {
-        let (
-            &[
-                format,
-                suite,
-                i0,
-                i1,
-                i2,
-                i3,
-                i4,
-                i5,
-                i6,
-                i7,
-                v0,
-                v1,
-                v2,
-                v3,
-            ],
-            rest,
-        ) = ciphertext
+        let (&[format, suite, i0, i1, i2, i3, i4, i5, i6, i7, v0, v1, v2, v3], rest) = ciphertext
             .split_first_chunk::<{ Self::LEN }>()
             .ok_or(CryptoError::CiphertextInvalid)?;
         if format != FORMAT {
@@ -80,18 +62,12 @@ mod tests {
 
     #[test]
     fn parses_what_it_writes_and_nothing_else() {
-        let header = Header {
-            suite: Suite::Aes256Siv,
-            key_id: KeyId(u64::MAX - 1),
-            key_version: 7,
-        };
+        let header =
+            Header { suite: Suite::Aes256Siv, key_id: KeyId(u64::MAX - 1), key_version: 7 };
         let bytes = header.to_bytes();
         assert_eq!(Header::parse(&bytes), Ok(header));
         for length in 0..Header::LEN {
-            assert_eq!(
-                Header::parse(&bytes[..length]),
-                Err(CryptoError::CiphertextInvalid)
-            );
+            assert_eq!(Header::parse(&bytes[..length]), Err(CryptoError::CiphertextInvalid));
         }
         for format in (0..=255).filter(|&format| format != FORMAT) {
             let mut other = bytes;

@@ -38,9 +38,7 @@ impl FromStr for KeyId {
         if !canonical {
             return Err(CryptoError::KeyIdInvalid);
         }
-        u64::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| CryptoError::KeyIdInvalid)
+        u64::from_str_radix(text, 16).map(Self).map_err(|_| CryptoError::KeyIdInvalid)
     }
 }
 
@@ -64,10 +62,7 @@ impl KeyMaterial {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CryptoError> {
         let mut material = Self(Box::new(Zeroizing::new([0; Self::LEN])));
         if bytes.len() != Self::LEN {
-            return Err(CryptoError::KeyLength {
-                expected: Self::LEN,
-                actual: bytes.len(),
-            });
+            return Err(CryptoError::KeyLength { expected: Self::LEN, actual: bytes.len() });
         }
         material.0.copy_from_slice(bytes);
         Ok(material)
@@ -88,18 +83,10 @@ mod tests {
         let id = KeyId(0x00ab_cdef_0123_4567);
         assert_eq!(id.to_string(), "00abcdef01234567");
         assert_eq!("00abcdef01234567".parse(), Ok(id));
-        for wrong in [
-            "",
-            "abcdef01234567",
-            "00ABCDEF01234567",
-            "+0abcdef01234567",
-            "00abcdef0123456 ",
-        ] {
-            assert_eq!(
-                wrong.parse::<KeyId>(),
-                Err(CryptoError::KeyIdInvalid),
-                "{wrong:?}"
-            );
+        for wrong in
+            ["", "abcdef01234567", "00ABCDEF01234567", "+0abcdef01234567", "00abcdef0123456 "]
+        {
+            assert_eq!(wrong.parse::<KeyId>(), Err(CryptoError::KeyIdInvalid), "{wrong:?}");
         }
     }
 
@@ -107,18 +94,9 @@ mod tests {
     fn material_is_32_bytes_and_random() {
         for wrong in [0, 31, 33, 64] {
             let error = KeyMaterial::from_bytes(&vec![0; wrong]).err();
-            assert_eq!(
-                error,
-                Some(CryptoError::KeyLength {
-                    expected: 32,
-                    actual: wrong
-                })
-            );
+            assert_eq!(error, Some(CryptoError::KeyLength { expected: 32, actual: wrong }));
         }
-        let (one, two) = (
-            KeyMaterial::generate().unwrap(),
-            KeyMaterial::generate().unwrap(),
-        );
+        let (one, two) = (KeyMaterial::generate().unwrap(), KeyMaterial::generate().unwrap());
         assert_ne!(one.expose(), two.expose());
         assert_ne!(one.expose(), &[0; 32]);
     }

@@ -64,21 +64,15 @@ impl<P: Provider> KeyVersion<P> {
                 ),
                 gcm: P::Aes256Gcm::expand(&*subkey::<P, 32>(secret, label::GCM_ENCRYPTION)?)?,
             })),
-            Algorithm::Aes256Siv => Subkeys::Siv(Box::new(Siv::new(subkey::<P, 64>(
-                secret,
-                label::SIV_ENCRYPTION,
-            )?))),
+            Algorithm::Aes256Siv => {
+                Subkeys::Siv(Box::new(Siv::new(subkey::<P, 64>(secret, label::SIV_ENCRYPTION)?)))
+            }
             Algorithm::HmacSha256 => Subkeys::Mac(Box::new(MacSubkeys {
                 mac: P::HmacSha256::expand(&*subkey::<P, 32>(secret, label::HMAC_MAC)?),
                 index: P::HmacSha256::expand(&*subkey::<P, 32>(secret, label::HMAC_INDEX)?),
             })),
         };
-        Ok(Self {
-            algorithm,
-            key_id,
-            version,
-            subkeys,
-        })
+        Ok(Self { algorithm, key_id, version, subkeys })
     }
 
     /// What the key is for.
@@ -122,20 +116,10 @@ impl<P: Provider> KeyVersion<P> {
         let algorithm = self.algorithm;
         let default = algorithm
             .default_suite()
-            .ok_or(CryptoError::OperationNotSupported {
-                algorithm,
-                operation: "seal",
-            })?;
+            .ok_or(CryptoError::OperationNotSupported { algorithm, operation: "seal" })?;
         let suite = suite.unwrap_or(default);
-        let header = Header {
-            suite,
-            key_id: self.key_id,
-            key_version: self.version,
-        };
-        let length = plaintext
-            .len()
-            .checked_add(suite.overhead())
-            .ok_or(CryptoError::TooLong)?;
+        let header = Header { suite, key_id: self.key_id, key_version: self.version };
+        let length = plaintext.len().checked_add(suite.overhead()).ok_or(CryptoError::TooLong)?;
 
         binding.with_aad(header, |aad| {
             let mut out = Vec::with_capacity(length);
@@ -189,12 +173,7 @@ impl<P: Provider> KeyVersion<P> {
     /// Whether `tag` is the [`mac`](Self::mac) of `data`, compared in constant time. A tag of
     /// another length than 32 bytes is not. Errors as `mac`.
     pub fn verify_mac(&self, data: &[u8], tag: &[u8]) -> Result<bool, CryptoError> {
-        Ok(self
-            .mac_subkeys("verify")?
-            .mac
-            .sign(&[data])
-            .ct_eq(tag)
-            .into())
+        Ok(self.mac_subkeys("verify")?.mac.sign(&[data]).ct_eq(tag).into())
     }
 
     /// The blind-index term of `value` in the index called `label`: HMAC-SHA-256 under the key's
@@ -210,10 +189,9 @@ impl<P: Provider> KeyVersion<P> {
     fn mac_subkeys(&self, operation: &'static str) -> Result<&MacSubkeys<P>, CryptoError> {
         match &self.subkeys {
             Subkeys::Mac(keys) => Ok(keys),
-            Subkeys::Aead(_) | Subkeys::Siv(_) => Err(CryptoError::OperationNotSupported {
-                algorithm: self.algorithm,
-                operation,
-            }),
+            Subkeys::Aead(_) | Subkeys::Siv(_) => {
+                Err(CryptoError::OperationNotSupported { algorithm: self.algorithm, operation })
+            }
         }
     }
 }
@@ -240,12 +218,9 @@ fn open_gcm<K: AeadKey>(
     aad: &[u8],
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    let (nonce, rest) = sealed
-        .split_first_chunk()
-        .ok_or(CryptoError::CiphertextInvalid)?;
-    let (ciphertext, tag) = rest
-        .split_last_chunk::<TAG_LEN>()
-        .ok_or(CryptoError::CiphertextInvalid)?;
+    let (nonce, rest) = sealed.split_first_chunk().ok_or(CryptoError::CiphertextInvalid)?;
+    let (ciphertext, tag) =
+        rest.split_last_chunk::<TAG_LEN>().ok_or(CryptoError::CiphertextInvalid)?;
     let mut plaintext = Zeroizing::new(ciphertext.to_vec());
     key.open(nonce, aad, &mut plaintext, tag)?;
     Ok(plaintext)

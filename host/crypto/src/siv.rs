@@ -46,9 +46,8 @@ impl Siv {
         aad: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        let (iv, ciphertext) = sealed
-            .split_first_chunk::<IV_LEN>()
-            .ok_or(CryptoError::CiphertextInvalid)?;
+        let (iv, ciphertext) =
+            sealed.split_first_chunk::<IV_LEN>().ok_or(CryptoError::CiphertextInvalid)?;
         let mut plaintext = Zeroizing::new(ciphertext.to_vec());
         self.cipher()
             .decrypt_inout_detached([aad], plaintext.as_mut_slice().into(), iv.into())

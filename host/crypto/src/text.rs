@@ -19,12 +19,8 @@ pub fn encode(ciphertext: &[u8]) -> String {
 /// Reads it back. There is exactly one text for each ciphertext; a missing prefix, padding, white
 /// space, another alphabet or stray trailing bits are [`CryptoError::CiphertextInvalid`].
 pub fn decode(text: &str) -> Result<Vec<u8>, CryptoError> {
-    let encoded = text
-        .strip_prefix(PREFIX)
-        .ok_or(CryptoError::CiphertextInvalid)?;
-    URL_SAFE_NO_PAD
-        .decode(encoded)
-        .map_err(|_| CryptoError::CiphertextInvalid)
+    let encoded = text.strip_prefix(PREFIX).ok_or(CryptoError::CiphertextInvalid)?;
+    URL_SAFE_NO_PAD.decode(encoded).map_err(|_| CryptoError::CiphertextInvalid)
 }
 
 #[cfg(test)]
@@ -49,11 +45,7 @@ mod tests {
             "kw1. -_8",
             "kw1.-_8\n",
         ] {
-            assert_eq!(
-                decode(wrong),
-                Err(CryptoError::CiphertextInvalid),
-                "{wrong:?}"
-            );
+            assert_eq!(decode(wrong), Err(CryptoError::CiphertextInvalid), "{wrong:?}");
         }
     }
 }

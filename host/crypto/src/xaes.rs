@@ -31,11 +31,7 @@ impl<P: Provider> Xaes<P> {
         block_cipher.encrypt_block(&mut l);
         let k1 = double(&l.0);
         l.as_mut_slice().zeroize();
-        Self {
-            block_cipher,
-            k1,
-            provider: PhantomData,
-        }
+        Self { block_cipher, k1, provider: PhantomData }
     }
 
     /// The AES-256-GCM key and nonce of one message.
@@ -104,10 +100,7 @@ pub(crate) struct CommittingXaes<P: Provider> {
 impl<P: Provider> CommittingXaes<P> {
     /// The two keys must come from one secret by a collision-resistant derivation.
     pub(crate) fn new(encryption: &[u8; 32], commitment: &[u8; 32]) -> Self {
-        Self {
-            xaes: Xaes::new(encryption),
-            commitment: P::HmacSha256::expand(commitment),
-        }
+        Self { xaes: Xaes::new(encryption), commitment: P::HmacSha256::expand(commitment) }
     }
 
     /// Appends `nonce || commitment || ciphertext || tag` to `out`.
@@ -133,15 +126,10 @@ impl<P: Provider> CommittingXaes<P> {
         aad: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        let (nonce, rest) = sealed
-            .split_first_chunk()
-            .ok_or(CryptoError::CiphertextInvalid)?;
-        let (commitment, rest) = rest
-            .split_first_chunk::<COMMITMENT_LEN>()
-            .ok_or(CryptoError::CiphertextInvalid)?;
-        let (ciphertext, tag) = rest
-            .split_last_chunk()
-            .ok_or(CryptoError::CiphertextInvalid)?;
+        let (nonce, rest) = sealed.split_first_chunk().ok_or(CryptoError::CiphertextInvalid)?;
+        let (commitment, rest) =
+            rest.split_first_chunk::<COMMITMENT_LEN>().ok_or(CryptoError::CiphertextInvalid)?;
+        let (ciphertext, tag) = rest.split_last_chunk().ok_or(CryptoError::CiphertextInvalid)?;
         if !bool::from(self.commitment.sign(&[nonce]).ct_eq(commitment)) {
             return Err(CryptoError::CiphertextInvalid);
         }

@@ -43,31 +43,16 @@ proptest! {
 fn derived_keys_are_stable_and_distinct() {
     let key = RootKey::from_bytes(&[1; 32]).unwrap();
     let artefacts = key.derive(b"artefacts").unwrap();
-    assert_eq!(
-        artefacts.expose(),
-        key.derive(b"artefacts").unwrap().expose()
-    );
-    assert_ne!(
-        artefacts.expose(),
-        key.derive(b"artefact").unwrap().expose()
-    );
+    assert_eq!(artefacts.expose(), key.derive(b"artefacts").unwrap().expose());
+    assert_ne!(artefacts.expose(), key.derive(b"artefact").unwrap().expose());
     assert_ne!(artefacts.expose(), key.expose());
-    assert_ne!(
-        artefacts.derive(b"artefacts").unwrap().expose(),
-        artefacts.expose()
-    );
+    assert_ne!(artefacts.derive(b"artefacts").unwrap().expose(), artefacts.expose());
 }
 
 #[test]
 fn a_root_key_is_32_bytes() {
     for length in [0, 31, 33] {
         let error = RootKey::from_bytes(&vec![0; length]).err();
-        assert_eq!(
-            error,
-            Some(CryptoError::KeyLength {
-                expected: 32,
-                actual: length
-            })
-        );
+        assert_eq!(error, Some(CryptoError::KeyLength { expected: 32, actual: length }));
     }
 }

@@ -19,11 +19,7 @@ fn seal(case: &Case) -> Vec<u8> {
 fn refuses(case: &Case, ciphertext: &[u8]) {
     let key = case.key::<keyward_crypto::provider::Default>();
     let error = key.open(&case.binding(), ciphertext).err();
-    assert_eq!(
-        error,
-        Some(CryptoError::CiphertextInvalid),
-        "{ciphertext:02x?}"
-    );
+    assert_eq!(error, Some(CryptoError::CiphertextInvalid), "{ciphertext:02x?}");
 }
 
 proptest! {
@@ -170,10 +166,7 @@ fn key(algorithm: Algorithm) -> KeyVersion {
 fn each_algorithm_has_its_suites() {
     for algorithm in Algorithm::ALL {
         let key = key(algorithm);
-        assert_eq!(
-            (key.algorithm(), key.key_id(), key.version()),
-            (algorithm, KeyId(1), 1)
-        );
+        assert_eq!((key.algorithm(), key.key_id(), key.version()), (algorithm, KeyId(1), 1));
         let by_default = key.seal(None, &BINDING, b"x");
         match algorithm.default_suite() {
             Some(suite) => {
@@ -182,36 +175,22 @@ fn each_algorithm_has_its_suites() {
             }
             None => assert_eq!(
                 by_default,
-                Err(CryptoError::OperationNotSupported {
-                    algorithm,
-                    operation: "seal"
-                })
+                Err(CryptoError::OperationNotSupported { algorithm, operation: "seal" })
             ),
         }
         for suite in Suite::ALL {
             let sealed = key.seal(Some(suite), &BINDING, b"x");
             if algorithm.allows(suite) {
-                assert_eq!(
-                    key.open(&BINDING, &sealed.unwrap()).unwrap().as_slice(),
-                    b"x"
-                );
+                assert_eq!(key.open(&BINDING, &sealed.unwrap()).unwrap().as_slice(), b"x");
             } else if algorithm == Algorithm::HmacSha256 {
-                assert!(matches!(
-                    sealed,
-                    Err(CryptoError::OperationNotSupported { .. })
-                ));
+                assert!(matches!(sealed, Err(CryptoError::OperationNotSupported { .. })));
             } else {
-                assert_eq!(
-                    sealed,
-                    Err(CryptoError::SuiteNotAllowed { algorithm, suite })
-                );
+                assert_eq!(sealed, Err(CryptoError::SuiteNotAllowed { algorithm, suite }));
             }
         }
     }
     // One material under two algorithms: the families share no subkey, so nothing crosses over.
-    let sealed = key(Algorithm::XAes256Gcm)
-        .seal(None, &BINDING, b"x")
-        .unwrap();
+    let sealed = key(Algorithm::XAes256Gcm).seal(None, &BINDING, b"x").unwrap();
     for algorithm in [Algorithm::Aes256Siv, Algorithm::HmacSha256] {
         let error = key(algorithm).open(&BINDING, &sealed).err();
         assert_eq!(error, Some(CryptoError::CiphertextInvalid));
@@ -227,24 +206,14 @@ fn names_and_ids_read_back() {
         assert_eq!(suite.to_string().parse(), Ok(suite));
         assert_eq!(Suite::from_id(suite.id()), Some(suite));
     }
-    assert_eq!(
-        "AES-256-GCM".parse::<Algorithm>(),
-        Err(CryptoError::UnknownAlgorithm)
-    );
-    assert_eq!(
-        "hmac-sha-256".parse::<Suite>(),
-        Err(CryptoError::UnknownSuite)
-    );
+    assert_eq!("AES-256-GCM".parse::<Algorithm>(), Err(CryptoError::UnknownAlgorithm));
+    assert_eq!("hmac-sha-256".parse::<Suite>(), Err(CryptoError::UnknownSuite));
     assert_eq!(Algorithm::default(), Algorithm::XAes256Gcm);
 }
 
 #[test]
 fn empty_and_large_plaintexts() {
-    for algorithm in [
-        Algorithm::XAes256Gcm,
-        Algorithm::Aes256Gcm,
-        Algorithm::Aes256Siv,
-    ] {
+    for algorithm in [Algorithm::XAes256Gcm, Algorithm::Aes256Gcm, Algorithm::Aes256Siv] {
         let key = key(algorithm);
         for length in [0, 1, 15, 16, 17, 4095, 4096, 1 << 20] {
             let plaintext = vec![0xa5; length];

@@ -48,18 +48,9 @@ proptest! {
 
 #[test]
 fn only_hmac_keys_make_macs() {
-    for algorithm in [
-        Algorithm::XAes256Gcm,
-        Algorithm::Aes256Gcm,
-        Algorithm::Aes256Siv,
-    ] {
+    for algorithm in [Algorithm::XAes256Gcm, Algorithm::Aes256Gcm, Algorithm::Aes256Siv] {
         let key = key(algorithm, [7; 32]);
-        let refused = |operation| {
-            Some(CryptoError::OperationNotSupported {
-                algorithm,
-                operation,
-            })
-        };
+        let refused = |operation| Some(CryptoError::OperationNotSupported { algorithm, operation });
         assert_eq!(key.mac(b"x").err(), refused("mac"));
         assert_eq!(key.verify_mac(b"x", &[0; 32]).err(), refused("verify"));
         assert_eq!(key.index_term("l", b"x").err(), refused("index terms"));

@@ -10,10 +10,8 @@ use keyward_crypto::{Algorithm, CryptoError, KeyId, KeyMaterial, KeyVersion};
 use proptest::prelude::*;
 
 fn crosses<From: Provider, To: Provider>(case: &Case, bit: prop::sample::Index) {
-    let sealed = case
-        .key::<From>()
-        .seal(Some(case.suite), &case.binding(), &case.plaintext)
-        .unwrap();
+    let sealed =
+        case.key::<From>().seal(Some(case.suite), &case.binding(), &case.plaintext).unwrap();
     let other = case.key::<To>();
     let plaintext = other.open(&case.binding(), &sealed).unwrap();
     assert_eq!(plaintext.as_slice(), case.plaintext);

@@ -27,10 +27,7 @@ pub struct CacheConfig {
 impl Default for CacheConfig {
     /// 15 minutes, 10,000 entries.
     fn default() -> Self {
-        Self {
-            ttl: Duration::from_mins(15),
-            max_entries: 10_000,
-        }
+        Self { ttl: Duration::from_mins(15), max_entries: 10_000 }
     }
 }
 
@@ -68,9 +65,7 @@ where
     K: std::hash::Hash + Eq + Send + Sync + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    Cache::builder()
-        .time_to_live(config.ttl)
-        .max_capacity(config.max_entries)
+    Cache::builder().time_to_live(config.ttl).max_capacity(config.max_entries)
 }
 
 impl Caches {

@@ -74,8 +74,6 @@ impl Key {
 
     /// Whether the key has this version.
     pub fn has_version(&self, version: u32) -> bool {
-        self.versions
-            .binary_search_by_key(&version, |info| info.version)
-            .is_ok()
+        self.versions.binary_search_by_key(&version, |info| info.version).is_ok()
     }
 }

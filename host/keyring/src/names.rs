@@ -36,11 +36,7 @@ fn check(
         && bytes.first().copied().is_some_and(edge)
         && bytes.last().copied().is_some_and(edge)
         && bytes.iter().copied().all(inner);
-    if ok {
-        Ok(())
-    } else {
-        Err(KeyringError::InvalidName { field, reason })
-    }
+    if ok { Ok(()) } else { Err(KeyringError::InvalidName { field, reason }) }
 }
 
 fn tenant_edge(byte: u8) -> bool {
@@ -143,28 +139,14 @@ mod tests {
     fn edges_of_the_rules() {
         let ok = |name: &str| name.parse::<TenantName>().is_ok();
         assert!(ok("a") && ok("0") && ok("a-b") && ok("a--b") && ok(&"a".repeat(63)));
-        for bad in [
-            "", "-", "a-", "-a", "A", "a.b", "a/b", "a b", "é", "a\0", "..", "a\n",
-        ] {
+        for bad in ["", "-", "a-", "-a", "A", "a.b", "a/b", "a b", "é", "a\0", "..", "a\n"] {
             assert!(!ok(bad), "{bad:?}");
         }
         assert!(!ok(&"a".repeat(64)));
 
         let ok = |name: &str| name.parse::<KeyName>().is_ok();
         assert!(ok("a") && ok("Z9") && ok("a..b") && ok("a_b-c.d") && ok(&"k".repeat(128)));
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a.",
-            "_a",
-            "a/b",
-            "a b",
-            "é",
-            "a\0",
-            "a\n",
-            "versions/1",
-        ] {
+        for bad in ["", ".", "..", "a.", "_a", "a/b", "a b", "é", "a\0", "a\n", "versions/1"] {
             assert!(!ok(bad), "{bad:?}");
         }
         assert!(!ok(&"k".repeat(129)));
@@ -173,28 +155,14 @@ mod tests {
     #[test]
     fn errors_name_the_field() {
         let error = "A".parse::<TenantName>().unwrap_err();
-        assert!(matches!(
-            error,
-            KeyringError::InvalidName {
-                field: "tenant",
-                ..
-            }
-        ));
+        assert!(matches!(error, KeyringError::InvalidName { field: "tenant", .. }));
         let error = "/".parse::<KeyName>().unwrap_err();
-        assert!(matches!(
-            error,
-            KeyringError::InvalidName { field: "key", .. }
-        ));
+        assert!(matches!(error, KeyringError::InvalidName { field: "key", .. }));
     }
 
     #[test]
     fn serde_validates() {
-        assert_eq!(
-            serde_json::from_str::<TenantName>("\"demo\"")
-                .unwrap()
-                .as_str(),
-            "demo"
-        );
+        assert_eq!(serde_json::from_str::<TenantName>("\"demo\"").unwrap().as_str(), "demo");
         assert!(serde_json::from_str::<TenantName>("\"../x\"").is_err());
         let name: KeyName = serde_json::from_str("\"Orders.v1\"").unwrap();
         assert_eq!(serde_json::to_string(&name).unwrap(), "\"Orders.v1\"");

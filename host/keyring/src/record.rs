@@ -46,16 +46,12 @@ pub(crate) fn key_id_path(tenant: &TenantName, id: KeyId) -> String {
 
 /// Milliseconds since the Unix epoch.
 pub(crate) fn now_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn corrupt(path: &str) -> KeyringError {
-    KeyringError::Corrupt {
-        path: path.to_owned(),
-    }
+    KeyringError::Corrupt { path: path.to_owned() }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -66,10 +62,7 @@ struct TenantRecord {
 
 /// A new tenant's record.
 pub(crate) fn encode_tenant(path: &str) -> Result<Vec<u8>, KeyringError> {
-    let record = TenantRecord {
-        format: FORMAT,
-        created_at: now_ms(),
-    };
+    let record = TenantRecord { format: FORMAT, created_at: now_ms() };
     serde_json::to_vec(&record).map_err(|_| corrupt(path))
 }
 
@@ -103,10 +96,7 @@ pub(crate) fn encode_key(path: &str, key: &Key) -> Result<Vec<u8>, KeyringError>
         versions: key
             .versions
             .iter()
-            .map(|info| VersionRecord {
-                version: info.version,
-                created_at: info.created_at,
-            })
+            .map(|info| VersionRecord { version: info.version, created_at: info.created_at })
             .collect(),
     };
     serde_json::to_vec(&record).map_err(|_| corrupt(path))
@@ -123,22 +113,14 @@ pub(crate) fn decode_key(
     let versions: Vec<VersionInfo> = parsed
         .versions
         .iter()
-        .map(|v| VersionInfo {
-            version: v.version,
-            created_at: v.created_at,
-        })
+        .map(|v| VersionInfo { version: v.version, created_at: v.created_at })
         .collect();
-    let increasing = versions
-        .windows(2)
-        .all(|pair| pair[0].version < pair[1].version);
+    let increasing = versions.windows(2).all(|pair| pair[0].version < pair[1].version);
     let key = Key {
         tenant: tenant.clone(),
         name: name.clone(),
         id: parsed.id.parse().map_err(|_| corrupt(path))?,
-        algorithm: parsed
-            .algorithm
-            .parse::<Algorithm>()
-            .map_err(|_| corrupt(path))?,
+        algorithm: parsed.algorithm.parse::<Algorithm>().map_err(|_| corrupt(path))?,
         attributes: parsed.attributes,
         current_version: parsed.current_version,
         versions,

@@ -59,11 +59,8 @@ fn child() {
         return;
     };
     let round = std::env::var(ROUND).unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async move {
         let store = open(&dir).unwrap();
         let ring = Keyring::new(store.clone(), CacheConfig::default());
@@ -91,10 +88,7 @@ fn child() {
                             let count = text.parse::<u64>().unwrap() + 1;
                             let text = count.to_string();
                             let path = "counter";
-                            (
-                                count,
-                                store.replace(path, text.as_bytes(), record.revision).await,
-                            )
+                            (count, store.replace(path, text.as_bytes(), record.revision).await)
                         }
                         None => (0, store.create("counter", b"0").await),
                     };
@@ -104,28 +98,20 @@ fn child() {
             }
         });
         for n in 0.. {
-            let name = if n % 2 == 0 {
-                KEYS[n / 2 % 3].to_owned()
-            } else {
-                format!("{round}-{n}")
-            };
+            let name = if n % 2 == 0 { KEYS[n / 2 % 3].to_owned() } else { format!("{round}-{n}") };
             let key: KeyName = name.parse().unwrap();
             let version = match ring.rotate(&tenant(), &key).await {
                 Ok(version) => version,
                 Err(KeyringError::KeyNotFound { .. }) => {
                     let algorithm = Algorithm::default();
-                    ring.create_key(&tenant(), &key, algorithm, BTreeMap::new())
-                        .await
-                        .unwrap();
+                    ring.create_key(&tenant(), &key, algorithm, BTreeMap::new()).await.unwrap();
                     1
                 }
                 Err(error) => panic!("{error}"),
             };
             let found = ring.key(&tenant(), &key).await.unwrap();
             let expanded = ring.version(&found, version).await.unwrap();
-            let ciphertext = expanded
-                .seal(None, &binding(&name), name.as_bytes())
-                .unwrap();
+            let ciphertext = expanded.seal(None, &binding(&name), name.as_bytes()).unwrap();
             let ciphertext = keyward_crypto::text::encode(&ciphertext);
             acknowledge(&format!("version {name} {version} {ciphertext}"));
         }
@@ -165,17 +151,13 @@ fn run_and_kill(dir: &Path, round: u32, time: Duration, from_first: bool) -> Vec
         lines
     });
     if from_first {
-        seen.recv_timeout(Duration::from_secs(30))
-            .expect("the process writes");
+        seen.recv_timeout(Duration::from_secs(30)).expect("the process writes");
     }
     std::thread::sleep(time);
     child.kill().unwrap(); // SIGKILL
     let status = child.wait().unwrap();
     let lines = reader.join().unwrap();
-    assert!(
-        status.code().is_none(),
-        "the process ended by itself: {status}"
-    );
+    assert!(status.code().is_none(), "the process ended by itself: {status}");
     lines
 }
 
@@ -191,16 +173,9 @@ async fn verify(store: &Arc<EmbeddedStore>, lines: &[String]) {
                 assert_eq!(record.value.as_slice(), path.as_bytes());
             }
             ["count", count] => {
-                let record = store
-                    .get("counter")
-                    .await
-                    .unwrap()
-                    .expect("the counter is lost");
+                let record = store.get("counter").await.unwrap().expect("the counter is lost");
                 let found: u64 = std::str::from_utf8(&record.value).unwrap().parse().unwrap();
-                assert!(
-                    found >= count.parse().unwrap(),
-                    "counted {count}, found {found}"
-                );
+                assert!(found >= count.parse().unwrap(), "counted {count}, found {found}");
             }
             ["version", name, version, ciphertext] => {
                 let version = version.parse().unwrap();
@@ -238,12 +213,7 @@ async fn every_acknowledged_write_survives_a_kill() {
     for key in KEYS {
         ring.rotate(&tenant(), &key.parse().unwrap()).await.unwrap();
     }
-    let count = |kind: &str| {
-        acknowledged
-            .iter()
-            .filter(|line| line.starts_with(kind))
-            .count()
-    };
+    let count = |kind: &str| acknowledged.iter().filter(|line| line.starts_with(kind)).count();
     let counts = [count("record "), count("count "), count("version ")];
     assert!(counts.iter().all(|count| *count > 100), "{counts:?}");
     println!(
@@ -259,12 +229,7 @@ async fn every_acknowledged_write_survives_a_kill() {
 async fn a_kill_while_the_store_is_created_leaves_a_usable_directory() {
     for round in 0..FRESH_KILLS {
         let dir = tempfile::tempdir().unwrap();
-        let lines = run_and_kill(
-            dir.path(),
-            round,
-            Duration::from_micros(random(60_000)),
-            false,
-        );
+        let lines = run_and_kill(dir.path(), round, Duration::from_micros(random(60_000)), false);
         let store = open(dir.path()).unwrap();
         verify(&store, &lines).await;
         store.create("after", b"x").await.unwrap();
@@ -284,11 +249,6 @@ fn a_directory_in_use_by_another_process_is_refused() {
     let error = open(dir.path()).err().unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
-    assert_eq!(
-        error,
-        StoreError::Locked {
-            path: dir.path().to_owned()
-        }
-    );
+    assert_eq!(error, StoreError::Locked { path: dir.path().to_owned() });
     assert!(open(dir.path()).is_ok());
 }

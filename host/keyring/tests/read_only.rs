@@ -45,17 +45,13 @@ fn open_as_user(dir: &Path) -> String {
     fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
     set_mode(&program, 0o755);
     let mut command = Command::new(&program);
-    command
-        .args(["--exact", "child", "--nocapture"])
-        .env(DIR, dir);
+    command.args(["--exact", "child", "--nocapture"]).env(DIR, dir);
     if is_superuser(dir) {
         command.uid(NOBODY).gid(NOBODY).current_dir(place.path());
     }
     let out = command.output().unwrap();
     let text = String::from_utf8_lossy(&out.stdout).into_owned();
-    let at = text
-        .find("result: ")
-        .unwrap_or_else(|| panic!("{text} {out:?}"));
+    let at = text.find("result: ").unwrap_or_else(|| panic!("{text} {out:?}"));
     text[at + 8..].lines().next().unwrap().to_owned()
 }
 

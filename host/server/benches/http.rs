@@ -165,6 +165,7 @@ fn start_keyward(directory: &Path) -> (Child, std::collections::HashMap<String, 
             return (child, env);
         }
     }
+    stop(child);
     panic!("keyward does not start");
 }
 

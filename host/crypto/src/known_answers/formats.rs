@@ -72,22 +72,15 @@ fn ciphertexts<P: Provider>() {
         let key_id: KeyId = v.key_id.parse().unwrap();
         let (policy_data, context) = (bytes(&v.policy_data), bytes(&v.context));
         let binding = Binding {
-            channel: if v.channel == "policy" {
-                Channel::Policy
-            } else {
-                Channel::Payload
-            },
+            channel: if v.channel == "policy" { Channel::Policy } else { Channel::Payload },
             tenant: &v.tenant,
             key_name: &v.key_name,
             policy_data: &policy_data,
             context: &context,
         };
         let material = KeyMaterial::from_bytes(&bytes(&v.material)).unwrap();
-        let algorithm = if suite == Suite::Aes256Siv {
-            Algorithm::Aes256Siv
-        } else {
-            Algorithm::XAes256Gcm
-        };
+        let algorithm =
+            if suite == Suite::Aes256Siv { Algorithm::Aes256Siv } else { Algorithm::XAes256Gcm };
         let key =
             KeyVersion::<P>::with_provider(algorithm, key_id, v.key_version, &material).unwrap();
 
@@ -102,25 +95,15 @@ fn ciphertexts<P: Provider>() {
         assert_eq!(text::encode(&sealed), v.text);
         assert_eq!(text::decode(&v.text).unwrap(), sealed);
         assert_eq!(sealed.len(), v.plaintext.len() / 2 + suite.overhead());
-        assert_eq!(
-            key.open(&binding, &sealed).unwrap().as_slice(),
-            bytes(&v.plaintext)
-        );
-        let header = Header {
-            suite,
-            key_id,
-            key_version: v.key_version,
-        };
+        assert_eq!(key.open(&binding, &sealed).unwrap().as_slice(), bytes(&v.plaintext));
+        let header = Header { suite, key_id, key_version: v.key_version };
         assert_eq!(Header::parse(&sealed), Ok(header));
-        let aad = binding
-            .with_aad(header, |aad| Ok(hex::encode(aad)))
-            .unwrap();
+        let aad = binding.with_aad(header, |aad| Ok(hex::encode(aad))).unwrap();
         assert_eq!(aad, v.aad);
         seen.push((suite, binding.channel));
     }
-    let expected = Suite::ALL
-        .map(|suite| [(suite, Channel::Payload), (suite, Channel::Policy)])
-        .concat();
+    let expected =
+        Suite::ALL.map(|suite| [(suite, Channel::Payload), (suite, Channel::Policy)]).concat();
     assert_eq!(seen, expected);
 }
 
@@ -131,10 +114,7 @@ fn macs<P: Provider>() {
         KeyVersion::<P>::with_provider(Algorithm::HmacSha256, KeyId(1), 1, &material).unwrap();
     assert_eq!(key.mac(&bytes(&v.data)), Ok(array(&v.tag)));
     assert_eq!(key.verify_mac(&bytes(&v.data), &bytes(&v.tag)), Ok(true));
-    assert_eq!(
-        key.index_term(&v.label, &bytes(&v.value)),
-        Ok(array(&v.term))
-    );
+    assert_eq!(key.index_term(&v.label, &bytes(&v.value)), Ok(array(&v.term)));
 }
 
 #[test]
@@ -144,10 +124,7 @@ fn at_rest() {
     let (aad, plaintext) = (bytes(&v.aad), bytes(&v.plaintext));
     let sealed = at_rest::seal_with_nonce(&key, &aad, &plaintext, &array(&v.nonce)).unwrap();
     assert_eq!(hex::encode(&sealed), v.sealed);
-    assert_eq!(
-        at_rest::open(&key, &aad, &sealed).unwrap().as_slice(),
-        plaintext
-    );
+    assert_eq!(at_rest::open(&key, &aad, &sealed).unwrap().as_slice(), plaintext);
     let derived = key.derive(&bytes(&v.derive_info)).unwrap();
     assert_eq!(derived.expose(), &array(&v.derived));
 }
@@ -159,9 +136,6 @@ fn the_documentation_lists_every_vector() {
     let v = vectors();
     let ciphertexts = v.ciphertexts.iter().map(|v| &v.ciphertext);
     for answer in ciphertexts.chain([&v.macs.tag, &v.macs.term, &v.at_rest.sealed]) {
-        assert!(
-            page.contains(answer.as_str()),
-            "docs/ciphertext.md lacks {answer}"
-        );
+        assert!(page.contains(answer.as_str()), "docs/ciphertext.md lacks {answer}");
     }
 }

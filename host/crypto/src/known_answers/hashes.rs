@@ -29,11 +29,7 @@ fn rfc_4231<P: Provider>() {
             &[0xcd; 50],
             "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
         ),
-        (
-            &[0x0c; 20],
-            b"Test With Truncation",
-            "a3b6167473100ee06e0c796c2955552b",
-        ),
+        (&[0x0c; 20], b"Test With Truncation", "a3b6167473100ee06e0c796c2955552b"),
         (
             &[0xaa; 131],
             b"Test Using Larger Than Block-Size Key - Hash Key First",
@@ -87,23 +83,14 @@ fn rfc_5869<P: Provider>() {
 
 fn hkdf_length_limit<P: Provider>() {
     let mut okm = vec![0; 255 * 32 + 1];
-    assert_eq!(
-        P::hkdf_sha256(b"", b"k", b"", &mut okm),
-        Err(CryptoError::TooLong)
-    );
+    assert_eq!(P::hkdf_sha256(b"", b"k", b"", &mut okm), Err(CryptoError::TooLong));
     assert_eq!(P::hkdf_sha256(b"", b"k", b"", &mut okm[1..]), Ok(()));
 }
 
 fn fips_180_4<P: Provider>() {
     let cases = [
-        (
-            "",
-            "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        ),
-        (
-            "abc",
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
-        ),
+        ("", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"),
+        ("abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
     ];
     for (data, expected) in cases {
         assert_eq!(hex::encode(P::sha256(data.as_bytes())), expected);

@@ -85,19 +85,9 @@ fn aes_256_gcm<P: Provider>() {
             let mut opened = ciphertext.clone();
             let result = key.open(&nonce, &aad, &mut opened, &tag);
             if test.result == "valid" {
-                assert_eq!(
-                    (result, opened),
-                    (Ok(()), plaintext.clone()),
-                    "{}",
-                    test.tc_id
-                );
+                assert_eq!((result, opened), (Ok(()), plaintext.clone()), "{}", test.tc_id);
                 let mut sealed = plaintext;
-                assert_eq!(
-                    key.seal(&nonce, &aad, &mut sealed),
-                    Ok(tag),
-                    "{}",
-                    test.tc_id
-                );
+                assert_eq!(key.seal(&nonce, &aad, &mut sealed), Ok(tag), "{}", test.tc_id);
                 assert_eq!(sealed, ciphertext, "{}", test.tc_id);
             } else {
                 assert!(result.is_err(), "{}", test.tc_id);

@@ -22,16 +22,8 @@ fn seal<P: Provider>(key: &[u8; 32], nonce: &[u8; 24], aad: &[u8], plaintext: &[
 
 fn the_two_vectors<P: Provider>() {
     let vectors = [
-        (
-            0x01,
-            "",
-            "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271",
-        ),
-        (
-            0x03,
-            "c2sp.org/XAES-256-GCM",
-            "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d",
-        ),
+        (0x01, "", "ce546ef63c9cc60765923609b33a9a1974e96e52daf2fcf7075e2271"),
+        (0x03, "c2sp.org/XAES-256-GCM", "986ec1832593df5443a179437fd083bf3fdb41abd740a21f71eb769d"),
     ];
     for (byte, aad, expected) in vectors {
         let (key, aad) = ([byte; 32], aad.as_bytes());
@@ -44,10 +36,7 @@ fn the_two_vectors<P: Provider>() {
         xaes.open(NONCE, aad, &mut sealed, &tag).unwrap();
         assert_eq!(sealed, b"XAES-256-GCM");
         wrong[0] ^= 1;
-        assert_eq!(
-            xaes.open(NONCE, aad, &mut wrong, &tag),
-            Err(CryptoError::CiphertextInvalid)
-        );
+        assert_eq!(xaes.open(NONCE, aad, &mut wrong, &tag), Err(CryptoError::CiphertextInvalid));
     }
 }
 

@@ -30,13 +30,8 @@ impl Case {
 
     pub fn key<P: Provider>(&self) -> KeyVersion<P> {
         let material = KeyMaterial::from_bytes(&self.material).unwrap();
-        KeyVersion::with_provider(
-            self.algorithm(),
-            KeyId(self.key_id),
-            self.version,
-            &material,
-        )
-        .unwrap()
+        KeyVersion::with_provider(self.algorithm(), KeyId(self.key_id), self.version, &material)
+            .unwrap()
     }
 
     pub fn binding(&self) -> Binding<'_> {
@@ -54,18 +49,13 @@ impl Case {
 pub fn case(longest: usize) -> impl Strategy<Value = Case> {
     let bytes = |longest| prop::collection::vec(any::<u8>(), 0..=longest);
     (
-        (
-            prop::sample::select(&Suite::ALL[..]),
-            any::<[u8; 32]>(),
-            any::<u64>(),
-            any::<u32>(),
-        ),
+        (prop::sample::select(&Suite::ALL[..]), any::<[u8; 32]>(), any::<u64>(), any::<u32>()),
         prop::sample::select(&[Channel::Payload, Channel::Policy][..]),
         ("[a-z0-9-]{1,12}", "[A-Za-z0-9._-]{1,12}"),
         (bytes(24), bytes(600), bytes(longest)),
     )
-        .prop_map(
-            |(key, channel, (tenant, key_name), (policy_data, context, plaintext))| Case {
+        .prop_map(|(key, channel, (tenant, key_name), (policy_data, context, plaintext))| {
+            Case {
                 suite: key.0,
                 material: key.1,
                 key_id: key.2,
@@ -76,6 +66,6 @@ pub fn case(longest: usize) -> impl Strategy<Value = Case> {
                 policy_data,
                 context,
                 plaintext,
-            },
-        )
+            }
+        })
 }

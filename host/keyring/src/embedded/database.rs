@@ -50,17 +50,11 @@ pub(super) struct Database {
 impl Database {
     /// Opens the directory's database and checks all of it.
     pub(super) fn open(dir: &DataDir) -> Result<Self, StoreError> {
-        let mut this = Self {
-            redb: None,
-            dir: dir.path().to_owned(),
-            file: dir.database().to_owned(),
-        };
+        let mut this =
+            Self { redb: None, dir: dir.path().to_owned(), file: dir.database().to_owned() };
         let file = File::options().read(true).write(true).open(&this.file);
         let file = file.map_err(|error| io_error(&this.file, &error))?;
-        let length = file
-            .metadata()
-            .map_err(|error| io_error(&this.file, &error))?
-            .len();
+        let length = file.metadata().map_err(|error| io_error(&this.file, &error))?.len();
         if length == 0 {
             return Err(this.corrupted("it is empty"));
         }
@@ -76,11 +70,8 @@ impl Database {
 
     /// Creates a database with this header; it gets its name when it is complete.
     pub(super) fn create(dir: &DataDir, header: &[u8]) -> Result<Self, StoreError> {
-        let mut this = Self {
-            redb: None,
-            dir: dir.path().to_owned(),
-            file: dir.database().to_owned(),
-        };
+        let mut this =
+            Self { redb: None, dir: dir.path().to_owned(), file: dir.database().to_owned() };
         let file = dir.start_database()?;
         this.redb = Some(this.guarded(|| {
             let redb = Builder::new()
@@ -220,28 +211,22 @@ impl Database {
     }
 
     fn corrupted(&self, reason: &str) -> StoreError {
-        StoreError::Corrupted {
-            path: self.file.clone(),
-            reason: reason.to_owned(),
-        }
+        StoreError::Corrupted { path: self.file.clone(), reason: reason.to_owned() }
     }
 
     fn explain(&self, error: &redb::Error) -> StoreError {
         use redb::Error as E;
-        let io = |reason: &str| StoreError::Io {
-            path: self.file.clone(),
-            reason: reason.into(),
-        };
+        let io = |reason: &str| StoreError::Io { path: self.file.clone(), reason: reason.into() };
         match error {
-            E::DatabaseAlreadyOpen | E::LockProtocolMismatch => StoreError::Locked {
-                path: self.dir.clone(),
-            },
+            E::DatabaseAlreadyOpen | E::LockProtocolMismatch => {
+                StoreError::Locked { path: self.dir.clone() }
+            }
             E::Io(error) => io_error(&self.file, error),
             E::PreviousIo => io("an earlier write failed; free or repair the disk and restart"),
             E::LockPoisoned(_) => io("an earlier operation stopped unexpectedly; restart"),
-            E::DatabaseClosed => StoreError::Unavailable {
-                reason: "the database is closed".to_owned(),
-            },
+            E::DatabaseClosed => {
+                StoreError::Unavailable { reason: "the database is closed".to_owned() }
+            }
             E::Backend(_) | E::Unsupported => io(&error.to_string()),
             // What is left says that tables or pages are not what they were written as.
             other => self.corrupted(&other.to_string()),
@@ -276,9 +261,7 @@ mod tests {
         let parent = tempfile::tempdir().unwrap();
         let dir = DataDir::acquire(parent.path()).unwrap();
         let database = Database::create(&dir, b"header").unwrap();
-        let error = database
-            .guarded::<()>(|| panic!("inconsistent"))
-            .unwrap_err();
+        let error = database.guarded::<()>(|| panic!("inconsistent")).unwrap_err();
         assert!(matches!(&error, StoreError::Corrupted { path, .. } if path == dir.database()));
         assert_eq!(database.header().unwrap(), b"header");
     }

@@ -54,17 +54,11 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(StoreError::Locked {
-                    path: dir.to_owned(),
-                });
+                return Err(StoreError::Locked { path: dir.to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(io_error(&path, &error)),
         }
-        let this = Self {
-            dir: dir.to_owned(),
-            database: dir.join(DATABASE),
-            _lock: lock,
-        };
+        let this = Self { dir: dir.to_owned(), database: dir.join(DATABASE), _lock: lock };
         this.restrict()?;
         Ok(this)
     }
@@ -105,9 +99,7 @@ impl DataDir {
     }
 
     pub(super) fn has_database(&self) -> Result<bool, StoreError> {
-        self.database
-            .try_exists()
-            .map_err(|error| io_error(&self.database, &error))
+        self.database.try_exists().map_err(|error| io_error(&self.database, &error))
     }
 
     /// An empty file for a database that is not complete yet, in place of one left by a crash.

@@ -54,11 +54,8 @@ pub(super) fn encode(
     origin: Origin,
     database: &Path,
 ) -> Result<Vec<u8>, StoreError> {
-    let json = serde_json::to_vec(&Fields {
-        format: FORMAT,
-        root_key: origin,
-    })
-    .map_err(|error| corrupted(database, &error.to_string()))?;
+    let json = serde_json::to_vec(&Fields { format: FORMAT, root_key: origin })
+        .map_err(|error| corrupted(database, &error.to_string()))?;
     let proof =
         at_rest::seal(root_key, &authenticated_data(&json), &[]).map_err(|_| StoreError::Random)?;
     let length = u16::try_from(proof.len()).map_err(|_| corrupted(database, "proof too long"))?;
@@ -76,11 +73,7 @@ pub(super) fn decode(bytes: &[u8], database: &Path) -> Result<Header, StoreError
     if fields.format != FORMAT {
         return Err(corrupted(database, "its header has an unknown format"));
     }
-    Ok(Header {
-        origin: fields.root_key,
-        json: json.to_vec(),
-        proof: proof.to_vec(),
-    })
+    Ok(Header { origin: fields.root_key, json: json.to_vec(), proof: proof.to_vec() })
 }
 
 impl Header {
@@ -91,10 +84,7 @@ impl Header {
 }
 
 fn corrupted(database: &Path, reason: &str) -> StoreError {
-    StoreError::Corrupted {
-        path: database.to_owned(),
-        reason: reason.to_owned(),
-    }
+    StoreError::Corrupted { path: database.to_owned(), reason: reason.to_owned() }
 }
 
 #[cfg(test)]

@@ -68,11 +68,7 @@ impl EmbeddedStore {
             let header = header::encode(&root_key, origin, dir.database())?;
             (Database::create(&dir, &header)?, root_key)
         };
-        let shared = Arc::new(Shared {
-            database,
-            root_key,
-            _dir: dir,
-        });
+        let shared = Arc::new(Shared { database, root_key, _dir: dir });
         let writer = Writer::start(shared.clone())?;
         Ok(Self { writer, shared })
     }
@@ -88,13 +84,9 @@ impl EmbeddedStore {
         read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        tokio::task::spawn_blocking(move || read(&shared))
-            .await
-            .unwrap_or_else(|_| {
-                Err(StoreError::Unavailable {
-                    reason: "the runtime is shutting down".to_owned(),
-                })
-            })
+        tokio::task::spawn_blocking(move || read(&shared)).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable { reason: "the runtime is shutting down".to_owned() })
+        })
     }
 }
 
@@ -117,12 +109,7 @@ impl Store for EmbeddedStore {
         check_path(path)?;
         check_value(value)?;
         let value = Zeroizing::new(value.to_vec());
-        self.writer
-            .apply(Change::Create {
-                path: path.to_owned(),
-                value,
-            })
-            .await
+        self.writer.apply(Change::Create { path: path.to_owned(), value }).await
     }
 
     async fn replace(
@@ -135,29 +122,17 @@ impl Store for EmbeddedStore {
         check_value(value)?;
         let value = Zeroizing::new(value.to_vec());
         let path = path.to_owned();
-        self.writer
-            .apply(Change::Replace {
-                path,
-                value,
-                expected: expected_revision,
-            })
-            .await
+        self.writer.apply(Change::Replace { path, value, expected: expected_revision }).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
         check_path(path)?;
-        self.writer
-            .apply(Change::Delete {
-                path: path.to_owned(),
-            })
-            .await
-            .map(drop)
+        self.writer.apply(Change::Delete { path: path.to_owned() }).await.map(drop)
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
         let folder = check_prefix(prefix)?;
-        self.read(move |shared| shared.database.children(&folder))
-            .await
+        self.read(move |shared| shared.database.children(&folder)).await
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

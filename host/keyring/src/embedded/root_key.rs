@@ -64,10 +64,7 @@ impl RootKeySource {
     }
 
     fn invalid(&self, reason: &'static str) -> StoreError {
-        StoreError::RootKeyInvalid {
-            source_name: self.name(),
-            reason,
-        }
+        StoreError::RootKeyInvalid { source_name: self.name(), reason }
     }
 }
 
@@ -106,10 +103,7 @@ pub(super) fn unlock(
     header: &Header,
     database: &Path,
 ) -> Result<RootKey, StoreError> {
-    let wrong = |reason| StoreError::WrongRootKey {
-        path: database.to_owned(),
-        reason,
-    };
+    let wrong = |reason| StoreError::WrongRootKey { path: database.to_owned(), reason };
     let key = match (source, &header.origin) {
         (RootKeySource::File(path), Origin::Key) => {
             read_key_file(source, path)?.ok_or_else(|| StoreError::RootKeyMissing {
@@ -120,23 +114,16 @@ pub(super) fn unlock(
         (RootKeySource::Value(text), Origin::Key) => parse(source, text)?,
         (
             RootKeySource::Passphrase(passphrase),
-            Origin::Passphrase {
-                salt,
-                memory_kib,
-                passes,
-                lanes,
-            },
+            Origin::Passphrase { salt, memory_kib, passes, lanes },
         ) => {
             let bounded =
                 *memory_kib <= MAX_MEMORY_KIB && *passes <= MAX_PASSES && *lanes <= MAX_LANES;
-            let salt = BASE64
-                .decode(salt)
-                .ok()
-                .filter(|_| bounded)
-                .ok_or_else(|| StoreError::Corrupted {
+            let salt = BASE64.decode(salt).ok().filter(|_| bounded).ok_or_else(|| {
+                StoreError::Corrupted {
                     path: database.to_owned(),
                     reason: "its header has impossible Argon2id parameters".to_owned(),
-                })?;
+                }
+            })?;
             stretch(source, passphrase, &salt, *memory_kib, *passes, *lanes)?
         }
         (_, Origin::Passphrase { .. }) => {
@@ -146,11 +133,7 @@ pub(super) fn unlock(
             return Err(wrong("it was created with a key, not with a passphrase"));
         }
     };
-    if header.proves(&key) {
-        Ok(key)
-    } else {
-        Err(wrong("the key given does not fit"))
-    }
+    if header.proves(&key) { Ok(key) } else { Err(wrong("the key given does not fit")) }
 }
 
 fn parse(source: &RootKeySource, text: &str) -> Result<RootKey, StoreError> {
@@ -177,16 +160,11 @@ fn read_key_file(source: &RootKeySource, path: &Path) -> Result<Option<RootKey>,
     };
     let mode = file.metadata().map_err(fail)?.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
-        return Err(StoreError::RootKeyExposed {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(StoreError::RootKeyExposed { path: path.to_owned(), mode });
     }
     // All the room at once, so that no copy is left behind by growing.
     let mut text = Zeroizing::new(String::with_capacity(KEY_FILE_MAX + 1));
-    file.take(KEY_FILE_MAX as u64)
-        .read_to_string(&mut text)
-        .map_err(fail)?;
+    file.take(KEY_FILE_MAX as u64).read_to_string(&mut text).map_err(fail)?;
     parse(source, &text).map(Some)
 }
 
@@ -206,9 +184,7 @@ fn create_key_file(source: &RootKeySource, path: &Path) -> Result<RootKey, Store
         _ => {}
     }
     let mut file = create_private(&unfinished)?;
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .map_err(fail)?;
+    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(fail)?;
     let linked = fs::hard_link(&unfinished, path);
     fs::remove_file(&unfinished).map_err(fail)?;
     match linked {
@@ -220,12 +196,8 @@ fn create_key_file(source: &RootKeySource, path: &Path) -> Result<RootKey, Store
         }
         Err(error) => return Err(fail(error)),
     }
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    File::open(parent.unwrap_or(Path::new(".")))
-        .and_then(|dir| dir.sync_all())
-        .map_err(fail)?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(parent.unwrap_or(Path::new("."))).and_then(|dir| dir.sync_all()).map_err(fail)?;
     Ok(key)
 }
 

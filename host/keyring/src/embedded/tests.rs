@@ -60,10 +60,7 @@ async fn everything_is_there_after_reopening() {
 
     let store = EmbeddedStore::open(dir.path(), &key_file(&dir)).unwrap();
     let record = store.get("a/b").await.unwrap().unwrap();
-    assert_eq!(
-        (record.value.as_slice(), record.revision),
-        (b"two".as_slice(), second)
-    );
+    assert_eq!((record.value.as_slice(), record.revision), (b"two".as_slice(), second));
     assert!(store.get("a/gone").await.unwrap().is_none());
     assert_eq!(store.root_key().derive(b"x").unwrap().expose(), &derived);
     assert!(store.create("a/c", b"x").await.unwrap() > second);
@@ -95,11 +92,7 @@ async fn only_the_owner_can_read_the_files() {
     for file in ["keyward.redb", "keyward.lock", "root.key"] {
         assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
     }
-    assert_eq!(
-        fs::read_dir(&dir).unwrap().count(),
-        3,
-        "nothing else is left"
-    );
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 3, "nothing else is left");
     drop(store);
 
     // A database that became readable is closed again; a key file that did is refused.
@@ -108,16 +101,8 @@ async fn only_the_owner_can_read_the_files() {
     assert_eq!(mode(&dir.join("keyward.redb")), 0o600);
     for exposed in [0o644, 0o640, 0o660, 0o602] {
         fs::set_permissions(&key, fs::Permissions::from_mode(exposed)).unwrap();
-        let error = EmbeddedStore::open(&dir, &RootKeySource::File(key.clone()))
-            .err()
-            .unwrap();
-        assert_eq!(
-            error,
-            StoreError::RootKeyExposed {
-                path: key.clone(),
-                mode: exposed
-            }
-        );
+        let error = EmbeddedStore::open(&dir, &RootKeySource::File(key.clone())).err().unwrap();
+        assert_eq!(error, StoreError::RootKeyExposed { path: key.clone(), mode: exposed });
         assert!(error.to_string().contains("chmod 600"));
     }
     fs::set_permissions(&key, fs::Permissions::from_mode(0o400)).unwrap();
@@ -137,12 +122,7 @@ fn one_process_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let store = EmbeddedStore::open(dir.path(), &value(KEY)).unwrap();
     let error = refused(&dir, &value(KEY));
-    assert_eq!(
-        error,
-        StoreError::Locked {
-            path: dir.path().to_owned()
-        }
-    );
+    assert_eq!(error, StoreError::Locked { path: dir.path().to_owned() });
     assert!(error.to_string().contains("another process"));
     drop(store);
     assert!(EmbeddedStore::open(dir.path(), &value(KEY)).is_ok());
@@ -188,31 +168,16 @@ async fn another_root_key_is_refused_and_changes_nothing() {
         assert!(!error.to_string().contains("AQEC") && !error.to_string().contains("horse"));
     }
     let store = EmbeddedStore::open(dir.path(), &value(KEY)).unwrap();
-    assert_eq!(
-        store.get("a").await.unwrap().unwrap().value.as_slice(),
-        b"x"
-    );
+    assert_eq!(store.get("a").await.unwrap().unwrap().value.as_slice(), b"x");
 }
 
 #[test]
 fn what_is_not_a_key_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let long = "A".repeat(1000);
-    for bad in [
-        "",
-        "x",
-        "AAAA",
-        &KEY[..40],
-        &format!("{KEY}AAAA"),
-        "\u{0}",
-        &long,
-        "é",
-    ] {
+    for bad in ["", "x", "AAAA", &KEY[..40], &format!("{KEY}AAAA"), "\u{0}", &long, "é"] {
         let error = refused(&dir, &value(bad));
-        assert!(
-            matches!(error, StoreError::RootKeyInvalid { .. }),
-            "{bad:?}"
-        );
+        assert!(matches!(error, StoreError::RootKeyInvalid { .. }), "{bad:?}");
         assert!(error.to_string().contains("32 bytes in base64"));
     }
     let key = dir.path().join("root.key");
@@ -220,16 +185,10 @@ fn what_is_not_a_key_is_refused() {
         fs::write(&key, bad).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
         let error = refused(&dir, &key_file(&dir));
-        assert!(
-            matches!(error, StoreError::RootKeyInvalid { .. }),
-            "{error}"
-        );
+        assert!(matches!(error, StoreError::RootKeyInvalid { .. }), "{error}");
         assert!(!error.to_string().contains("secret-text"));
     }
-    assert!(matches!(
-        refused(&dir, &passphrase("short")),
-        StoreError::RootKeyInvalid { .. }
-    ));
+    assert!(matches!(refused(&dir, &passphrase("short")), StoreError::RootKeyInvalid { .. }));
     assert!(!database(&dir).exists());
     // Space around a key, and no padding, are fine.
     let loose = format!(" {}\r\n", KEY.trim_end_matches('='));
@@ -246,15 +205,9 @@ async fn a_passphrase_opens_its_own_store() {
     drop(store);
     let error = refused(&dir, &passphrase("correct horse battery stable"));
     assert!(matches!(error, StoreError::WrongRootKey { .. }));
-    assert!(matches!(
-        refused(&dir, &value(KEY)),
-        StoreError::WrongRootKey { .. }
-    ));
+    assert!(matches!(refused(&dir, &value(KEY)), StoreError::WrongRootKey { .. }));
     let store = EmbeddedStore::open(dir.path(), &right).unwrap();
-    assert_eq!(
-        store.get("a").await.unwrap().unwrap().value.as_slice(),
-        b"x"
-    );
+    assert_eq!(store.get("a").await.unwrap().unwrap().value.as_slice(), b"x");
 
     // The same passphrase elsewhere is another key.
     let other = tempfile::tempdir().unwrap();
@@ -272,11 +225,7 @@ async fn values_are_sealed_in_the_file() {
     let file = fs::read(database(&dir)).unwrap();
     assert!(!file.windows(secret.len()).any(|window| window == secret));
     let key = fs::read(dir.path().join("root.key")).unwrap();
-    assert!(
-        !file
-            .windows(key.len())
-            .any(|window| window == key.as_slice())
-    );
+    assert!(!file.windows(key.len()).any(|window| window == key.as_slice()));
 }
 
 #[tokio::test]
@@ -295,11 +244,7 @@ async fn a_value_opens_only_in_its_place() {
         transaction.commit().unwrap();
     };
     let row = |table: &Table<'_>, path: &str| {
-        redb::ReadableTable::get(table, path)
-            .unwrap()
-            .unwrap()
-            .value()
-            .to_vec()
+        redb::ReadableTable::get(table, path).unwrap().unwrap().value().to_vec()
     };
     let kept = std::cell::OnceCell::new();
     edit(&|table| {
@@ -308,29 +253,17 @@ async fn a_value_opens_only_in_its_place() {
         table.insert("a", moved.as_slice()).unwrap();
     });
     let store = EmbeddedStore::open(dir.path(), &key_file(&dir)).unwrap();
-    assert!(matches!(
-        store.get("a").await,
-        Err(StoreError::Corrupted { .. })
-    ));
-    assert_eq!(
-        store.get("b").await.unwrap().unwrap().value.as_slice(),
-        b"other"
-    );
+    assert!(matches!(store.get("a").await, Err(StoreError::Corrupted { .. })));
+    assert_eq!(store.get("b").await.unwrap().unwrap().value.as_slice(), b"other");
     drop(store);
 
     // The old value under a new revision, and a row that is cut.
-    for row in [
-        [&(old + 9).to_be_bytes(), &kept.get().unwrap()[8..]].concat(),
-        vec![1, 2, 3],
-    ] {
+    for row in [[&(old + 9).to_be_bytes(), &kept.get().unwrap()[8..]].concat(), vec![1, 2, 3]] {
         edit(&|table| {
             table.insert("a", row.as_slice()).unwrap();
         });
         let store = EmbeddedStore::open(dir.path(), &key_file(&dir)).unwrap();
-        assert!(matches!(
-            store.get("a").await,
-            Err(StoreError::Corrupted { .. })
-        ));
+        assert!(matches!(store.get("a").await, Err(StoreError::Corrupted { .. })));
     }
 }
 
@@ -378,15 +311,9 @@ mod damage {
         let store = EmbeddedStore::open(dir.path(), &value(KEY)).unwrap();
         for n in 0..RECORDS {
             let revision = store.create(&path(n), b"first").await.unwrap();
-            store
-                .replace(&path(n), &content(n), revision)
-                .await
-                .unwrap();
+            store.replace(&path(n), &content(n), revision).await.unwrap();
             if n % 3 == 0 {
-                store
-                    .create(&format!("gone/{n}"), &content(n))
-                    .await
-                    .unwrap();
+                store.create(&format!("gone/{n}"), &content(n)).await.unwrap();
                 store.delete(&format!("gone/{n}")).await.unwrap();
             }
         }
@@ -449,11 +376,7 @@ mod damage {
         let mut noticed = 0;
         for round in 0..120 {
             let mut bytes = sample.clone();
-            let at = if round % 4 == 0 {
-                random(4096)
-            } else {
-                random(bytes.len())
-            };
+            let at = if round % 4 == 0 { random(4096) } else { random(bytes.len()) };
             match round % 6 {
                 0 => bytes[at] ^= 1 << random(8),
                 1 => (0..20).for_each(|_| {
@@ -461,10 +384,7 @@ mod damage {
                     bytes[at] = bytes[at].wrapping_add(1);
                 }),
                 2 => bytes[at..].iter_mut().take(4096).for_each(|byte| *byte = 0),
-                3 => bytes[at..]
-                    .iter_mut()
-                    .take(512)
-                    .for_each(|byte| *byte = 0xFF),
+                3 => bytes[at..].iter_mut().take(512).for_each(|byte| *byte = 0xFF),
                 4 => bytes.truncate(at),
                 _ => {
                     let from = random(bytes.len() / 4096) * 4096;

@@ -18,18 +18,9 @@ const BATCH: usize = 256;
 
 /// A change that a caller asks for.
 pub(super) enum Change {
-    Create {
-        path: String,
-        value: Zeroizing<Vec<u8>>,
-    },
-    Replace {
-        path: String,
-        value: Zeroizing<Vec<u8>>,
-        expected: u64,
-    },
-    Delete {
-        path: String,
-    },
+    Create { path: String, value: Zeroizing<Vec<u8>> },
+    Replace { path: String, value: Zeroizing<Vec<u8>>, expected: u64 },
+    Delete { path: String },
 }
 
 struct Job {
@@ -44,9 +35,7 @@ pub(super) struct Writer {
 }
 
 fn stopped() -> StoreError {
-    StoreError::Unavailable {
-        reason: "the writer has stopped; restart the process".to_owned(),
-    }
+    StoreError::Unavailable { reason: "the writer has stopped; restart the process".to_owned() }
 }
 
 impl Writer {
@@ -55,23 +44,15 @@ impl Writer {
         let thread = thread::Builder::new()
             .name("keyward-store".to_owned())
             .spawn(move || run(&shared, jobs))
-            .map_err(|error| StoreError::Unavailable {
-                reason: error.to_string(),
-            })?;
-        Ok(Self {
-            queue: Some(queue),
-            thread: Some(thread),
-        })
+            .map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
     }
 
     /// Carries out the change and returns the revision it gave, or 0, once it is on disk.
     pub(super) async fn apply(&self, change: Change) -> Result<u64, StoreError> {
         let (reply, answer) = oneshot::channel();
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
-        queue
-            .send(Job { change, reply })
-            .await
-            .map_err(|_| stopped())?;
+        queue.send(Job { change, reply }).await.map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
     }
 }
@@ -144,16 +125,12 @@ impl Step for Sealing<'_> {
         match &self.change {
             Change::Create { path, value } if found.is_none() => seal(path, value),
             Change::Create { path, .. } => Err(StoreError::Exists { path: path.clone() }),
-            Change::Replace {
-                path,
-                value,
-                expected,
-            } if found == Some(*expected) => seal(path, value),
-            Change::Replace { path, expected, .. } => Err(StoreError::RevisionMismatch {
-                path: path.clone(),
-                expected: *expected,
-                found,
-            }),
+            Change::Replace { path, value, expected } if found == Some(*expected) => {
+                seal(path, value)
+            }
+            Change::Replace { path, expected, .. } => {
+                Err(StoreError::RevisionMismatch { path: path.clone(), expected: *expected, found })
+            }
             Change::Delete { .. } if found.is_some() => Ok(Effect::Remove),
             Change::Delete { .. } => Ok(Effect::Keep),
         }

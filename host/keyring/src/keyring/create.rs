@@ -22,25 +22,14 @@ const MAX_ATTRIBUTE_NAME: usize = 128;
 const MAX_ATTRIBUTE_VALUE: usize = 1024;
 
 pub(super) fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), KeyringError> {
-    let invalid = |reason| {
-        Err(KeyringError::InvalidName {
-            field: "attributes",
-            reason,
-        })
-    };
+    let invalid = |reason| Err(KeyringError::InvalidName { field: "attributes", reason });
     if attributes.len() > MAX_ATTRIBUTES {
         return invalid("there may be at most 32 attributes");
     }
-    if attributes
-        .keys()
-        .any(|name| name.is_empty() || name.len() > MAX_ATTRIBUTE_NAME)
-    {
+    if attributes.keys().any(|name| name.is_empty() || name.len() > MAX_ATTRIBUTE_NAME) {
         return invalid("an attribute's name must have 1 to 128 bytes");
     }
-    if attributes
-        .values()
-        .any(|value| value.len() > MAX_ATTRIBUTE_VALUE)
-    {
+    if attributes.values().any(|value| value.len() > MAX_ATTRIBUTE_VALUE) {
         return invalid("an attribute's value must have at most 1024 bytes");
     }
     Ok(())
@@ -55,9 +44,7 @@ impl Inner {
         attributes: BTreeMap<String, String>,
     ) -> Result<Arc<Key>, KeyringError> {
         self.tenant(tenant).await?;
-        let exists = || KeyringError::KeyExists {
-            key: name.to_string(),
-        };
+        let exists = || KeyringError::KeyExists { key: name.to_string() };
         let path = record::key_path(tenant, name);
         if self.store.get(&path).await?.is_some() {
             return Err(exists());
@@ -73,18 +60,11 @@ impl Inner {
             algorithm,
             attributes,
             current_version: FIRST_VERSION,
-            versions: vec![VersionInfo {
-                version: FIRST_VERSION,
-                created_at,
-            }],
+            versions: vec![VersionInfo { version: FIRST_VERSION, created_at }],
             created_at,
             revision: 0,
         };
-        match self
-            .store
-            .create(&path, &record::encode_key(&path, &key)?)
-            .await
-        {
+        match self.store.create(&path, &record::encode_key(&path, &key)?).await {
             Ok(_) => self.key(tenant, name).await,
             Err(StoreError::Exists { .. }) => Err(exists()),
             Err(error) => Err(error.into()),
@@ -104,18 +84,12 @@ impl Inner {
             created_at: record::now_ms(),
             secret: KeyMaterial::generate()?,
         };
-        match self
-            .store
-            .create(&path, &record::encode_material(&material))
-            .await
-        {
+        match self.store.create(&path, &record::encode_material(&material)).await {
             Ok(_) => Ok(material),
             Err(StoreError::Exists { .. }) => self
                 .read_material(&path, FIRST_VERSION)
                 .await?
-                .ok_or_else(|| KeyringError::Conflict {
-                    key: name.to_string(),
-                }),
+                .ok_or_else(|| KeyringError::Conflict { key: name.to_string() }),
             Err(error) => Err(error.into()),
         }
     }
@@ -123,12 +97,7 @@ impl Inner {
     async fn unused_id(&self, tenant: &TenantName) -> Result<KeyId, KeyringError> {
         loop {
             let id = KeyId::random()?;
-            if self
-                .store
-                .get(&record::key_id_path(tenant, id))
-                .await?
-                .is_none()
-            {
+            if self.store.get(&record::key_id_path(tenant, id)).await?.is_none() {
                 return Ok(id);
             }
         }

@@ -27,16 +27,10 @@ impl Inner {
         let load = async {
             match self.store.get(&record::tenant_path(tenant)).await? {
                 Some(_) => Ok(()),
-                None => Err(KeyringError::TenantNotFound {
-                    tenant: tenant.to_string(),
-                }),
+                None => Err(KeyringError::TenantNotFound { tenant: tenant.to_string() }),
             }
         };
-        self.caches
-            .tenants
-            .try_get_with_by_ref(tenant, load)
-            .await
-            .map_err(shared)
+        self.caches.tenants.try_get_with_by_ref(tenant, load).await.map_err(shared)
     }
 
     pub(super) async fn key(
@@ -49,11 +43,7 @@ impl Inner {
             return Ok(key);
         }
         let load = async { self.read_key(tenant, name).await.map(Arc::new) };
-        self.caches
-            .keys
-            .try_get_with(entry, load)
-            .await
-            .map_err(shared)
+        self.caches.keys.try_get_with(entry, load).await.map_err(shared)
     }
 
     /// Reads the key's metadata from the store.
@@ -67,9 +57,7 @@ impl Inner {
             return record::decode_key(&path, &found, tenant, name);
         }
         self.tenant(tenant).await?;
-        Err(KeyringError::KeyNotFound {
-            key: name.to_string(),
-        })
+        Err(KeyringError::KeyNotFound { key: name.to_string() })
     }
 
     pub(super) async fn key_by_id(
@@ -77,19 +65,13 @@ impl Inner {
         tenant: &TenantName,
         id: KeyId,
     ) -> Result<Arc<Key>, KeyringError> {
-        let not_found = || KeyringError::KeyNotFound {
-            key: id.to_string(),
-        };
+        let not_found = || KeyringError::KeyNotFound { key: id.to_string() };
         let entry = (tenant.clone(), id);
         let name = if let Some(name) = self.caches.ids.get(&entry).await {
             name
         } else {
             let load = self.read_key_name(tenant, id);
-            self.caches
-                .ids
-                .try_get_with(entry, load)
-                .await
-                .map_err(shared)?
+            self.caches.ids.try_get_with(entry, load).await.map_err(shared)?
         };
         // The index entry of an unfinished creation may point to a key that is not there.
         match self.key(tenant, &name).await {
@@ -103,9 +85,7 @@ impl Inner {
         let path = record::key_id_path(tenant, id);
         let Some(found) = self.store.get(&path).await? else {
             self.tenant(tenant).await?;
-            return Err(KeyringError::KeyNotFound {
-                key: id.to_string(),
-            });
+            return Err(KeyringError::KeyNotFound { key: id.to_string() });
         };
         std::str::from_utf8(&found.value)
             .ok()
@@ -125,12 +105,7 @@ impl Inner {
             return Ok(found);
         }
         let load = async { self.read_version(key, version).await.map(Slot::new) };
-        let slot = self
-            .caches
-            .versions
-            .try_get_with(entry, load)
-            .await
-            .map_err(shared)?;
+        let slot = self.caches.versions.try_get_with(entry, load).await.map_err(shared)?;
         match slot.version() {
             Some(found) => Ok(found),
             None => self.read_version(key, version).await, // removed in this moment
@@ -138,10 +113,7 @@ impl Inner {
     }
 
     async fn read_version(&self, key: &Key, version: u32) -> Result<Arc<KeyVersion>, KeyringError> {
-        let not_found = || KeyringError::VersionNotFound {
-            key: key.name.to_string(),
-            version,
-        };
+        let not_found = || KeyringError::VersionNotFound { key: key.name.to_string(), version };
         // Material that no metadata lists belongs to an unfinished rotation: it is not a version.
         if !key.has_version(version) {
             let now = self.read_key(&key.tenant, &key.name).await?;
@@ -157,12 +129,7 @@ impl Inner {
         if material.key_id != key.id {
             return Err(KeyringError::Corrupt { path });
         }
-        Ok(Arc::new(KeyVersion::new(
-            key.algorithm,
-            key.id,
-            version,
-            &material.secret,
-        )?))
+        Ok(Arc::new(KeyVersion::new(key.algorithm, key.id, version, &material.secret)?))
     }
 
     /// Reads one version's material from the store.

@@ -44,12 +44,7 @@ impl Keyring {
     /// A keyring over `store`. Call it within a tokio runtime: there it starts the task that
     /// drops expired entries from memory on time; elsewhere, call [`Keyring::sweep`].
     pub fn new(store: Arc<dyn Store>, config: CacheConfig) -> Self {
-        Self {
-            inner: Arc::new(Inner {
-                store,
-                caches: Caches::new(&config),
-            }),
-        }
+        Self { inner: Arc::new(Inner { store, caches: Caches::new(&config) }) }
     }
 
     /// The store below.
@@ -63,9 +58,9 @@ impl Keyring {
         let value = record::encode_tenant(&path)?;
         match self.store().create(&path, &value).await {
             Ok(_) => Ok(()),
-            Err(StoreError::Exists { .. }) => Err(KeyringError::TenantExists {
-                tenant: tenant.to_string(),
-            }),
+            Err(StoreError::Exists { .. }) => {
+                Err(KeyringError::TenantExists { tenant: tenant.to_string() })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -99,12 +94,8 @@ impl Keyring {
     ) -> Result<Arc<Key>, KeyringError> {
         create::check_attributes(&attributes)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        to_the_end(async move {
-            inner
-                .create_key(&tenant, &name, algorithm, attributes)
-                .await
-        })
-        .await
+        to_the_end(async move { inner.create_key(&tenant, &name, algorithm, attributes).await })
+            .await
     }
 
     /// Adds a version to the key, makes it the current one and returns its number. Concurrent

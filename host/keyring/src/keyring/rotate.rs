@@ -31,30 +31,17 @@ impl Inner {
 
     /// Writes new material under the first free number above the current version.
     async fn next_material(&self, key: &Key) -> Result<VersionInfo, KeyringError> {
-        let conflict = || KeyringError::Conflict {
-            key: key.name.to_string(),
-        };
+        let conflict = || KeyringError::Conflict { key: key.name.to_string() };
         let mut version = key.current_version;
         for _ in 0..ATTEMPTS {
             version = version.checked_add(1).ok_or_else(conflict)?;
             let created_at = record::now_ms();
-            let material = Material {
-                key_id: key.id,
-                version,
-                created_at,
-                secret: KeyMaterial::generate()?,
-            };
+            let material =
+                Material { key_id: key.id, version, created_at, secret: KeyMaterial::generate()? };
             let path = record::version_path(&key.tenant, &key.name, version);
-            match self
-                .store
-                .create(&path, &record::encode_material(&material))
-                .await
-            {
+            match self.store.create(&path, &record::encode_material(&material)).await {
                 Ok(_) => {
-                    return Ok(VersionInfo {
-                        version,
-                        created_at,
-                    });
+                    return Ok(VersionInfo { version, created_at });
                 }
                 Err(StoreError::Exists { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -67,9 +54,7 @@ impl Inner {
     async fn list_version(&self, mut key: Key, created: VersionInfo) -> Result<Key, KeyringError> {
         let path = record::key_path(&key.tenant, &key.name);
         for _ in 0..ATTEMPTS {
-            let place = key
-                .versions
-                .partition_point(|info| info.version < created.version);
+            let place = key.versions.partition_point(|info| info.version < created.version);
             key.versions.insert(place, created);
             key.current_version = key.current_version.max(created.version);
             let value = record::encode_key(&path, &key)?;
@@ -81,17 +66,13 @@ impl Inner {
                 Err(StoreError::RevisionMismatch { .. }) => {
                     let now = self.read_key(&key.tenant, &key.name).await?;
                     if now.id != key.id {
-                        return Err(KeyringError::KeyNotFound {
-                            key: key.name.to_string(),
-                        });
+                        return Err(KeyringError::KeyNotFound { key: key.name.to_string() });
                     }
                     key = now;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(KeyringError::Conflict {
-            key: key.name.to_string(),
-        })
+        Err(KeyringError::Conflict { key: key.name.to_string() })
     }
 }

@@ -12,10 +12,7 @@ use super::{MAX_PATH, Store, StoreError};
 /// in a multi-threaded runtime, so that concurrent calls run in parallel.
 pub async fn check(store: Arc<dyn Store>, root: &str) {
     store.ping().await.unwrap();
-    assert!(
-        store.list(root).await.unwrap().is_empty(),
-        "{root} must be empty"
-    );
+    assert!(store.list(root).await.unwrap().is_empty(), "{root} must be empty");
     absence(&*store, &format!("{root}/absence")).await;
     write_once(&*store, &format!("{root}/once")).await;
     compare_and_set(&*store, &format!("{root}/cas")).await;
@@ -25,18 +22,11 @@ pub async fn check(store: Arc<dyn Store>, root: &str) {
     odd_paths(&*store, &format!("{root}/paths")).await;
     one_creator(&store, &format!("{root}/creators")).await;
     no_lost_update(&store, &format!("{root}/updates")).await;
-    assert!(
-        store.list(root).await.unwrap().is_empty(),
-        "the suite left records behind"
-    );
+    assert!(store.list(root).await.unwrap().is_empty(), "the suite left records behind");
 }
 
 async fn value(store: &dyn Store, path: &str) -> Option<Vec<u8>> {
-    store
-        .get(path)
-        .await
-        .unwrap()
-        .map(|record| record.value.to_vec())
+    store.get(path).await.unwrap().map(|record| record.value.to_vec())
 }
 
 async fn absence(store: &dyn Store, path: &str) {
@@ -66,16 +56,10 @@ async fn compare_and_set(store: &dyn Store, path: &str) {
     assert!(second > first);
     for outdated in [0, first, second + 1, u64::MAX] {
         let refused = store.replace(path, b"3", outdated).await;
-        assert!(
-            matches!(refused, Err(StoreError::RevisionMismatch { .. })),
-            "{outdated}"
-        );
+        assert!(matches!(refused, Err(StoreError::RevisionMismatch { .. })), "{outdated}");
     }
     let record = store.get(path).await.unwrap().unwrap();
-    assert_eq!(
-        (record.value.as_slice(), record.revision),
-        (b"2".as_slice(), second)
-    );
+    assert_eq!((record.value.as_slice(), record.revision), (b"2".as_slice(), second));
     let third = store.replace(path, b"3", second).await.unwrap();
     assert!(third > second);
     store.delete(path).await.unwrap();
@@ -87,10 +71,7 @@ async fn deletion(store: &dyn Store, path: &str) {
     store.create(&below, b"stays").await.unwrap();
     store.delete(path).await.unwrap();
     assert!(store.get(path).await.unwrap().is_none());
-    assert_eq!(
-        value(store, &below).await.as_deref(),
-        Some(b"stays".as_slice())
-    );
+    assert_eq!(value(store, &below).await.as_deref(), Some(b"stays".as_slice()));
     store.delete(path).await.unwrap();
     store.create(path, b"new").await.unwrap();
     assert_eq!(value(store, path).await.as_deref(), Some(b"new".as_slice()));
@@ -99,31 +80,14 @@ async fn deletion(store: &dyn Store, path: &str) {
 }
 
 async fn listing(store: &dyn Store, root: &str) {
-    let records = [
-        "a",
-        "a/x",
-        "a/x/deep",
-        "a-b",
-        "a.c",
-        "a0",
-        "b/only/below",
-        "ab",
-        "z",
-        "A",
-        "a/y",
-    ];
+    let records =
+        ["a", "a/x", "a/x/deep", "a-b", "a.c", "a0", "b/only/below", "ab", "z", "A", "a/y"];
     for record in records {
-        store
-            .create(&format!("{root}/{record}"), b"v")
-            .await
-            .unwrap();
+        store.create(&format!("{root}/{record}"), b"v").await.unwrap();
     }
     store.create(&format!("{root}-next"), b"v").await.unwrap();
     let list = async |prefix: &str| store.list(&format!("{root}{prefix}")).await.unwrap();
-    assert_eq!(
-        list("").await,
-        ["A", "a", "a-b", "a.c", "a/", "a0", "ab", "b/", "z"]
-    );
+    assert_eq!(list("").await, ["A", "a", "a-b", "a.c", "a/", "a0", "ab", "b/", "z"]);
     assert_eq!(list("/").await, list("").await);
     assert_eq!(list("/a").await, ["x", "x/", "y"]);
     assert_eq!(list("/a/x").await, ["deep"]);
@@ -142,11 +106,7 @@ async fn values(store: &dyn Store, path: &str) {
     for value in [Vec::new(), vec![0], every_byte, vec![0xA5; 300_000]] {
         let revision = store.create(path, &value).await.unwrap();
         let record = store.get(path).await.unwrap().unwrap();
-        assert!(
-            *record.value == value,
-            "a value of {} bytes changed",
-            value.len()
-        );
+        assert!(*record.value == value, "a value of {} bytes changed", value.len());
         assert_eq!(record.revision, revision);
         store.delete(path).await.unwrap();
     }
@@ -154,35 +114,16 @@ async fn values(store: &dyn Store, path: &str) {
 
 async fn odd_paths(store: &dyn Store, root: &str) {
     let long = "x".repeat(MAX_PATH - root.len() - 1);
-    for good in [
-        "...",
-        "-",
-        "_",
-        "0",
-        "versions",
-        "data",
-        "metadata",
-        "a/b/c/d/e/f",
-        &long,
-    ] {
+    for good in ["...", "-", "_", "0", "versions", "data", "metadata", "a/b/c/d/e/f", &long] {
         let path = format!("{root}/{good}");
         store.create(&path, good.as_bytes()).await.unwrap();
         assert_eq!(value(store, &path).await.as_deref(), Some(good.as_bytes()));
         store.delete(&path).await.unwrap();
     }
     // Case matters.
-    store
-        .create(&format!("{root}/case"), b"lower")
-        .await
-        .unwrap();
-    store
-        .create(&format!("{root}/CASE"), b"upper")
-        .await
-        .unwrap();
-    assert_eq!(
-        value(store, &format!("{root}/case")).await.unwrap(),
-        b"lower"
-    );
+    store.create(&format!("{root}/case"), b"lower").await.unwrap();
+    store.create(&format!("{root}/CASE"), b"upper").await.unwrap();
+    assert_eq!(value(store, &format!("{root}/case")).await.unwrap(), b"lower");
     store.delete(&format!("{root}/case")).await.unwrap();
     store.delete(&format!("{root}/CASE")).await.unwrap();
 
@@ -192,10 +133,7 @@ async fn odd_paths(store: &dyn Store, root: &str) {
     ];
     for path in bad.into_iter().chain([too_long.as_str()]) {
         let invalid = |result: Option<StoreError>| {
-            assert!(
-                matches!(result, Some(StoreError::InvalidPath { .. })),
-                "{path:?}"
-            );
+            assert!(matches!(result, Some(StoreError::InvalidPath { .. })), "{path:?}");
         };
         invalid(store.get(path).await.err());
         invalid(store.create(path, b"v").await.err());
@@ -204,10 +142,7 @@ async fn odd_paths(store: &dyn Store, root: &str) {
     }
     for prefix in ["/", "a//", "../", ".", "a b"] {
         let result = store.list(prefix).await;
-        assert!(
-            matches!(result, Err(StoreError::InvalidPath { .. })),
-            "{prefix:?}"
-        );
+        assert!(matches!(result, Err(StoreError::InvalidPath { .. })), "{prefix:?}");
     }
 }
 

@@ -41,10 +41,7 @@ impl Store for MemoryStore {
         check_path(path)?;
         let state = self.state();
         let found = state.records.get(path);
-        Ok(found.map(|(revision, value)| Record {
-            value: value.clone(),
-            revision: *revision,
-        }))
+        Ok(found.map(|(revision, value)| Record { value: value.clone(), revision: *revision }))
     }
 
     async fn create(&self, path: &str, value: &[u8]) -> Result<u64, StoreError> {
@@ -52,9 +49,7 @@ impl Store for MemoryStore {
         check_value(value)?;
         let mut state = self.state();
         if state.records.contains_key(path) {
-            return Err(StoreError::Exists {
-                path: path.to_owned(),
-            });
+            return Err(StoreError::Exists { path: path.to_owned() });
         }
         Ok(state.put(path, value))
     }
@@ -71,11 +66,7 @@ impl Store for MemoryStore {
         let found = state.records.get(path).map(|(revision, _)| *revision);
         if found != Some(expected_revision) {
             let path = path.to_owned();
-            return Err(StoreError::RevisionMismatch {
-                path,
-                expected: expected_revision,
-                found,
-            });
+            return Err(StoreError::RevisionMismatch { path, expected: expected_revision, found });
         }
         Ok(state.put(path, value))
     }

@@ -12,12 +12,7 @@ pub const MAX_VALUE: usize = 64 << 20;
 /// `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`, but not `.` or `..`. Fails with
 /// [`StoreError::InvalidPath`].
 pub fn check_path(path: &str) -> Result<(), StoreError> {
-    let invalid = |reason| {
-        Err(StoreError::InvalidPath {
-            path: shorten(path),
-            reason,
-        })
-    };
+    let invalid = |reason| Err(StoreError::InvalidPath { path: shorten(path), reason });
     if path.len() > MAX_PATH {
         return invalid("it is longer than 512 bytes");
     }
@@ -50,10 +45,7 @@ pub fn check_prefix(prefix: &str) -> Result<String, StoreError> {
 /// Accepts values of at most [`MAX_VALUE`] bytes. Fails with [`StoreError::ValueTooLarge`].
 pub fn check_value(value: &[u8]) -> Result<(), StoreError> {
     if value.len() > MAX_VALUE {
-        return Err(StoreError::ValueTooLarge {
-            size: value.len(),
-            limit: MAX_VALUE,
-        });
+        return Err(StoreError::ValueTooLarge { size: value.len(), limit: MAX_VALUE });
     }
     Ok(())
 }
@@ -71,18 +63,10 @@ mod tests {
 
     #[test]
     fn edges_of_the_rules() {
-        for good in [
-            "a",
-            "a/b",
-            "tenants/demo/keys/K.1_x-/versions/1",
-            "...",
-            "-",
-        ] {
+        for good in ["a", "a/b", "tenants/demo/keys/K.1_x-/versions/1", "...", "-"] {
             assert!(check_path(good).is_ok(), "{good:?}");
         }
-        for bad in [
-            "", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a b", "a\0", "é",
-        ] {
+        for bad in ["", "/", "/a", "a/", "a//b", ".", "..", "a/../b", "a/./b", "a b", "a\0", "é"] {
             assert!(check_path(bad).is_err(), "{bad:?}");
         }
         assert!(check_path(&"a".repeat(MAX_PATH)).is_ok());

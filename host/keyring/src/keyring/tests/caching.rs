@@ -62,10 +62,7 @@ async fn entries_expire_and_expired_versions_leave_memory_by_themselves() {
     let (store, first) = ring().await;
     create(&first).await.unwrap();
     let probe = Arc::new(Probe::over(&store));
-    let config = CacheConfig {
-        ttl: Duration::from_millis(100),
-        ..CacheConfig::default()
-    };
+    let config = CacheConfig { ttl: Duration::from_millis(100), ..CacheConfig::default() };
     let ring = Keyring::new(probe.clone(), config);
     let key = ring.key(&tenant(), &orders()).await.unwrap();
     let version = Arc::downgrade(&ring.version(&key, 1).await.unwrap());
@@ -88,10 +85,7 @@ async fn the_cache_is_bounded() {
     let (_, ring) = ring().await;
     let ring = Keyring::new(
         ring.store().clone(),
-        CacheConfig {
-            max_entries: 4,
-            ..CacheConfig::default()
-        },
+        CacheConfig { max_entries: 4, ..CacheConfig::default() },
     );
     let mut versions = Vec::new();
     let key = create(&ring).await.unwrap();
@@ -100,10 +94,7 @@ async fn the_cache_is_bounded() {
         versions.push(Arc::downgrade(&ring.version(&key, n).await.unwrap()));
     }
     ring.sweep().await;
-    let kept = versions
-        .iter()
-        .filter(|version| version.strong_count() > 0)
-        .count();
+    let kept = versions.iter().filter(|version| version.strong_count() > 0).count();
     assert!(kept <= 4, "{kept} kept");
     assert!(kept > 0);
 
@@ -142,13 +133,7 @@ async fn a_version_added_elsewhere_is_found() {
     // `key` is still the old metadata.
     assert!(opens(&here.version(&key, 2).await.unwrap(), &sealed));
     // And what was learned is kept.
-    assert_eq!(
-        here.key(&tenant(), &orders())
-            .await
-            .unwrap()
-            .current_version(),
-        2
-    );
+    assert_eq!(here.key(&tenant(), &orders()).await.unwrap().current_version(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -170,25 +155,14 @@ async fn a_load_under_way_cannot_bring_back_what_a_rotation_replaced() {
             let ring = ring.clone();
             async move { ring.rotate(&tenant(), &orders()).await.unwrap() }
         });
-        while store
-            .get("tenants/demo/keys/orders/versions/2")
-            .await
-            .unwrap()
-            .is_none()
-        {
+        while store.get("tenants/demo/keys/orders/versions/2").await.unwrap().is_none() {
             tokio::task::yield_now().await;
         }
         tokio::time::sleep(Duration::from_millis(2)).await;
         probe.release.notify_one();
         assert_eq!(reader.await.unwrap().current_version(), 1);
         assert_eq!(rotation.await.unwrap(), 2);
-        assert_eq!(
-            ring.key(&tenant(), &orders())
-                .await
-                .unwrap()
-                .current_version(),
-            2
-        );
+        assert_eq!(ring.key(&tenant(), &orders()).await.unwrap().current_version(), 2);
     }
 }
 

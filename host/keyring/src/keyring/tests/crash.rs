@@ -16,10 +16,7 @@ async fn a_creation_that_died_does_not_stop_the_next() {
             let ring = over(store.clone());
             let key = if writes == 2 && death == Death::After {
                 // The last write was done: the key is there, whole.
-                assert!(matches!(
-                    create(&ring).await,
-                    Err(KeyringError::KeyExists { .. })
-                ));
+                assert!(matches!(create(&ring).await, Err(KeyringError::KeyExists { .. })));
                 ring.key(&tenant(), &orders()).await.unwrap()
             } else {
                 assert!(ring.key(&tenant(), &orders()).await.is_err());
@@ -28,17 +25,11 @@ async fn a_creation_that_died_does_not_stop_the_next() {
                 create(&ring).await.unwrap()
             };
             assert_eq!(ring.key_by_id(&tenant(), key.id()).await.unwrap(), key);
-            assert_eq!(
-                ring.list_keys(&tenant()).await.unwrap(),
-                std::slice::from_ref(&key)
-            );
+            assert_eq!(ring.list_keys(&tenant()).await.unwrap(), std::slice::from_ref(&key));
             let sealed = seal(&ring.version(&key, 1).await.unwrap());
             assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 2);
             let key = over(store.clone()).key(&tenant(), &orders()).await.unwrap();
-            assert!(opens(
-                &over(store.clone()).version(&key, 1).await.unwrap(),
-                &sealed
-            ));
+            assert!(opens(&over(store.clone()).version(&key, 1).await.unwrap(), &sealed));
             assert_eq!(store.list("tenants/demo/key-ids").await.unwrap().len(), 1);
         }
     }
@@ -49,9 +40,7 @@ async fn an_id_of_an_unfinished_creation_finds_no_key() {
     let (store, ring) = ring().await;
     let dying = over(Arc::new(Probe::dying(&store, 2, Death::Before)));
     assert!(create(&dying).await.is_err());
-    let id = store.list("tenants/demo/key-ids").await.unwrap()[0]
-        .parse()
-        .unwrap();
+    let id = store.list("tenants/demo/key-ids").await.unwrap()[0].parse().unwrap();
     let found = ring.key_by_id(&tenant(), id).await;
     assert!(matches!(found, Err(KeyringError::KeyNotFound { .. })));
     assert_eq!(create(&ring).await.unwrap().id(), id);
@@ -70,11 +59,7 @@ async fn a_rotation_that_died_does_not_stop_the_next() {
 
             let ring = over(store.clone());
             let before = ring.key(&tenant(), &orders()).await.unwrap();
-            let written = store
-                .get("tenants/demo/keys/orders/versions/2")
-                .await
-                .unwrap()
-                .is_some();
+            let written = store.get("tenants/demo/keys/orders/versions/2").await.unwrap().is_some();
             let listed = before.has_version(2);
             assert_eq!(listed, writes == 1 && death == Death::After);
             if !listed {
@@ -90,10 +75,7 @@ async fn a_rotation_that_died_does_not_stop_the_next() {
             assert_eq!(after.versions().len(), if listed { 3 } else { 2 });
             assert!(opens(&ring.version(&after, 1).await.unwrap(), &sealed));
             let fresh = seal(&ring.version(&after, next).await.unwrap());
-            assert!(opens(
-                &over(store.clone()).version(&after, next).await.unwrap(),
-                &fresh
-            ));
+            assert!(opens(&over(store.clone()).version(&after, next).await.unwrap(), &fresh));
         }
     }
 }

@@ -37,8 +37,7 @@ async fn ring() -> (Arc<MemoryStore>, Keyring) {
 }
 
 async fn create(ring: &Keyring) -> Result<Arc<Key>, KeyringError> {
-    ring.create_key(&tenant(), &orders(), Algorithm::default(), BTreeMap::new())
-        .await
+    ring.create_key(&tenant(), &orders(), Algorithm::default(), BTreeMap::new()).await
 }
 
 const BINDING: Binding<'static> = Binding {
@@ -54,9 +53,7 @@ fn seal(version: &KeyVersion) -> Vec<u8> {
 }
 
 fn opens(version: &KeyVersion, ciphertext: &[u8]) -> bool {
-    version
-        .open(&BINDING, ciphertext)
-        .is_ok_and(|text| text.as_slice() == b"text")
+    version.open(&BINDING, ciphertext).is_ok_and(|text| text.as_slice() == b"text")
 }
 
 #[tokio::test]
@@ -78,12 +75,7 @@ async fn a_key_is_found_by_name_and_by_id() {
     let (store, ring) = ring().await;
     let attributes = BTreeMap::from([("context".to_owned(), "required".to_owned())]);
     let key = ring
-        .create_key(
-            &tenant(),
-            &orders(),
-            Algorithm::HmacSha256,
-            attributes.clone(),
-        )
+        .create_key(&tenant(), &orders(), Algorithm::HmacSha256, attributes.clone())
         .await
         .unwrap();
     assert_eq!(key.tenant(), &tenant());
@@ -97,10 +89,7 @@ async fn a_key_is_found_by_name_and_by_id() {
     for ring in [ring, over(store)] {
         assert_eq!(ring.key(&tenant(), &orders()).await.unwrap(), key);
         assert_eq!(ring.key_by_id(&tenant(), key.id()).await.unwrap(), key);
-        assert_eq!(
-            ring.list_keys(&tenant()).await.unwrap(),
-            std::slice::from_ref(&key)
-        );
+        assert_eq!(ring.list_keys(&tenant()).await.unwrap(), std::slice::from_ref(&key));
         let version = ring.version(&key, 1).await.unwrap();
         assert_eq!(version.key_id(), key.id());
         assert_eq!(version.version(), 1);
@@ -129,10 +118,7 @@ async fn what_is_absent_has_an_error_of_its_own() {
     assert!(ring.list_keys(&tenant()).await.unwrap().is_empty());
 
     let key = create(&ring).await.unwrap();
-    assert!(matches!(
-        create(&ring).await,
-        Err(KeyringError::KeyExists { .. })
-    ));
+    assert!(matches!(create(&ring).await, Err(KeyringError::KeyExists { .. })));
     for version in [0, 2, u32::MAX] {
         let error = ring.version(&key, version).await.err().unwrap();
         assert!(matches!(error, KeyringError::VersionNotFound { .. }));
@@ -151,10 +137,8 @@ async fn a_key_belongs_to_its_tenant() {
     assert!(matches!(by_name, KeyringError::KeyNotFound { .. }));
 
     // The same name elsewhere is another key.
-    let theirs = ring
-        .create_key(&other, &orders(), Algorithm::default(), BTreeMap::new())
-        .await
-        .unwrap();
+    let theirs =
+        ring.create_key(&other, &orders(), Algorithm::default(), BTreeMap::new()).await.unwrap();
     assert_ne!(mine.id(), theirs.id());
     let sealed = seal(&ring.version(&mine, 1).await.unwrap());
     assert!(!opens(&ring.version(&theirs, 1).await.unwrap(), &sealed));
@@ -190,13 +174,7 @@ async fn old_versions_still_open_after_rotation() {
     }
     let ring = over(store);
     let key = ring.key(&tenant(), &orders()).await.unwrap();
-    assert_eq!(
-        key.versions()
-            .iter()
-            .map(|info| info.version)
-            .collect::<Vec<_>>(),
-        [1, 2, 3, 4, 5]
-    );
+    assert_eq!(key.versions().iter().map(|info| info.version).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     for (n, ciphertext) in (1..).zip(&sealed) {
         for m in 1..=5 {
             let version = ring.version(&key, m).await.unwrap();
@@ -219,13 +197,7 @@ async fn attributes_are_bounded() {
             .create_key(&tenant(), &orders(), Algorithm::default(), attributes)
             .await
             .unwrap_err();
-        assert!(matches!(
-            error,
-            KeyringError::InvalidName {
-                field: "attributes",
-                ..
-            }
-        ));
+        assert!(matches!(error, KeyringError::InvalidName { field: "attributes", .. }));
     }
 }
 
@@ -248,13 +220,7 @@ async fn damaged_records_are_errors() {
     let mut other_version = good.to_vec();
     other_version[12] ^= 1;
     let long = [good.as_slice(), b"0"].concat();
-    for value in [
-        b"".as_slice(),
-        &good[..52],
-        &long,
-        &other_key,
-        &other_version,
-    ] {
+    for value in [b"".as_slice(), &good[..52], &long, &other_key, &other_version] {
         damage(path, value).await;
         corrupt(over(store.clone()).version(&key, 1).await.err().unwrap());
     }

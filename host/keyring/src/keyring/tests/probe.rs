@@ -48,11 +48,7 @@ impl Probe {
 
     /// Lets `writes` writes pass and fails those after.
     pub fn dying(below: &Arc<MemoryStore>, writes: i64, death: Death) -> Self {
-        Self {
-            writes_left: AtomicI64::new(writes),
-            death,
-            ..Self::over(below)
-        }
+        Self { writes_left: AtomicI64::new(writes), death, ..Self::over(below) }
     }
 
     pub fn reads(&self, path: &str) -> usize {
@@ -65,9 +61,7 @@ impl Probe {
     ) -> Result<T, StoreError> {
         tokio::task::yield_now().await;
         let left = self.writes_left.fetch_sub(1, Ordering::Relaxed);
-        let dead = || StoreError::Unavailable {
-            reason: "dead".to_owned(),
-        };
+        let dead = || StoreError::Unavailable { reason: "dead".to_owned() };
         if left < 0 || (left == 0 && self.death == Death::Before) {
             return Err(dead());
         }
@@ -79,23 +73,13 @@ impl Probe {
 #[async_trait]
 impl Store for Probe {
     async fn get(&self, path: &str) -> Result<Option<Record>, StoreError> {
-        *self
-            .reads
-            .lock()
-            .unwrap()
-            .entry(path.to_owned())
-            .or_default() += 1;
+        *self.reads.lock().unwrap().entry(path.to_owned()).or_default() += 1;
         tokio::task::yield_now().await;
         let record = self.below.get(path).await;
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-        let held = self
-            .hold
-            .lock()
-            .unwrap()
-            .take_if(|held| held == path)
-            .is_some();
+        let held = self.hold.lock().unwrap().take_if(|held| held == path).is_some();
         if held {
             self.holding.notify_one();
             self.release.notified().await;

@@ -7,10 +7,7 @@ use super::*;
 async fn concurrent_rotations_lose_and_double_nothing() {
     let (store, first) = ring().await;
     create(&first).await.unwrap();
-    let rings = [
-        over(Arc::new(Probe::over(&store))),
-        over(Arc::new(Probe::over(&store))),
-    ];
+    let rings = [over(Arc::new(Probe::over(&store))), over(Arc::new(Probe::over(&store)))];
     let tasks: Vec<_> = (0..40)
         .map(|n| {
             let ring = rings[n % 2].clone();
@@ -27,10 +24,7 @@ async fn concurrent_rotations_lose_and_double_nothing() {
     let mut sealed = Vec::new();
     for task in tasks {
         let (version, ciphertext) = task.await.unwrap();
-        assert!(
-            acknowledged.insert(version),
-            "version {version} was given twice"
-        );
+        assert!(acknowledged.insert(version), "version {version} was given twice");
         sealed.push((version, ciphertext));
     }
 
@@ -41,10 +35,7 @@ async fn concurrent_rotations_lose_and_double_nothing() {
     assert_eq!(key.versions().len(), 41);
     assert_eq!(Some(&key.current_version()), listed.last());
     for (version, ciphertext) in sealed {
-        assert!(opens(
-            &ring.version(&key, version).await.unwrap(),
-            &ciphertext
-        ));
+        assert!(opens(&ring.version(&key, version).await.unwrap(), &ciphertext));
     }
 }
 
@@ -52,10 +43,7 @@ async fn concurrent_rotations_lose_and_double_nothing() {
 async fn concurrent_creations_make_one_key() {
     for _ in 0..20 {
         let (store, _) = ring().await;
-        let rings = [
-            over(Arc::new(Probe::over(&store))),
-            over(Arc::new(Probe::over(&store))),
-        ];
+        let rings = [over(Arc::new(Probe::over(&store))), over(Arc::new(Probe::over(&store)))];
         let tasks: Vec<_> = (0..8)
             .map(|n| {
                 let ring = rings[n % 2].clone();
