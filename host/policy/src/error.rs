@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::bindings::types;
+use crate::obligations::ObligationError;
 
 /// What a policy, or the host on a policy's behalf, answers instead of a result. The text is
 /// meant for the caller. Mirrors `types.error` of the contract.
@@ -164,6 +165,9 @@ pub enum PolicyError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The plan obliges the host to what it cannot meet.
+    #[error(transparent)]
+    Obligation(#[from] ObligationError),
     /// All instances are in use. Nothing ran; try again shortly.
     #[error("{}", match scope {
         Scope::Tenant => "this tenant's policy instances are all in use; retry shortly",
@@ -190,6 +194,7 @@ impl PolicyError {
             Self::Trap { .. } => "policy_trap",
             Self::Limit(limit) => limit.code(),
             Self::BadPlan { .. } => "policy_bad_plan",
+            Self::Obligation(error) => error.code(),
             Self::Busy { .. } => "policy_busy",
             Self::Internal { .. } => "policy_host_failed",
         }

@@ -17,7 +17,7 @@ use crate::error::{AdmissionError, HostError, Limit, PolicyError, Scope, SetupEr
 use crate::instance::Instance;
 use crate::keys::KeyService;
 use crate::limits::{HostConfig, Limits};
-use crate::obligations::Obligations;
+use crate::obligations::{ObligationError, Obligations};
 use crate::policy::{Policy, Program};
 
 /// Most bytes of authenticated data a plan may carry.
@@ -265,8 +265,8 @@ impl PolicyHost {
                     Ok(plan) => plan,
                     Err(error) => return Ok(Err(error)),
                 };
-                if let Err(error) = check_payload(&plan, payload) {
-                    return Ok(Err(error));
+                if let Err(error) = meet_obligations(&plan, request, payload) {
+                    return Ok(Err(error.into()));
                 }
                 let answer =
                     world.keyward_policy_handler().call_invoke(store, request, payload).await?;
@@ -346,16 +346,14 @@ fn checked(plan: Plan) -> Result<Plan, PolicyError> {
     Ok(plan)
 }
 
-fn check_payload(plan: &Plan, payload: &Payload) -> Result<(), PolicyError> {
-    let obligations = Obligations::of(plan)
-        .map_err(|error| PolicyError::BadPlan { reason: error.to_string() })?;
-    if !obligations.allow_len(payload.body.len()) {
-        return Err(HostError::Invalid(format!(
-            "the payload has {} bytes, more than the policy allows",
-            payload.body.len()
-        ))
-        .into());
-    }
+fn meet_obligations(
+    plan: &Plan,
+    request: &Request,
+    payload: &Payload,
+) -> Result<(), ObligationError> {
+    let obligations = Obligations::of(plan)?;
+    obligations.check_len(payload.body.len())?;
+    obligations.record(&request.tenant, &request.id);
     Ok(())
 }
 

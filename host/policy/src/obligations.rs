@@ -29,6 +29,25 @@ pub enum ObligationError {
         /// Its name.
         name: &'static str,
     },
+    /// The payload is longer than `max-bytes`.
+    #[error("{len} bytes; the tenant's policy allows {limit}")]
+    TooLong {
+        /// The payload's length.
+        len: usize,
+        /// The smallest `max-bytes` of the plan.
+        limit: u64,
+    },
+}
+
+impl ObligationError {
+    /// Stable machine code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "obligation_unknown",
+            Self::BadValue { .. } => "policy_bad_plan",
+            Self::TooLong { .. } => "policy_max_bytes",
+        }
+    }
 }
 
 impl Obligations {
@@ -57,9 +76,24 @@ impl Obligations {
         Ok(obligations)
     }
 
-    /// Whether a payload of `len` bytes is within `max-bytes`.
-    pub fn allow_len(&self, len: usize) -> bool {
-        self.max_bytes.is_none_or(|limit| len as u64 <= limit)
+    /// Holds a payload of `len` bytes against `max-bytes`.
+    pub fn check_len(&self, len: usize) -> Result<(), ObligationError> {
+        match self.max_bytes {
+            Some(limit) if len as u64 > limit => Err(ObligationError::TooLong { len, limit }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes the notes to the log, with what they belong to.
+    pub fn record(&self, tenant: &str, request_id: &str) {
+        for note in &self.notes {
+            tracing::info!(
+                tenant,
+                request_id,
+                note = note.escape_debug().to_string(),
+                "policy note"
+            );
+        }
     }
 }
 
@@ -88,8 +122,8 @@ mod tests {
     #[test]
     fn the_smallest_max_bytes_counts() {
         let read = Obligations::of(&plan(&[("max-bytes", "10"), ("max-bytes", "5")])).unwrap();
-        assert!(read.allow_len(5));
-        assert!(!read.allow_len(6));
+        assert!(read.check_len(5).is_ok());
+        assert_eq!(read.check_len(6), Err(ObligationError::TooLong { len: 6, limit: 5 }));
     }
 
     #[test]

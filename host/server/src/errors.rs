@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use axum::http::StatusCode;
-use keyward_policy_host::{AdmissionError, HostError, Limit, PolicyError};
+use keyward_policy_host::{AdmissionError, HostError, Limit, ObligationError, PolicyError};
 
 macro_rules! codes {
     ($($variant:ident $code:literal $status:ident $title:literal $about:literal)*) => {
@@ -210,8 +210,19 @@ impl From<&PolicyError> for Code {
             PolicyError::Trap { .. } => Self::PolicyTrap,
             PolicyError::Limit(limit) => (*limit).into(),
             PolicyError::BadPlan { .. } => Self::PolicyBadPlan,
+            PolicyError::Obligation(error) => error.into(),
             PolicyError::Busy { .. } => Self::PolicyBusy,
             _ => Self::Internal,
+        }
+    }
+}
+
+impl From<&ObligationError> for Code {
+    fn from(error: &ObligationError) -> Self {
+        match error {
+            ObligationError::Unknown { .. } => Self::ObligationUnknown,
+            ObligationError::BadValue { .. } => Self::PolicyBadPlan,
+            ObligationError::TooLong { .. } => Self::PolicyMaxBytes,
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Suite};
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
-use keyward_policy_host::{ObligationError, Obligations, Plan};
+use keyward_policy_host::{Obligations, Plan};
 use zeroize::Zeroizing;
 
 use crate::errors::Code;
@@ -22,7 +22,7 @@ pub struct Sealer {
     version: Arc<KeyVersion>,
     suite: Option<Suite>,
     authenticated_data: Vec<u8>,
-    max_bytes: Option<u64>,
+    obligations: Obligations,
 }
 
 impl Sealer {
@@ -33,7 +33,7 @@ impl Sealer {
         requested: Option<&str>,
         plan: Plan,
     ) -> Result<Self, Problem> {
-        let max_bytes = obligations(&plan)?;
+        let obligations = Obligations::of(&plan)?;
         let by_policy = plan.key.as_deref().filter(|key| Some(*key) != requested);
         let Some(name) = by_policy.or(requested) else {
             let detail = "neither the request nor the tenant's policy names a key; add `key`";
@@ -77,7 +77,12 @@ impl Sealer {
             error => error.into(),
         })?;
         let authenticated_data = plan.authenticated_data;
-        Ok(Self { key, version, suite, authenticated_data, max_bytes })
+        Ok(Self { key, version, suite, authenticated_data, obligations })
+    }
+
+    /// What the plan obliges the host to.
+    pub fn obligations(&self) -> &Obligations {
+        &self.obligations
     }
 
     /// The version it encrypts with.
@@ -87,7 +92,7 @@ impl Sealer {
 
     /// Encrypts into Keyward's binary format.
     pub fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Problem> {
-        check_len(self.max_bytes, plaintext.len())?;
+        self.obligations.check_len(plaintext.len())?;
         let binding = binding(&self.key, &self.authenticated_data, context);
         self.version.seal(self.suite, &binding, plaintext).map_err(|error| match error {
             CryptoError::SuiteNotAllowed { .. } => bad_plan("its suite is not of the key's family"),
@@ -105,19 +110,24 @@ pub struct Opener {
     key: Arc<Key>,
     only_version: Option<u32>,
     authenticated_data: Vec<u8>,
-    max_bytes: Option<u64>,
+    obligations: Obligations,
 }
 
 impl Opener {
     /// Prepares `plan` for ciphertexts made with `key`.
     pub fn prepare(key: Arc<Key>, plan: Plan) -> Result<Self, Problem> {
-        let max_bytes = obligations(&plan)?;
+        let obligations = Obligations::of(&plan)?;
         // A plan for another key than the ciphertext's: nothing opens.
         if plan.key.as_deref().is_some_and(|name| name != key.name().as_str()) {
             return Err(Problem::ciphertext_invalid());
         }
         let Plan { version: only_version, authenticated_data, .. } = plan;
-        Ok(Self { key, only_version, authenticated_data, max_bytes })
+        Ok(Self { key, only_version, authenticated_data, obligations })
+    }
+
+    /// What the plan obliges the host to.
+    pub fn obligations(&self) -> &Obligations {
+        &self.obligations
     }
 
     /// Opens a ciphertext; gives the plaintext and the version it was made with.
@@ -128,7 +138,7 @@ impl Opener {
         context: &[u8],
         ciphertext: &[u8],
     ) -> Result<(Zeroizing<Vec<u8>>, u32), Problem> {
-        check_len(self.max_bytes, ciphertext.len())?;
+        self.obligations.check_len(ciphertext.len())?;
         let number = header.key_version;
         if header.key_id != self.key.id() || self.only_version.is_some_and(|only| only != number) {
             return Err(Problem::ciphertext_invalid());
@@ -157,31 +167,6 @@ fn binding<'a>(key: &'a Key, policy_data: &'a [u8], context: &'a [u8]) -> Bindin
 
 fn is_deterministic(suite: Suite) -> bool {
     suite == Suite::Aes256Siv
-}
-
-/// Meets what can be met now, and gives the `max-bytes` to check payloads against.
-fn obligations(plan: &Plan) -> Result<Option<u64>, Problem> {
-    if plan.obligations.is_empty() {
-        return Ok(None);
-    }
-    let obligations = Obligations::of(plan).map_err(|error| match error {
-        ObligationError::Unknown { .. } => Problem::new(Code::ObligationUnknown, error.to_string()),
-        ObligationError::BadValue { .. } => bad_plan(error.to_string()),
-    })?;
-    for note in &obligations.notes {
-        tracing::info!(note = note.as_str(), "policy note");
-    }
-    Ok(obligations.max_bytes)
-}
-
-fn check_len(max_bytes: Option<u64>, len: usize) -> Result<(), Problem> {
-    match max_bytes {
-        Some(limit) if len as u64 > limit => {
-            let detail = format!("{len} bytes; the tenant's policy allows {limit}");
-            Err(Problem::new(Code::PolicyMaxBytes, detail))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn bad_plan(reason: impl std::fmt::Display) -> Problem {

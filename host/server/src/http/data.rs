@@ -210,7 +210,9 @@ impl Call<'_> {
         item: &Item<'_>,
         plan: keyward_policy_host::Plan,
     ) -> Result<Ready, Problem> {
-        Ready::prepare(&self.app.keyring, &self.tenant, work, item, plan).await
+        let ready = Ready::prepare(&self.app.keyring, &self.tenant, work, item, plan).await?;
+        ready.obligations().record(self.tenant.as_str(), self.id);
+        Ok(ready)
     }
 }
 

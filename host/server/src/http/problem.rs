@@ -7,7 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
 use keyward_keyring::KeyringError;
-use keyward_policy_host::{AdmissionError, HostError, PolicyError};
+use keyward_policy_host::{AdmissionError, HostError, ObligationError, PolicyError};
 use serde::Serialize;
 
 use crate::errors::Code;
@@ -127,6 +127,12 @@ impl From<PolicyError> for Problem {
             return Self::internal(error);
         }
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<ObligationError> for Problem {
+    fn from(error: ObligationError) -> Self {
+        Self::new(Code::from(&error), error.to_string())
     }
 }
 

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyward_crypto::{Header, text};
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
-use keyward_policy_host::Plan;
+use keyward_policy_host::{Obligations, Plan};
 
 use super::Problem;
 use super::items::Item;
@@ -129,6 +129,14 @@ impl Ready {
             Payload::Ciphertext { key, .. } => {
                 Ok(Self::Open(Opener::prepare(Arc::clone(key), plan)?))
             }
+        }
+    }
+
+    /// What the plan obliges the host to.
+    pub fn obligations(&self) -> &Obligations {
+        match self {
+            Self::Seal(sealer) => sealer.obligations(),
+            Self::Open(opener) => opener.obligations(),
         }
     }
 
