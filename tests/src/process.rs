@@ -25,7 +25,7 @@ pub struct Launch {
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
-    /// Where its output is written.
+    /// Where its output is written: a temporary directory, removed with all that is in it.
     pub output: PathBuf,
     /// Whether it runs as a user that may do nothing special, when the tests run as root.
     unprivileged: bool,
@@ -80,7 +80,7 @@ impl Launch {
         command.current_dir(&self.output);
         command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
         let child = command.spawn().unwrap();
-        let guard = Guard::of(&child);
+        let guard = Guard::of(&child, &self.output);
         Process { child, guard, stdout, stderr }
     }
 
@@ -181,16 +181,18 @@ impl Drop for Process {
     }
 }
 
-/// Kills the child when the test process ends without dropping it: a static, or Ctrl-C.
+/// Kills the child and removes its temporary directory when the test process ends without dropping
+/// them: a static, or Ctrl-C.
 struct Guard {
     shell: Child,
     stdin: Option<ChildStdin>,
 }
 
 impl Guard {
-    fn of(child: &Child) -> Self {
+    fn of(child: &Child, output: &Path) -> Self {
         let mut shell = Command::new("sh")
-            .args(["-c", &format!("read line || kill -9 {}", child.id())])
+            .args(["-c", "read line || { kill -9 $0; rm -rf \"$1\"; }", &child.id().to_string()])
+            .arg(output)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
