@@ -71,6 +71,12 @@ fn plans_that_make_no_sense() {
         assert!(answer.body.len() < 2_000, "{name}: {} bytes", answer.body.len());
     }
     decide("garbage-obligation").problem(502, "obligation_unknown");
+    for (name, code) in
+        [("garbage-obligation", "obligation_unknown"), ("garbage-note", "policy_bad_plan")]
+    {
+        let path = format!("/invoke/echo?purpose={name}");
+        HOSTILE.app.post(&path, &json!([1])).problem(502, code);
+    }
     decide("garbage-obligations").problem(502, "policy_host_call_bytes_limit");
     // Within a batch, what can be told of one item is that item's alone.
     let item = |purpose: &str| json!({ "key": "main", "plaintext": "", "purpose": purpose });
