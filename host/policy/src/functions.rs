@@ -201,13 +201,6 @@ impl log::Host for Instance {
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
         self.count()?;
-        let size = message.len() + fields.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>();
-        let Some(left) = self.log_bytes_left.checked_sub(size) else {
-            self.log_bytes_left = 0;
-            self.log_lines_dropped = self.log_lines_dropped.saturating_add(1);
-            return Ok(());
-        };
-        self.log_bytes_left = left;
         let message = printable(&message);
         let fields = fields
             .iter()
@@ -215,6 +208,11 @@ impl log::Host for Instance {
             .map(|(name, value)| format!("{}={}", printable(name), printable(value)))
             .collect::<Vec<_>>()
             .join(" ");
+        let Some(left) = self.log_bytes_left.checked_sub(message.len() + fields.len()) else {
+            self.log_lines_dropped = self.log_lines_dropped.saturating_add(1);
+            return Ok(());
+        };
+        self.log_bytes_left = left;
         let (tenant, request_id) = (&*self.tenant, self.request_id.as_str());
         match level {
             log::Level::Debug => {

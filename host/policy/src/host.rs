@@ -1,7 +1,6 @@
 //! Admits policies and runs them, one fresh instance for each request.
 
 use std::collections::HashMap;
-use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
@@ -252,32 +251,25 @@ impl PolicyHost {
         }
         let _slots = self.acquire(policy)?;
         let mut store = self.store(&request.tenant, request.id.clone());
-        let result = self
-            .bounded(&mut store, async |store| {
-                let world = policy.program.pre.instantiate_async(&mut *store).await?;
-                let plan =
-                    world.keyward_policy_guard().call_authorize(&mut *store, request).await?;
-                let plan = match plan.map_err(HostError::from).map_err(PolicyError::from) {
-                    Ok(plan) => checked(plan),
-                    Err(error) => Err(error),
-                };
-                let plan = match plan {
-                    Ok(plan) => plan,
-                    Err(error) => return Ok(Err(error)),
-                };
-                if let Err(error) = meet_obligations(&plan, request, payload) {
-                    return Ok(Err(error.into()));
-                }
-                let answer =
-                    world.keyward_policy_handler().call_invoke(store, request, payload).await?;
-                Ok(answer.map_err(|error| HostError::from(error).into()))
-            })
-            .await?;
-        let dropped = store.data().log_lines_dropped;
-        if dropped > 0 {
-            tracing::warn!(tenant = request.tenant, dropped, "policy log lines over the limit");
-        }
-        result
+        self.bounded(&mut store, async |store| {
+            let world = policy.program.pre.instantiate_async(&mut *store).await?;
+            let plan = world.keyward_policy_guard().call_authorize(&mut *store, request).await?;
+            let plan = match plan.map_err(HostError::from).map_err(PolicyError::from) {
+                Ok(plan) => checked(plan),
+                Err(error) => Err(error),
+            };
+            let plan = match plan {
+                Ok(plan) => plan,
+                Err(error) => return Ok(Err(error)),
+            };
+            if let Err(error) = meet_obligations(&plan, request, payload) {
+                return Ok(Err(error.into()));
+            }
+            let answer =
+                world.keyward_policy_handler().call_invoke(store, request, payload).await?;
+            Ok(answer.map_err(|error| HostError::from(error).into()))
+        })
+        .await?
     }
 
     fn acquire<'a>(
@@ -306,19 +298,14 @@ impl PolicyHost {
         work: impl AsyncFnOnce(&mut Store<Instance>) -> wasmtime::Result<T>,
     ) -> Result<T, PolicyError> {
         let wall = self.config.limits.wall;
-        match timeout(wall, work(store)).await {
+        let outcome = tokio::time::timeout(wall, work(store)).await;
+        store.data().report_dropped_lines();
+        match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(classify(&error, &self.config.limits)),
             Err(_) => Err(PolicyError::Limit(Limit::Wall(wall))),
         }
     }
-}
-
-fn timeout<F: Future>(
-    wall: std::time::Duration,
-    work: F,
-) -> impl Future<Output = Result<F::Output, tokio::time::error::Elapsed>> {
-    tokio::time::timeout(wall, work)
 }
 
 fn check_range(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), SetupError> {

@@ -56,6 +56,15 @@ impl Instance {
         Ok(())
     }
 
+    /// Says once for the whole run how many log lines were over the limit.
+    pub fn report_dropped_lines(&self) {
+        let dropped = self.log_lines_dropped;
+        if dropped > 0 {
+            let (tenant, request_id) = (&*self.tenant, self.request_id.as_str());
+            tracing::warn!(tenant, request_id, dropped, "policy log lines over the limit");
+        }
+    }
+
     /// A store with every bound of `limits` in force.
     pub fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
         let limits = self.limits;
