@@ -3,11 +3,12 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use keyward_keyring::TenantName;
 
-use super::Problem;
+use super::{Params, Problem, param, params};
 use crate::app::App;
 use crate::errors::Code;
 use crate::tokens::{Credential, Reach, TENANT_ADMIN, TokenError};
@@ -36,8 +37,44 @@ fn bearer(value: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(' '))
 }
 
+/// A request that passed: the path's parameters, who asks, and of which tenant.
+pub struct Access {
+    /// The path's parameters.
+    pub path: RawPathParams,
+    /// Who asks.
+    pub credential: Arc<Credential>,
+    /// The tenant in the path.
+    pub tenant: TenantName,
+}
+
+impl Access {
+    /// To read what a tenant has; see [`for_reading`].
+    pub async fn reading(app: &App, path: Params, headers: &HeaderMap) -> Result<Self, Problem> {
+        let path = params(path)?;
+        let credential = authenticate(app, headers).await?;
+        let tenant = for_reading(app, &credential, param(&path, "tenant")?).await?;
+        Ok(Self { path, credential, tenant })
+    }
+
+    /// To change what a tenant has; see [`for_managing`].
+    pub async fn managing(app: &App, path: Params, headers: &HeaderMap) -> Result<Self, Problem> {
+        let path = params(path)?;
+        let credential = authenticate(app, headers).await?;
+        let tenant = for_managing(app, &credential, param(&path, "tenant")?).await?;
+        Ok(Self { path, credential, tenant })
+    }
+
+    /// To encrypt, decrypt and invoke; see [`for_data`].
+    pub async fn data(app: &App, path: Params, headers: &HeaderMap) -> Result<Self, Problem> {
+        let path = params(path)?;
+        let credential = authenticate(app, headers).await?;
+        let tenant = for_data(&credential, param(&path, "tenant")?)?;
+        Ok(Self { path, credential, tenant })
+    }
+}
+
 /// For encrypt, decrypt and invoke: the tenant's own credentials, never an operator's.
-pub fn for_data(credential: &Credential, tenant: &str) -> Result<TenantName, Problem> {
+fn for_data(credential: &Credential, tenant: &str) -> Result<TenantName, Problem> {
     match &credential.reach {
         Reach::Operator => Err(Problem::new(
             Code::Forbidden,
@@ -48,7 +85,7 @@ pub fn for_data(credential: &Credential, tenant: &str) -> Result<TenantName, Pro
 }
 
 /// For reading what a tenant has: any credential of the tenant, or an operator's.
-pub async fn for_reading(
+async fn for_reading(
     app: &App,
     credential: &Credential,
     tenant: &str,
@@ -60,7 +97,7 @@ pub async fn for_reading(
 }
 
 /// For changing what a tenant has: its tenant-admins and operators.
-pub async fn for_managing(
+async fn for_managing(
     app: &App,
     credential: &Credential,
     tenant: &str,

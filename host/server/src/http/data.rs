@@ -9,9 +9,10 @@ use axum::http::Response;
 use keyward_keyring::TenantName;
 use keyward_policy_host::{Policy, Request as PolicyRequest};
 
+use super::auth::Access;
 use super::items::{Body, Item, Items};
 use super::work::{Direction, Ready, Work};
-use super::{Params, Problem, auth, body, json, output, param, params, request_id};
+use super::{Params, Problem, body, json, output, request_id};
 use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
@@ -44,9 +45,7 @@ async fn run(
     path: Params,
     request: Request,
 ) -> Result<Response<axum::body::Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(app, request.headers()).await?;
-    let tenant = auth::for_data(&credential, param(&path, "tenant")?)?;
+    let Access { credential, tenant, .. } = Access::data(app, path, request.headers()).await?;
     body::require_json(request.headers())?;
     let id = request_id::of(&request);
     let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;

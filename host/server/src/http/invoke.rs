@@ -10,7 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyward_policy_host::{Payload, Request as PolicyRequest};
 
-use super::{Params, Problem, auth, body, param, params, request_id};
+use super::auth::Access;
+use super::{Params, Problem, body, param, request_id};
 use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
@@ -21,9 +22,7 @@ pub async fn invoke(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(&app, request.headers()).await?;
-    let tenant = auth::for_data(&credential, param(&path, "tenant")?)?;
+    let Access { path, credential, tenant } = Access::data(&app, path, request.headers()).await?;
     let query = Query::read(request.uri().query().unwrap_or_default())?;
     let content_type = content_type(request.headers())?;
     let policy_request = PolicyRequest {

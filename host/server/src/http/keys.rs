@@ -12,8 +12,9 @@ use keyward_crypto::Algorithm;
 use keyward_keyring::{Key, KeyName};
 use serde::{Deserialize, Serialize};
 
+use super::auth::Access;
 use super::json::{self, Text};
-use super::{Params, Problem, auth, body, output, param, params};
+use super::{Params, Problem, body, output, param};
 use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
@@ -80,9 +81,7 @@ pub async fn create(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(&app, request.headers()).await?;
-    let tenant = auth::for_managing(&app, &credential, param(&path, "tenant")?).await?;
+    let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
     body::require_json(request.headers())?;
     let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
     let new: NewKey<'_> = json::parse(&bytes)?;
@@ -116,9 +115,7 @@ pub async fn list(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(&app, request.headers()).await?;
-    let tenant = auth::for_reading(&app, &credential, param(&path, "tenant")?).await?;
+    let Access { tenant, .. } = Access::reading(&app, path, request.headers()).await?;
     let keys = app.keyring.list_keys(&tenant).await?;
     let keys = keys.iter().map(|key| KeyView::of(key)).collect();
     output::json(StatusCode::OK, &KeyList { keys })
@@ -130,9 +127,7 @@ pub async fn show(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(&app, request.headers()).await?;
-    let tenant = auth::for_reading(&app, &credential, param(&path, "tenant")?).await?;
+    let Access { path, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
     let key = app.keyring.key(&tenant, &name).await?;
     output::json(StatusCode::OK, &KeyView::of(&key))
@@ -144,9 +139,8 @@ pub async fn rotate(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(&app, request.headers()).await?;
-    let tenant = auth::for_managing(&app, &credential, param(&path, "tenant")?).await?;
+    let Access { path, credential, tenant } =
+        Access::managing(&app, path, request.headers()).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
     let key_version = app.keyring.rotate(&tenant, &name).await?;
     let by = &credential.caller.subject;

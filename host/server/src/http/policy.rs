@@ -8,7 +8,8 @@ use axum::http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Params, Problem, auth, body, output, param, params};
+use super::auth::Access;
+use super::{Params, Problem, body, output};
 use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
@@ -62,9 +63,7 @@ pub async fn activate(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(&app, request.headers()).await?;
-    let tenant = auth::for_managing(&app, &credential, param(&path, "tenant")?).await?;
+    let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
     body::require(request.headers(), "application/wasm")?;
     let limit = app.max_component;
     let wasm = body::read(request.into_body(), limit, app.http.body_timeout).await?;
@@ -78,9 +77,7 @@ pub async fn show(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(&app, request.headers()).await?;
-    let tenant = auth::for_reading(&app, &credential, param(&path, "tenant")?).await?;
+    let Access { tenant, .. } = Access::reading(&app, path, request.headers()).await?;
     let active = app.policies.active(&tenant).map_err(|problem| match problem.code {
         Code::PolicyMissing => Problem::new(Code::PolicyNotSet, problem.detail),
         _ => problem,

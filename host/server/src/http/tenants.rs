@@ -11,8 +11,9 @@ use keyward_keyring::TenantName;
 use keyward_policy_host::Caller;
 use serde::{Deserialize, Serialize};
 
+use super::auth::Access;
 use super::json::{self, Text};
-use super::{Params, Problem, auth, body, output, param, params};
+use super::{Params, Problem, auth, body, output};
 use crate::app::App;
 use crate::errors::Code;
 use crate::tokens::{OPERATOR, Reach, TokenError};
@@ -96,9 +97,7 @@ pub async fn mint_token(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let path = params(path)?;
-    let credential = auth::authenticate(&app, request.headers()).await?;
-    let tenant = auth::for_managing(&app, &credential, param(&path, "tenant")?).await?;
+    let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
     body::require_json(request.headers())?;
     let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
     let caller = caller_of(json::parse(&bytes)?)?;
