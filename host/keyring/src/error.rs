@@ -69,6 +69,11 @@ pub enum KeyringError {
 }
 
 impl KeyringError {
+    /// Whether the store cannot answer now; see [`StoreError::is_unavailable`].
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_unavailable())
+    }
+
     /// A stable, machine-readable name of the error, such as `key-not-found`.
     pub fn code(&self) -> &'static str {
         match self {

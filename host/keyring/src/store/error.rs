@@ -131,6 +131,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store cannot answer now, as opposed to having answered something unwelcome.
+    /// Only then may an outage contract serve what is cached beyond its time.
+    pub fn is_unavailable(&self) -> bool {
+        matches!(self, Self::Unavailable { .. })
+    }
+
     /// A stable, machine-readable name of the error, such as `store-locked`.
     pub fn code(&self) -> &'static str {
         match self {
