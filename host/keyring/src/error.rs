@@ -28,6 +28,30 @@ pub enum KeyringError {
         /// The version asked for.
         version: u32,
     },
+    /// The version was destroyed: its material is gone for good.
+    #[error("version {version} of key {key:?} was destroyed")]
+    VersionDestroyed {
+        /// The key's name.
+        key: String,
+        /// The version asked for.
+        version: u32,
+    },
+    /// The current version cannot be destroyed; rotate or roll back first.
+    #[error(
+        "version {version} of key {key:?} is the current one; rotate the key or roll it back first"
+    )]
+    VersionIsCurrent {
+        /// The key's name.
+        key: String,
+        /// The version asked for.
+        version: u32,
+    },
+    /// The key is disabled: it neither encrypts nor decrypts.
+    #[error("key {key:?} is disabled")]
+    KeyDisabled {
+        /// The key's name.
+        key: String,
+    },
     /// A tenant with this name exists already.
     #[error("tenant {tenant:?} exists already")]
     TenantExists {
@@ -40,18 +64,18 @@ pub enum KeyringError {
         /// The name asked for.
         key: String,
     },
-    /// A name or attribute breaks the rules.
+    /// A name or another input breaks the rules.
     #[error("{field}: {reason}")]
     InvalidName {
-        /// Which input: `tenant`, `key` or `attributes`.
+        /// Which input: `tenant`, `key`, `attributes`, `actor`, `description` or `outage`.
         field: &'static str,
         /// The rule it breaks.
         reason: &'static str,
     },
-    /// Too many writers changed the same key at once; the call may be repeated.
-    #[error("key {key:?} is being changed by others; try again")]
+    /// Too many writers changed the same key or tenant at once; the call may be repeated.
+    #[error("{key:?} is being changed by others; try again")]
     Conflict {
-        /// The key's name.
+        /// The key's name, or the tenant's.
         key: String,
     },
     /// A record was read but does not make sense.
@@ -80,6 +104,9 @@ impl KeyringError {
             Self::TenantNotFound { .. } => "tenant-not-found",
             Self::KeyNotFound { .. } => "key-not-found",
             Self::VersionNotFound { .. } => "key-version-not-found",
+            Self::VersionDestroyed { .. } => "key-version-destroyed",
+            Self::VersionIsCurrent { .. } => "key-version-is-current",
+            Self::KeyDisabled { .. } => "key-disabled",
             Self::TenantExists { .. } => "tenant-exists",
             Self::KeyExists { .. } => "key-exists",
             Self::InvalidName { .. } => "invalid-name",

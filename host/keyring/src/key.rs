@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use keyward_crypto::{Algorithm, KeyId};
 
+use crate::cache::Cached;
 use crate::names::{KeyName, TenantName};
 
 /// A key's metadata at one moment. Key bytes are not in it; see
@@ -18,17 +19,40 @@ pub struct Key {
     pub(crate) current_version: u32,
     pub(crate) versions: Vec<VersionInfo>,
     pub(crate) created_at: u64,
+    pub(crate) last_rotation: Option<u64>,
+    pub(crate) disabled: Option<Stamp>,
     /// The store's revision of the metadata record this was read from.
     pub(crate) revision: u64,
+    /// How the cache knows it; `None` when it was read past the cache.
+    pub(crate) cached: Option<Cached>,
 }
 
 /// One version of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionInfo {
-    /// The version's number, from 1. Numbers may have gaps.
+    /// The version's number, from 1. Numbers may have gaps and are never used twice.
     pub version: u32,
     /// When it was created, in milliseconds since the Unix epoch.
     pub created_at: u64,
+    /// Who created it; `None` in records that do not say.
+    pub created_by: Option<String>,
+    /// What its creator wrote about it; may be empty.
+    pub description: String,
+    /// When and by whom it was destroyed. Its material is then gone for good.
+    pub destroyed: Option<Stamp>,
+    /// Names the material without revealing it: `sha256:` and the 64 hexadecimal digits of the
+    /// SHA-256 of a label, the key's id, the version and the material. Checked whenever the
+    /// material is loaded; `None` in records that do not have it.
+    pub fingerprint: Option<String>,
+}
+
+/// When something was done, and by whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// In milliseconds since the Unix epoch.
+    pub at: u64,
+    /// The actor, as the caller of the change named it.
+    pub by: String,
 }
 
 impl Key {
@@ -62,7 +86,7 @@ impl Key {
         self.current_version
     }
 
-    /// Every version, oldest first.
+    /// Every version, oldest first, destroyed ones included.
     pub fn versions(&self) -> &[VersionInfo] {
         &self.versions
     }
@@ -72,8 +96,39 @@ impl Key {
         self.created_at
     }
 
-    /// Whether the key has this version.
+    /// When a version was last added after the first, in milliseconds since the Unix epoch.
+    pub fn last_rotation(&self) -> Option<u64> {
+        self.last_rotation
+    }
+
+    /// Whether the key may be used. A disabled key neither encrypts nor decrypts.
+    pub fn enabled(&self) -> bool {
+        self.disabled.is_none()
+    }
+
+    /// When and by whom the key was disabled, if it is.
+    pub fn disabled(&self) -> Option<&Stamp> {
+        self.disabled.as_ref()
+    }
+
+    /// Whether the key lists this version, destroyed or not.
     pub fn has_version(&self, version: u32) -> bool {
-        self.versions.binary_search_by_key(&version, |info| info.version).is_ok()
+        self.version_info(version).is_some()
+    }
+
+    /// What is known of this version.
+    pub fn version_info(&self, version: u32) -> Option<&VersionInfo> {
+        let place = self.versions.binary_search_by_key(&version, |info| info.version).ok()?;
+        self.versions.get(place)
+    }
+
+    pub(crate) fn version_info_mut(&mut self, version: u32) -> Option<&mut VersionInfo> {
+        let place = self.versions.binary_search_by_key(&version, |info| info.version).ok()?;
+        self.versions.get_mut(place)
+    }
+
+    /// The highest number any version ever had.
+    pub(crate) fn highest_version(&self) -> u32 {
+        self.versions.last().map_or(0, |info| info.version)
     }
 }

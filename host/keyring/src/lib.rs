@@ -1,8 +1,9 @@
 //! Tenants, their keys, and the stores that hold them.
 //!
 //! This crate owns names and their validation, the layout of records in a store, the life cycle
-//! of keys and versions (create, rotate, list, get), the caches of key metadata and of expanded
-//! versions, and the embedded store that seals every record under a root key. It never performs a
+//! of keys and versions (create, rotate, roll back, disable, destroy), the cache of keys and of
+//! their expanded versions with its outage contract, what keyrings over one store tell each other
+//! about changes, and the embedded store that seals every record under a root key. It never performs a
 //! cryptographic operation on a caller's data, never decides who may use a key, and never lets
 //! key bytes into an error, a log line or a `Debug` output.
 //!
@@ -10,16 +11,21 @@
 //! [`embedded::EmbeddedStore`] is the one that needs no other service.
 
 mod cache;
+mod change;
 pub mod embedded;
 mod error;
+mod flight;
 mod key;
 mod keyring;
 mod names;
+mod outage;
 mod record;
 pub mod store;
 
-pub use crate::cache::CacheConfig;
+pub use crate::cache::{CacheConfig, CacheStatistics, Histogram};
+pub use crate::change::Change;
 pub use crate::error::KeyringError;
-pub use crate::key::{Key, VersionInfo};
+pub use crate::key::{Key, Stamp, VersionInfo};
 pub use crate::keyring::Keyring;
 pub use crate::names::{KeyName, TenantName};
+pub use crate::outage::Outage;

@@ -100,11 +100,13 @@ fn child() {
         for n in 0.. {
             let name = if n % 2 == 0 { KEYS[n / 2 % 3].to_owned() } else { format!("{round}-{n}") };
             let key: KeyName = name.parse().unwrap();
-            let version = match ring.rotate(&tenant(), &key).await {
+            let version = match ring.rotate(&tenant(), &key, "tests").await {
                 Ok(version) => version,
                 Err(KeyringError::KeyNotFound { .. }) => {
                     let algorithm = Algorithm::default();
-                    ring.create_key(&tenant(), &key, algorithm, BTreeMap::new()).await.unwrap();
+                    ring.create_key(&tenant(), &key, algorithm, BTreeMap::new(), "tests")
+                        .await
+                        .unwrap();
                     1
                 }
                 Err(error) => panic!("{error}"),
@@ -211,7 +213,7 @@ async fn every_acknowledged_write_survives_a_kill() {
     // The three keys can still be rotated, whatever was left half-way.
     let ring = Keyring::new(store, CacheConfig::default());
     for key in KEYS {
-        ring.rotate(&tenant(), &key.parse().unwrap()).await.unwrap();
+        ring.rotate(&tenant(), &key.parse().unwrap(), "tests").await.unwrap();
     }
     let count = |kind: &str| acknowledged.iter().filter(|line| line.starts_with(kind)).count();
     let counts = [count("record "), count("count "), count("version ")];

@@ -18,6 +18,9 @@ use crate::policies::Policies;
 use crate::tokens::Tokens;
 use crate::{files, http};
 
+/// What a cached key takes, with one version.
+const BYTES_PER_KEY: u64 = 4096;
+
 /// The application's state. [`App::service`] is its HTTP face.
 pub struct App {
     /// Limits of the HTTP side.
@@ -81,7 +84,8 @@ impl App {
             artefact_key: host_key(store.root_key(), b"artefacts")?,
             compiler: config.compiler,
         };
-        let cache = CacheConfig { ttl: cache_ttl, max_entries: cache_entries };
+        let max_bytes = cache_entries.saturating_mul(BYTES_PER_KEY);
+        let cache = CacheConfig { ttl: cache_ttl, max_bytes, ..CacheConfig::default() };
         let keyring = Keyring::new(Arc::new(store), cache);
         let host = PolicyHost::new(host_config, Arc::new(Bridge::new(keyring.clone())))?;
         let policies = Policies::new(host, &keyring, components);

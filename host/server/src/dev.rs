@@ -105,7 +105,11 @@ async fn set_up(app: &App) -> Result<TenantName, KeyringError> {
     }
     for (name, algorithm) in KEYS {
         let name = KeyName::from_str(name)?;
-        match app.keyring.create_key(&tenant, &name, *algorithm, BTreeMap::new()).await {
+        match app
+            .keyring
+            .create_key(&tenant, &name, *algorithm, BTreeMap::new(), "keyward dev")
+            .await
+        {
             Ok(_) | Err(KeyringError::KeyExists { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -20,6 +20,8 @@ const FIRST_VERSION: u32 = 1;
 const MAX_ATTRIBUTES: usize = 32;
 const MAX_ATTRIBUTE_NAME: usize = 128;
 const MAX_ATTRIBUTE_VALUE: usize = 1024;
+const MAX_ACTOR: usize = 256;
+const MAX_DESCRIPTION: usize = 1024;
 
 pub(super) fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), KeyringError> {
     let invalid = |reason| Err(KeyringError::InvalidName { field: "attributes", reason });
@@ -35,13 +37,31 @@ pub(super) fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<
     Ok(())
 }
 
+/// An actor's name is kept with what it did.
+pub(super) fn check_actor(actor: &str) -> Result<(), KeyringError> {
+    if actor.is_empty() || actor.len() > MAX_ACTOR {
+        let reason = "must have 1 to 256 bytes";
+        return Err(KeyringError::InvalidName { field: "actor", reason });
+    }
+    Ok(())
+}
+
+pub(super) fn check_description(description: &str) -> Result<(), KeyringError> {
+    if description.len() > MAX_DESCRIPTION {
+        let reason = "must have at most 1024 bytes";
+        return Err(KeyringError::InvalidName { field: "description", reason });
+    }
+    Ok(())
+}
+
 impl Inner {
     pub(super) async fn create_key(
-        &self,
+        self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
         algorithm: Algorithm,
         attributes: BTreeMap<String, String>,
+        actor: &str,
     ) -> Result<Arc<Key>, KeyringError> {
         self.tenant(tenant).await?;
         let exists = || KeyringError::KeyExists { key: name.to_string() };
@@ -60,9 +80,19 @@ impl Inner {
             algorithm,
             attributes,
             current_version: FIRST_VERSION,
-            versions: vec![VersionInfo { version: FIRST_VERSION, created_at }],
+            versions: vec![VersionInfo {
+                version: FIRST_VERSION,
+                created_at,
+                created_by: Some(actor.to_owned()),
+                description: String::new(),
+                destroyed: None,
+                fingerprint: Some(record::fingerprint(&material)),
+            }],
             created_at,
+            last_rotation: None,
+            disabled: None,
             revision: 0,
+            cached: None,
         };
         match self.store.create(&path, &record::encode_key(&path, &key)?).await {
             Ok(_) => self.key(tenant, name).await,

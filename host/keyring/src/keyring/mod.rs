@@ -1,21 +1,30 @@
 //! The keyring: tenants, keys and versions over a store.
 
 mod create;
+mod generation;
+mod lifecycle;
 mod load;
-mod rotate;
+mod tenants;
 #[cfg(test)]
 mod tests;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_crypto::{Algorithm, KeyId, KeyVersion};
+use tokio::sync::broadcast;
 
-use crate::cache::{CacheConfig, Caches};
+use self::generation::Generation;
+
+use crate::cache::{CacheConfig, CacheStatistics, Caches};
+use crate::change::Change;
 use crate::error::KeyringError;
-use crate::key::Key;
+use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
+use crate::outage::Outage;
 use crate::record;
 use crate::store::{Store, StoreError};
 
@@ -38,13 +47,15 @@ pub struct Keyring {
 struct Inner {
     store: Arc<dyn Store>,
     caches: Arc<Caches>,
+    generation: Arc<Generation>,
 }
 
 impl Keyring {
     /// A keyring over `store`. Call it within a tokio runtime: there it starts the task that
     /// drops expired entries from memory on time; elsewhere, call [`Keyring::sweep`].
     pub fn new(store: Arc<dyn Store>, config: CacheConfig) -> Self {
-        Self { inner: Arc::new(Inner { store, caches: Caches::new(&config) }) }
+        let generation = Generation::new(store.clone(), config.shared);
+        Self { inner: Arc::new(Inner { store, caches: Caches::new(&config), generation }) }
     }
 
     /// The store below.
@@ -54,21 +65,13 @@ impl Keyring {
 
     /// Creates a tenant. Fails with [`KeyringError::TenantExists`].
     pub async fn create_tenant(&self, tenant: &TenantName) -> Result<(), KeyringError> {
-        let path = record::tenant_path(tenant);
-        let value = record::encode_tenant(&path)?;
-        match self.store().create(&path, &value).await {
-            Ok(_) => Ok(()),
-            Err(StoreError::Exists { .. }) => {
-                Err(KeyringError::TenantExists { tenant: tenant.to_string() })
-            }
-            Err(error) => Err(error.into()),
-        }
+        self.inner.create_tenant(tenant).await
     }
 
     /// Whether the tenant exists. A yes is cached, a no is not.
     pub async fn tenant_exists(&self, tenant: &TenantName) -> Result<bool, KeyringError> {
         match self.inner.tenant(tenant).await {
-            Ok(()) => Ok(true),
+            Ok(_) => Ok(true),
             Err(KeyringError::TenantNotFound { .. }) => Ok(false),
             Err(error) => Err(error),
         }
@@ -80,32 +83,149 @@ impl Keyring {
         Ok(records_in(&children).collect())
     }
 
+    /// Sets the tenant's outage contract; with `None` the [default](CacheConfig::default_outage)
+    /// applies.
+    ///
+    /// Fails with [`KeyringError::TenantNotFound`] or [`KeyringError::Conflict`].
+    pub async fn set_outage(
+        &self,
+        tenant: &TenantName,
+        outage: Option<Outage>,
+    ) -> Result<(), KeyringError> {
+        let (inner, tenant) = (self.inner.clone(), tenant.clone());
+        to_the_end(async move { inner.set_outage(&tenant, outage).await }).await
+    }
+
+    /// The outage contract the tenant has of its own, read from the store. Fails with
+    /// [`KeyringError::TenantNotFound`].
+    pub async fn outage(&self, tenant: &TenantName) -> Result<Option<Outage>, KeyringError> {
+        Ok(self.inner.read_tenant(tenant).await?.outage)
+    }
+
     /// Creates a key with one version. `attributes` are for policies to read: at most 32, names
-    /// of at most 128 bytes, values of at most 1,024.
+    /// of at most 128 bytes, values of at most 1,024. `actor`, 1 to 256 bytes, is kept as the
+    /// creator of the version.
     ///
     /// Fails with [`KeyringError::TenantNotFound`], [`KeyringError::KeyExists`] or
-    /// [`KeyringError::InvalidName`] (field `attributes`).
+    /// [`KeyringError::InvalidName`] (field `attributes` or `actor`).
     pub async fn create_key(
         &self,
         tenant: &TenantName,
         name: &KeyName,
         algorithm: Algorithm,
         attributes: BTreeMap<String, String>,
+        actor: &str,
     ) -> Result<Arc<Key>, KeyringError> {
         create::check_attributes(&attributes)?;
+        create::check_actor(actor)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        to_the_end(async move { inner.create_key(&tenant, &name, algorithm, attributes).await })
+        let actor = actor.to_owned();
+        to_the_end(
+            async move { inner.create_key(&tenant, &name, algorithm, attributes, &actor).await },
+        )
+        .await
+    }
+
+    /// Adds a version to the key, makes it the current one and returns its number: a
+    /// [`Keyring::create_version`] without a description.
+    pub async fn rotate(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+        actor: &str,
+    ) -> Result<u32, KeyringError> {
+        Ok(self.create_version(tenant, name, actor, "").await?.version)
+    }
+
+    /// Adds a version to the key and makes it the current one. Its number is the first free one
+    /// above every version the key ever listed. Concurrent calls each add a version of their own;
+    /// the highest becomes current. `actor` has 1 to 256 bytes, `description` at most 1,024.
+    ///
+    /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::InvalidName`] (field `actor` or
+    /// `description`), or [`KeyringError::Conflict`] when others keep changing the key.
+    pub async fn create_version(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+        actor: &str,
+        description: &str,
+    ) -> Result<VersionInfo, KeyringError> {
+        create::check_actor(actor)?;
+        create::check_description(description)?;
+        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
+        let (actor, description) = (actor.to_owned(), description.to_owned());
+        to_the_end(async move { inner.create_version(&tenant, &name, &actor, &description).await })
             .await
     }
 
-    /// Adds a version to the key, makes it the current one and returns its number. Concurrent
-    /// rotations each add a version of their own; the highest becomes current.
+    /// Makes `target` the current version again; no version is added or removed. Succeeds when it
+    /// is current already. Returns the key as it then is.
     ///
-    /// Fails with [`KeyringError::KeyNotFound`], or [`KeyringError::Conflict`] when others keep
-    /// changing the key at the same time.
-    pub async fn rotate(&self, tenant: &TenantName, name: &KeyName) -> Result<u32, KeyringError> {
+    /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::VersionNotFound`],
+    /// [`KeyringError::VersionDestroyed`], [`KeyringError::InvalidName`] (field `actor`) or
+    /// [`KeyringError::Conflict`].
+    pub async fn rollback(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+        target: u32,
+        actor: &str,
+    ) -> Result<Arc<Key>, KeyringError> {
+        create::check_actor(actor)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        to_the_end(async move { inner.rotate(&tenant, &name).await }).await
+        let actor = actor.to_owned();
+        to_the_end(async move { inner.rollback(&tenant, &name, target, &actor).await }).await
+    }
+
+    /// Destroys a version for good: first nobody may use it any more, then its material is removed
+    /// from the store and from the caches. Its number stays listed and is not used again. Nothing
+    /// that was encrypted with it can be decrypted any more.
+    ///
+    /// When the store fails half-way, the same call finishes the destruction later. Fails with
+    /// [`KeyringError::KeyNotFound`], [`KeyringError::VersionNotFound`],
+    /// [`KeyringError::VersionIsCurrent`], [`KeyringError::VersionDestroyed`] when that was
+    /// complete before, [`KeyringError::InvalidName`] (field `actor`) or
+    /// [`KeyringError::Conflict`].
+    pub async fn destroy_version(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+        version: u32,
+        actor: &str,
+    ) -> Result<(), KeyringError> {
+        create::check_actor(actor)?;
+        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
+        let actor = actor.to_owned();
+        to_the_end(async move { inner.destroy_version(&tenant, &name, version, &actor).await })
+            .await
+    }
+
+    /// Disables the key, so that it neither encrypts nor decrypts, or enables it again. Succeeds
+    /// when it is so already. Returns the key as it then is.
+    ///
+    /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::InvalidName`] (field `actor`) or
+    /// [`KeyringError::Conflict`].
+    pub async fn set_enabled(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+        enabled: bool,
+        actor: &str,
+    ) -> Result<Arc<Key>, KeyringError> {
+        create::check_actor(actor)?;
+        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
+        let actor = actor.to_owned();
+        to_the_end(async move { inner.set_enabled(&tenant, &name, enabled, &actor).await }).await
+    }
+
+    /// The key with all its versions, read from the store whatever is cached. Fails like
+    /// [`Keyring::key`].
+    pub async fn history(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+    ) -> Result<Arc<Key>, KeyringError> {
+        self.inner.read_key(tenant, name).await.map(Arc::new)
     }
 
     /// Every key of the tenant, in byte order of the names.
@@ -145,7 +265,8 @@ impl Keyring {
     /// One version of the key, ready to use. A version that `key` does not list is looked up in
     /// the store, because another host may have added it since.
     ///
-    /// Fails with [`KeyringError::VersionNotFound`].
+    /// Fails with [`KeyringError::VersionNotFound`], [`KeyringError::VersionDestroyed`] or
+    /// [`KeyringError::KeyDisabled`].
     pub async fn version(&self, key: &Key, version: u32) -> Result<Arc<KeyVersion>, KeyringError> {
         self.inner.version(key, version).await
     }
@@ -156,9 +277,52 @@ impl Keyring {
         self.inner.caches.sweep().await;
     }
 
-    /// Drops every entry from the caches.
-    pub async fn clear_cache(&self) {
+    /// What the caches hold and did so far.
+    pub fn cache_statistics(&self) -> CacheStatistics {
+        self.inner.caches.statistics()
+    }
+
+    /// Drops every entry from the caches, wiping every key version that is not in use. Returns the
+    /// statistics from just before. The counts go on from where they are.
+    pub async fn clear_cache(&self) -> CacheStatistics {
+        let before = self.cache_statistics();
         self.inner.caches.clear().await;
+        before
+    }
+
+    /// Tells the other keyrings over this store that something changed, and returns once that is
+    /// written. For what the keyring does not change itself, such as policies and tokens; its own
+    /// changes it announces by itself. While the store is unavailable the announcement is retried
+    /// in the background. Without [`CacheConfig::shared`] nothing happens.
+    pub async fn announce(&self, change: Change) {
+        self.inner.generation.announce(change).await;
+    }
+
+    /// What other keyrings changed, as [polling](Keyring::start_polling) finds out. The keyring's
+    /// own caches have dropped it by then. A receiver that lags must take that for
+    /// [`Change::Everything`].
+    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.inner.generation.subscribe()
+    }
+
+    /// Polls for other keyrings' changes each `period`, until `shutdown` resolves or the keyring
+    /// is dropped. Without [`CacheConfig::shared`] nothing happens.
+    pub fn start_polling(
+        &self,
+        period: Duration,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) {
+        generation::start(&self.inner, period, shutdown);
+    }
+
+    /// Polls once, now.
+    pub async fn poll(&self) -> Result<(), KeyringError> {
+        self.inner.poll().await
+    }
+
+    /// How long ago the last successful poll was; `None` before the first.
+    pub fn since_last_poll(&self) -> Option<Duration> {
+        self.inner.generation.since_last_poll()
     }
 }
 

@@ -14,7 +14,7 @@ async fn bridge() -> Bridge {
         {
             let attributes = BTreeMap::from([("context".to_owned(), "required".to_owned())]);
             keyring
-                .create_key(&tenant, &name.parse().unwrap(), algorithm, attributes)
+                .create_key(&tenant, &name.parse().unwrap(), algorithm, attributes, "tests")
                 .await
                 .unwrap();
         }
@@ -23,7 +23,7 @@ async fn bridge() -> Bridge {
 }
 
 async fn rotate(bridge: &Bridge, name: &str) {
-    bridge.keyring.rotate(&"acme".parse().unwrap(), &name.parse().unwrap()).await.unwrap();
+    bridge.keyring.rotate(&"acme".parse().unwrap(), &name.parse().unwrap(), "tests").await.unwrap();
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ impl World {
             ("tags", Algorithm::HmacSha256),
         ] {
             let name = name.parse().unwrap();
-            keyring.create_key(&tenant, &name, algorithm, BTreeMap::new()).await.unwrap();
+            keyring.create_key(&tenant, &name, algorithm, BTreeMap::new(), "tests").await.unwrap();
         }
         Self { keyring, tenant }
     }
@@ -63,7 +63,7 @@ fn obliged(name: &str, value: &str) -> Plan {
 #[tokio::test]
 async fn the_plan_decides_key_version_suite_and_authenticated_data() {
     let world = World::new().await;
-    world.keyring.rotate(&world.tenant, &"orders".parse().unwrap()).await.unwrap();
+    world.keyring.rotate(&world.tenant, &"orders".parse().unwrap(), "tests").await.unwrap();
     let chosen = Plan {
         key: Some("orders".into()),
         version: Some(1),

@@ -92,7 +92,8 @@ pub async fn create(
         Some(text) => Algorithm::from_str(text.as_str())
             .map_err(|error| Problem::field(Code::InvalidField, "/algorithm", error.to_string()))?,
     };
-    let created = app.keyring.create_key(&tenant, &name, algorithm, new.attributes).await;
+    let by = &credential.caller.subject;
+    let created = app.keyring.create_key(&tenant, &name, algorithm, new.attributes, by).await;
     let key = created.map_err(|error| {
         let problem = Problem::from(error);
         // The name was checked above: what else can be invalid are the attributes.
@@ -102,7 +103,7 @@ pub async fn create(
         }
         problem
     })?;
-    tracing::info!(%tenant, key = %name, by = credential.caller.subject, "key created");
+    tracing::info!(%tenant, key = %name, by, "key created");
     let mut response = output::json(StatusCode::CREATED, &KeyView::of(&key))?;
     let location = HeaderValue::from_str(&format!("/api/v1/tenants/{tenant}/keys/{name}"));
     response.headers_mut().insert(LOCATION, location.map_err(Problem::internal)?);
@@ -142,8 +143,8 @@ pub async fn rotate(
     let Access { path, credential, tenant } =
         Access::managing(&app, path, request.headers()).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
-    let key_version = app.keyring.rotate(&tenant, &name).await?;
     let by = &credential.caller.subject;
+    let key_version = app.keyring.rotate(&tenant, &name, by).await?;
     tracing::info!(%tenant, key = %name, key_version, by, "key rotated");
     output::json(StatusCode::OK, &Rotated { key_version })
 }

@@ -16,7 +16,7 @@ async fn a_stampede_loads_once() {
     probe.delay = Duration::from_millis(20);
     let probe = Arc::new(probe);
     let ring = over(probe.clone());
-    let tasks: Vec<_> = (0..100)
+    let tasks: Vec<_> = (0..1000)
         .map(|n| {
             let ring = ring.clone();
             tokio::spawn(async move {
@@ -62,7 +62,8 @@ async fn entries_expire_and_expired_versions_leave_memory_by_themselves() {
     let (store, first) = ring().await;
     create(&first).await.unwrap();
     let probe = Arc::new(Probe::over(&store));
-    let config = CacheConfig { ttl: Duration::from_millis(100), ..CacheConfig::default() };
+    let ttl = Duration::from_millis(100);
+    let config = CacheConfig { ttl, sweep: ttl, ..CacheConfig::default() };
     let ring = Keyring::new(probe.clone(), config);
     let key = ring.key(&tenant(), &orders()).await.unwrap();
     let version = Arc::downgrade(&ring.version(&key, 1).await.unwrap());
@@ -82,26 +83,36 @@ async fn entries_expire_and_expired_versions_leave_memory_by_themselves() {
 
 #[tokio::test]
 async fn the_cache_is_bounded() {
-    let (_, ring) = ring().await;
-    let ring = Keyring::new(
-        ring.store().clone(),
-        CacheConfig { max_entries: 4, ..CacheConfig::default() },
-    );
+    let (_, first) = ring().await;
+    let max_bytes = 16 << 10;
+    let config = CacheConfig { max_bytes, ..CacheConfig::default() };
+    let ring = Keyring::new(first.store().clone(), config);
     let mut versions = Vec::new();
-    let key = create(&ring).await.unwrap();
-    for n in 2..=32 {
-        ring.rotate(&tenant(), &orders()).await.unwrap();
-        versions.push(Arc::downgrade(&ring.version(&key, n).await.unwrap()));
+    for n in 0..32 {
+        let name: KeyName = format!("key-{n}").parse().unwrap();
+        first
+            .create_key(&tenant(), &name, Algorithm::default(), BTreeMap::new(), "tests")
+            .await
+            .unwrap();
+        let key = ring.key(&tenant(), &name).await.unwrap();
+        versions.push(Arc::downgrade(&ring.version(&key, 1).await.unwrap()));
     }
     ring.sweep().await;
     let kept = versions.iter().filter(|version| version.strong_count() > 0).count();
-    assert!(kept <= 4, "{kept} kept");
+    assert!(kept <= 5, "{kept} kept");
     assert!(kept > 0);
+    let statistics = ring.cache_statistics();
+    assert!(statistics.bytes <= max_bytes, "{statistics:?}");
+    assert_eq!(statistics.entries as usize, kept);
+    assert_eq!(statistics.evictions as usize, 32 - kept);
 
     // Clearing drops all of them at once, and what was cleared can be loaded again.
-    ring.clear_cache().await;
+    let cleared = ring.clear_cache().await;
+    assert_eq!(cleared.entries as usize, kept);
     assert!(versions.iter().all(|version| version.strong_count() == 0));
-    ring.version(&key, 5).await.unwrap();
+    assert_eq!(ring.cache_statistics().entries, 0);
+    let key = ring.key(&tenant(), &"key-5".parse().unwrap()).await.unwrap();
+    ring.version(&key, 1).await.unwrap();
 }
 
 #[tokio::test]
@@ -127,7 +138,7 @@ async fn a_version_added_elsewhere_is_found() {
         here.version(&key, 2).await.err().unwrap(),
         KeyringError::VersionNotFound { version: 2, .. }
     ));
-    elsewhere.rotate(&tenant(), &orders()).await.unwrap();
+    elsewhere.rotate(&tenant(), &orders(), "tests").await.unwrap();
     let newer = elsewhere.key(&tenant(), &orders()).await.unwrap();
     let sealed = seal(&elsewhere.version(&newer, 2).await.unwrap());
     // `key` is still the old metadata.
@@ -153,7 +164,7 @@ async fn a_load_under_way_cannot_bring_back_what_a_rotation_replaced() {
         probe.holding.notified().await;
         let rotation = tokio::spawn({
             let ring = ring.clone();
-            async move { ring.rotate(&tenant(), &orders()).await.unwrap() }
+            async move { ring.rotate(&tenant(), &orders(), "tests").await.unwrap() }
         });
         while store.get("tenants/demo/keys/orders/versions/2").await.unwrap().is_none() {
             tokio::task::yield_now().await;
@@ -172,7 +183,7 @@ async fn an_abandoned_rotation_is_finished() {
     create(&ring).await.unwrap();
     for n in 2..10 {
         let (tenant, orders) = (tenant(), orders());
-        assert!(ring.rotate(&tenant, &orders).now_or_never().is_none());
+        assert!(ring.rotate(&tenant, &orders, "tests").now_or_never().is_none());
         tokio::time::timeout(Duration::from_secs(5), async {
             while ring.key(&tenant, &orders).await.unwrap().current_version() < n {
                 tokio::task::yield_now().await;

@@ -20,14 +20,14 @@ async fn a_creation_that_died_does_not_stop_the_next() {
                 ring.key(&tenant(), &orders()).await.unwrap()
             } else {
                 assert!(ring.key(&tenant(), &orders()).await.is_err());
-                assert!(ring.rotate(&tenant(), &orders()).await.is_err());
+                assert!(ring.rotate(&tenant(), &orders(), "tests").await.is_err());
                 assert!(ring.list_keys(&tenant()).await.unwrap().is_empty());
                 create(&ring).await.unwrap()
             };
             assert_eq!(ring.key_by_id(&tenant(), key.id()).await.unwrap(), key);
             assert_eq!(ring.list_keys(&tenant()).await.unwrap(), std::slice::from_ref(&key));
             let sealed = seal(&ring.version(&key, 1).await.unwrap());
-            assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 2);
+            assert_eq!(ring.rotate(&tenant(), &orders(), "tests").await.unwrap(), 2);
             let key = over(store.clone()).key(&tenant(), &orders()).await.unwrap();
             assert!(opens(&over(store.clone()).version(&key, 1).await.unwrap(), &sealed));
             assert_eq!(store.list("tenants/demo/key-ids").await.unwrap().len(), 1);
@@ -55,7 +55,7 @@ async fn a_rotation_that_died_does_not_stop_the_next() {
             let key = create(&ring).await.unwrap();
             let sealed = seal(&ring.version(&key, 1).await.unwrap());
             let dying = over(Arc::new(Probe::dying(&store, writes, death)));
-            assert!(dying.rotate(&tenant(), &orders()).await.is_err());
+            assert!(dying.rotate(&tenant(), &orders(), "tests").await.is_err());
 
             let ring = over(store.clone());
             let before = ring.key(&tenant(), &orders()).await.unwrap();
@@ -68,7 +68,7 @@ async fn a_rotation_that_died_does_not_stop_the_next() {
                 assert!(matches!(error, KeyringError::VersionNotFound { .. }));
             }
 
-            let next = ring.rotate(&tenant(), &orders()).await.unwrap();
+            let next = ring.rotate(&tenant(), &orders(), "tests").await.unwrap();
             assert_eq!(next, if written { 3 } else { 2 });
             let after = ring.key(&tenant(), &orders()).await.unwrap();
             assert_eq!(after.current_version(), next);
@@ -87,8 +87,8 @@ async fn many_rotations_that_died_do_not_stop_the_next() {
     for taken in 0..50 {
         // Each steps over the numbers taken before it, takes the next, and dies.
         let dying = over(Arc::new(Probe::dying(&store, taken + 1, Death::Before)));
-        assert!(dying.rotate(&tenant(), &orders()).await.is_err());
+        assert!(dying.rotate(&tenant(), &orders(), "tests").await.is_err());
     }
-    assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 52);
-    assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), 53);
+    assert_eq!(ring.rotate(&tenant(), &orders(), "tests").await.unwrap(), 52);
+    assert_eq!(ring.rotate(&tenant(), &orders(), "tests").await.unwrap(), 53);
 }

@@ -37,7 +37,7 @@ async fn ring() -> (Arc<MemoryStore>, Keyring) {
 }
 
 async fn create(ring: &Keyring) -> Result<Arc<Key>, KeyringError> {
-    ring.create_key(&tenant(), &orders(), Algorithm::default(), BTreeMap::new()).await
+    ring.create_key(&tenant(), &orders(), Algorithm::default(), BTreeMap::new(), "tests").await
 }
 
 const BINDING: Binding<'static> = Binding {
@@ -75,7 +75,7 @@ async fn a_key_is_found_by_name_and_by_id() {
     let (store, ring) = ring().await;
     let attributes = BTreeMap::from([("context".to_owned(), "required".to_owned())]);
     let key = ring
-        .create_key(&tenant(), &orders(), Algorithm::HmacSha256, attributes.clone())
+        .create_key(&tenant(), &orders(), Algorithm::HmacSha256, attributes.clone(), "tests")
         .await
         .unwrap();
     assert_eq!(key.tenant(), &tenant());
@@ -105,16 +105,16 @@ async fn what_is_absent_has_an_error_of_its_own() {
     no_tenant(ring.key(&nobody, &orders()).await.unwrap_err());
     no_tenant(ring.key_by_id(&nobody, KeyId(1)).await.unwrap_err());
     no_tenant(ring.list_keys(&nobody).await.unwrap_err());
-    no_tenant(ring.rotate(&nobody, &orders()).await.unwrap_err());
+    no_tenant(ring.rotate(&nobody, &orders(), "tests").await.unwrap_err());
     let created = ring
-        .create_key(&nobody, &orders(), Algorithm::default(), BTreeMap::new())
+        .create_key(&nobody, &orders(), Algorithm::default(), BTreeMap::new(), "tests")
         .await
         .unwrap_err();
     assert_eq!(created.code(), "tenant-not-found");
     no_tenant(created);
     no_key(ring.key(&tenant(), &orders()).await.unwrap_err());
     no_key(ring.key_by_id(&tenant(), KeyId(1)).await.unwrap_err());
-    no_key(ring.rotate(&tenant(), &orders()).await.unwrap_err());
+    no_key(ring.rotate(&tenant(), &orders(), "tests").await.unwrap_err());
     assert!(ring.list_keys(&tenant()).await.unwrap().is_empty());
 
     let key = create(&ring).await.unwrap();
@@ -137,8 +137,10 @@ async fn a_key_belongs_to_its_tenant() {
     assert!(matches!(by_name, KeyringError::KeyNotFound { .. }));
 
     // The same name elsewhere is another key.
-    let theirs =
-        ring.create_key(&other, &orders(), Algorithm::default(), BTreeMap::new()).await.unwrap();
+    let theirs = ring
+        .create_key(&other, &orders(), Algorithm::default(), BTreeMap::new(), "tests")
+        .await
+        .unwrap();
     assert_ne!(mine.id(), theirs.id());
     let sealed = seal(&ring.version(&mine, 1).await.unwrap());
     assert!(!opens(&ring.version(&theirs, 1).await.unwrap(), &sealed));
@@ -167,7 +169,7 @@ async fn old_versions_still_open_after_rotation() {
     let key = create(&ring).await.unwrap();
     let mut sealed = vec![seal(&ring.version(&key, 1).await.unwrap())];
     for n in 2..=5 {
-        assert_eq!(ring.rotate(&tenant(), &orders()).await.unwrap(), n);
+        assert_eq!(ring.rotate(&tenant(), &orders(), "tests").await.unwrap(), n);
         let key = ring.key(&tenant(), &orders()).await.unwrap();
         assert_eq!(key.current_version(), n);
         sealed.push(seal(&ring.version(&key, n).await.unwrap()));
@@ -194,7 +196,7 @@ async fn attributes_are_bounded() {
     ];
     for attributes in tries {
         let error = ring
-            .create_key(&tenant(), &orders(), Algorithm::default(), attributes)
+            .create_key(&tenant(), &orders(), Algorithm::default(), attributes, "tests")
             .await
             .unwrap_err();
         assert!(matches!(error, KeyringError::InvalidName { field: "attributes", .. }));
@@ -230,7 +232,7 @@ async fn damaged_records_are_errors() {
     for value in [
         String::new(),
         "{}".to_owned(),
-        good.replace("\"format\":1", "\"format\":2"),
+        good.replace("\"format\":2", "\"format\":3"),
         good.replace("\"current_version\":1", "\"current_version\":2"),
         good.replace("xaes-256-gcm", "rot13"),
         good[..good.len() - 1].to_owned(),
@@ -238,6 +240,6 @@ async fn damaged_records_are_errors() {
         damage(path, value.as_bytes()).await;
         let ring = over(store.clone());
         corrupt(ring.key(&tenant(), &orders()).await.unwrap_err());
-        corrupt(ring.rotate(&tenant(), &orders()).await.unwrap_err());
+        corrupt(ring.rotate(&tenant(), &orders(), "tests").await.unwrap_err());
     }
 }

@@ -12,7 +12,7 @@ async fn concurrent_rotations_lose_and_double_nothing() {
         .map(|n| {
             let ring = rings[n % 2].clone();
             tokio::spawn(async move {
-                let version = ring.rotate(&tenant(), &orders()).await.unwrap();
+                let version = ring.rotate(&tenant(), &orders(), "tests").await.unwrap();
                 // Its own write is seen at once.
                 let key = ring.key(&tenant(), &orders()).await.unwrap();
                 assert!(key.has_version(version) && key.current_version() >= version);

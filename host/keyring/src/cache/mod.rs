@@ -1,0 +1,360 @@
+//! What a keyring remembers, and for how long.
+//!
+//! Only what exists is remembered. A key's entry holds its metadata and, once they were used, its
+//! expanded versions; each has a life of its own from its own load. An entry leaves when its time
+//! is up, when the cache is full, or when it is known to have changed. At that moment its versions
+//! are let go of, and each wipes itself with its last user.
+//!
+//! A change that comes while a load is under way revokes that load's result: it may still reach
+//! those who asked before the change, and is never cached.
+
+mod entry;
+mod life;
+mod lookup;
+mod statistics;
+mod tenant;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use moka::future::Cache;
+use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
+
+pub(crate) use self::entry::{Cached, Keep, Slot};
+pub(crate) use self::life::{Clock, Life, millis};
+pub(crate) use self::lookup::{ById, ByName};
+pub use self::statistics::{CacheStatistics, Histogram};
+pub(crate) use self::statistics::{Counters, count};
+pub(crate) use self::tenant::TenantState;
+use crate::flight::Flights;
+use crate::key::Key;
+use crate::names::{KeyName, TenantName};
+use crate::outage::Outage;
+
+/// How a keyring caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheConfig {
+    /// How long an entry may be used after it was loaded.
+    pub ttl: Duration,
+    /// The longest pause between two sweeps that drop expired entries from memory. Sweeps come
+    /// sooner when something expires sooner, but not closer than a sixtieth of this.
+    pub sweep: Duration,
+    /// The most bytes to keep, by estimate; a key with one version takes about 3 KiB.
+    pub max_bytes: u64,
+    /// Whether an entry that is used in the last fifth of its time is loaded again in the
+    /// background, so that nobody waits when the time is over.
+    pub refresh_ahead: bool,
+    /// The outage contract of tenants that have none of their own.
+    pub default_outage: Outage,
+    /// Whether other keyrings, of other processes, work over the same store: changes are then
+    /// announced, and polled for.
+    pub shared: bool,
+}
+
+impl Default for CacheConfig {
+    /// 15 minutes, swept each 5, 64 MiB, with refresh ahead, fail closed, not shared.
+    fn default() -> Self {
+        Self {
+            ttl: Duration::from_mins(15),
+            sweep: Duration::from_mins(5),
+            max_bytes: 64 << 20,
+            refresh_ahead: true,
+            default_outage: Outage::FailClosed,
+            shared: false,
+        }
+    }
+}
+
+/// The shortest pause between two sweeps.
+const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
+
+/// Of the bytes there are, one in this many is for the names of keys by their ids, and one for
+/// tenants.
+const SHARE_OF_NAMES: u64 = 8;
+const SHARE_OF_TENANTS: u64 = 32;
+
+/// What the cache itself needs for an entry, what metadata and a version's part of it take
+/// without their texts, and what an expanded version takes.
+const OVERHEAD: usize = 320;
+const METADATA: usize = 480;
+const LISTED: usize = 240;
+const EXPANDED: usize = 2048;
+
+type KeyCacheKey = (TenantName, KeyName);
+type IdCacheKey = (TenantName, keyward_crypto::KeyId);
+
+pub(crate) struct Caches {
+    pub(crate) config: CacheConfig,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Arc<Counters>,
+    /// How often everything was forgotten.
+    epoch: AtomicU64,
+    pub(crate) keys: Cache<KeyCacheKey, Arc<Key>>,
+    pub(crate) key_loads: Arc<Flights<KeyCacheKey, Arc<Keep>, Arc<Key>>>,
+    /// The name of each key by its id. That the key has this id its metadata confirms, so a name
+    /// needs no life of its own.
+    pub(crate) ids: Cache<IdCacheKey, KeyName>,
+    pub(crate) tenants: Cache<TenantName, Arc<TenantState>>,
+    pub(crate) tenant_loads: Arc<Flights<TenantName, Arc<AtomicBool>, Arc<TenantState>>>,
+    /// Every tenant that the cache or one of its keys holds.
+    known_tenants: Mutex<HashMap<TenantName, Weak<TenantState>>>,
+}
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+fn key_weight(key: &Key) -> u32 {
+    let listed: usize = key.versions.iter().map(|info| LISTED + info.description.len()).sum();
+    let attributes: usize =
+        key.attributes.iter().map(|(name, value)| 96 + name.len() + value.len()).sum();
+    let expanded = key.cached.as_ref().map_or(0, |cached| cached.keep.count());
+    let names = 2 * (key.tenant.as_str().len() + key.name.as_str().len());
+    weight(OVERHEAD + METADATA + names + listed + attributes + expanded.max(1) * EXPANDED)
+}
+
+impl Caches {
+    /// Makes empty caches. Within a tokio runtime it also starts the task that drops what has
+    /// expired; the task ends with them.
+    pub(crate) fn new(config: &CacheConfig) -> Arc<Self> {
+        let counters = Arc::new(Counters::default());
+        let of_names = config.max_bytes / SHARE_OF_NAMES;
+        let of_tenants = config.max_bytes / SHARE_OF_TENANTS;
+        let evicted = counters.clone();
+        let caches = Arc::new(Self {
+            config: *config,
+            clock: Clock::new(),
+            counters,
+            epoch: AtomicU64::new(0),
+            keys: Cache::builder()
+                .max_capacity(config.max_bytes.saturating_sub(of_names + of_tenants))
+                .weigher(|_, key: &Arc<Key>| key_weight(key))
+                .eviction_listener(move |_, key: Arc<Key>, cause| {
+                    if cause == RemovalCause::Size {
+                        count(&evicted.evictions);
+                    }
+                    // A reload replaces the metadata and takes over the versions.
+                    if cause != RemovalCause::Replaced
+                        && let Some(cached) = &key.cached
+                    {
+                        cached.keep.close();
+                    }
+                })
+                .build(),
+            key_loads: Flights::new(),
+            ids: Cache::builder()
+                .max_capacity(of_names)
+                .weigher(|(tenant, _): &IdCacheKey, name: &KeyName| {
+                    weight(OVERHEAD + tenant.as_str().len() + name.as_str().len())
+                })
+                .build(),
+            tenants: Cache::builder()
+                .max_capacity(of_tenants)
+                .weigher(|name: &TenantName, _| weight(2 * OVERHEAD + name.as_str().len()))
+                .build(),
+            tenant_loads: Flights::new(),
+            known_tenants: Mutex::default(),
+        });
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let weak = Arc::downgrade(&caches);
+            let longest = config.sweep.min(config.ttl).max(SHORTEST_SWEEP);
+            let shortest = (config.sweep / 60).max(SHORTEST_SWEEP).min(longest);
+            runtime.spawn(async move {
+                let mut pause = longest;
+                loop {
+                    tokio::time::sleep(pause).await;
+                    let Some(caches) = weak.upgrade() else { return };
+                    let next = caches.sweep().await.unwrap_or(longest);
+                    pause = next.clamp(shortest, longest);
+                }
+            });
+        }
+        caches
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
+    /// Whether what `keep` stands for may be used: nothing is known to have changed since.
+    pub(crate) fn is_valid(&self, keep: &Keep) -> bool {
+        keep.epoch() == self.epoch() && !keep.is_revoked()
+    }
+
+    /// Caches a key that was loaded, unless it was revoked meanwhile.
+    pub(crate) async fn put(&self, key: &Arc<Key>) {
+        let Some(cached) = &key.cached else { return };
+        self.keys
+            .entry((key.tenant.clone(), key.name.clone()))
+            .and_compute_with(|_| {
+                let valid = self.is_valid(&cached.keep) && cached.keep.is_open();
+                let op = if valid { Op::Put(key.clone()) } else { Op::Nop };
+                std::future::ready(op)
+            })
+            .await;
+        if !self.is_valid(&cached.keep) {
+            self.remove_if(key, |now| same_keep(now, key)).await;
+        }
+    }
+
+    /// Tells the cache that the entry has gained a version, and weighs more.
+    pub(crate) async fn weigh_again(&self, key: &Key) {
+        let entry = self.keys.entry((key.tenant.clone(), key.name.clone()));
+        entry
+            .and_compute_with(|found| {
+                let found = found.map(moka::Entry::into_value);
+                let op = match found.filter(|found| same_keep(found, key)) {
+                    Some(found) => Op::Put(found),
+                    None => Op::Nop,
+                };
+                std::future::ready(op)
+            })
+            .await;
+    }
+
+    async fn remove_if(&self, key: &Key, condition: impl Fn(&Key) -> bool) -> bool {
+        let entry = self.keys.entry((key.tenant.clone(), key.name.clone()));
+        let done = entry
+            .and_compute_with(|found| {
+                let remove = found.is_some_and(|found| condition(found.value()));
+                std::future::ready(if remove { Op::Remove } else { Op::Nop })
+            })
+            .await;
+        matches!(done, moka::ops::compute::CompResult::Removed(_))
+    }
+
+    /// Forgets a key that changed. What a load under way finds is not cached.
+    pub(crate) async fn forget_key(&self, tenant: &TenantName, name: &KeyName) {
+        let entry = (tenant.clone(), name.clone());
+        if let Some(keep) = self.key_loads.cancel(&entry) {
+            keep.revoke();
+        }
+        if let Some(key) = self.keys.remove(&entry).await
+            && let Some(cached) = &key.cached
+        {
+            cached.keep.revoke();
+        }
+    }
+
+    /// The one state of this tenant, made if there is none.
+    pub(crate) fn tenant_state(&self, tenant: &TenantName) -> Arc<TenantState> {
+        let mut known = self.known_tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = known.get(tenant).and_then(Weak::upgrade) {
+            return state;
+        }
+        let life = Life::begin(self.clock.now(), Duration::ZERO);
+        let state = TenantState::new(tenant.clone(), life);
+        known.insert(tenant.clone(), Arc::downgrade(&state));
+        state
+    }
+
+    /// Whether anything is cached of this tenant.
+    pub(crate) fn knows_tenant(&self, tenant: &TenantName) -> bool {
+        let known = self.known_tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(tenant).is_some_and(|state| state.strong_count() > 0)
+    }
+
+    /// Drops what has expired. Returns how long from now the next thing expires.
+    pub(crate) async fn sweep(&self) -> Option<Duration> {
+        let now = self.clock.now();
+        let mut next: Option<u64> = None;
+        for (_, key) in &self.keys {
+            let Some(cached) = &key.cached else { continue };
+            let window = cached.tenant.window(self.config.default_outage);
+            let end = cached.life.expires.saturating_add(millis(window));
+            if now >= end {
+                if self.remove_if(&key, |found| std::ptr::eq(found, &raw const *key)).await {
+                    count(&self.counters.expirations);
+                }
+                continue;
+            }
+            let end = cached.keep.expire(now, window).unwrap_or(end).min(end);
+            next = Some(next.map_or(end, |next| next.min(end)));
+        }
+        self.run_pending_tasks().await;
+        self.known_tenants
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, state| state.strong_count() > 0);
+        next.map(|end| Duration::from_millis(end - now))
+    }
+
+    async fn run_pending_tasks(&self) {
+        self.keys.run_pending_tasks().await;
+        self.ids.run_pending_tasks().await;
+        self.tenants.run_pending_tasks().await;
+    }
+
+    /// Forgets everything, loads under way included.
+    pub(crate) async fn clear(&self) {
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        for (_, key) in &self.keys {
+            if let Some(cached) = &key.cached {
+                cached.keep.revoke();
+            }
+        }
+        self.keys.invalidate_all();
+        self.ids.invalidate_all();
+        self.tenants.invalidate_all();
+        self.run_pending_tasks().await;
+    }
+
+    pub(crate) fn statistics(&self) -> CacheStatistics {
+        let (now, wall) = (self.clock.now(), SystemTime::now());
+        let at = |used: u64| wall.checked_sub(Duration::from_millis(now.saturating_sub(used)));
+        let (mut entries, mut versions, mut bytes) = (0, 0, 0);
+        let mut used: Option<(u64, u64)> = None;
+        for (_, key) in &self.keys {
+            let Some(cached) = &key.cached else { continue };
+            if !self.is_valid(&cached.keep) {
+                continue;
+            }
+            entries += 1;
+            versions += cached.keep.count() as u64;
+            bytes += u64::from(key_weight(&key));
+            let at = cached.keep.used();
+            used = Some(used.map_or((at, at), |(old, new)| (old.min(at), new.max(at))));
+        }
+        let counters = &self.counters;
+        CacheStatistics {
+            hits: counters.hits.read(),
+            misses: statistics::read(&counters.misses),
+            loads: statistics::read(&counters.loads),
+            load_failures: statistics::read(&counters.load_failures),
+            evictions: statistics::read(&counters.evictions),
+            expirations: statistics::read(&counters.expirations),
+            stale_serves: statistics::read(&counters.stale_serves),
+            entries,
+            versions,
+            bytes: bytes + self.ids.weighted_size() + self.tenants.weighted_size(),
+            max_bytes: self.config.max_bytes,
+            ttl: self.config.ttl,
+            load_seconds: counters.load_seconds(),
+            oldest_access: used.and_then(|(old, _)| at(old)),
+            newest_access: used.and_then(|(_, new)| at(new)),
+            tenants: self.top_tenants(),
+        }
+    }
+
+    fn top_tenants(&self) -> Vec<(TenantName, u64)> {
+        let known = self.known_tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        let states = known.values().filter_map(Weak::upgrade);
+        let mut top: Vec<(TenantName, u64)> = states
+            .map(|state| (state.name.clone(), statistics::read(&state.accesses)))
+            .filter(|(_, accesses)| *accesses > 0)
+            .collect();
+        top.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        top.truncate(statistics::TOP_TENANTS);
+        top
+    }
+}
+
+fn same_keep(one: &Key, other: &Key) -> bool {
+    match (&one.cached, &other.cached) {
+        (Some(one), Some(other)) => Arc::ptr_eq(&one.keep, &other.keep),
+        _ => false,
+    }
+}

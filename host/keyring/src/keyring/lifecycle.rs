@@ -1,0 +1,149 @@
+//! What may happen to a key after its creation: roll back, destroy a version, disable, enable.
+//! Each is one compare-and-set of the metadata, decided anew whenever somebody else was faster.
+
+use std::sync::Arc;
+
+use super::Inner;
+use crate::error::KeyringError;
+use crate::key::{Key, Stamp, VersionInfo};
+use crate::names::{KeyName, TenantName};
+use crate::record;
+use crate::store::StoreError;
+
+/// How many lost races for the metadata to accept.
+const ATTEMPTS: usize = 1000;
+
+/// What a change finds to do.
+pub(super) enum Step {
+    /// The metadata was changed: write it.
+    Write,
+    /// It is as wanted already.
+    Nothing,
+}
+
+fn listed(key: &mut Key, version: u32) -> Result<&mut VersionInfo, KeyringError> {
+    let name = key.name.to_string();
+    let not_found = KeyringError::VersionNotFound { key: name, version };
+    key.version_info_mut(version).ok_or(not_found)
+}
+
+impl Inner {
+    /// Applies `change` to the key's metadata, again on what others wrote meanwhile, and returns
+    /// the metadata as it then is in the store.
+    pub(super) async fn change_key(
+        self: &Arc<Self>,
+        mut key: Key,
+        change: impl Fn(&mut Key) -> Result<Step, KeyringError>,
+    ) -> Result<Key, KeyringError> {
+        let path = record::key_path(&key.tenant, &key.name);
+        for _ in 0..ATTEMPTS {
+            if let Step::Nothing = change(&mut key)? {
+                return Ok(key);
+            }
+            let value = record::encode_key(&path, &key)?;
+            match self.store.replace(&path, &value, key.revision).await {
+                Ok(revision) => {
+                    key.revision = revision;
+                    return Ok(key);
+                }
+                Err(StoreError::RevisionMismatch { .. }) => {
+                    let now = self.read_key(&key.tenant, &key.name).await?;
+                    if now.id != key.id {
+                        return Err(KeyringError::KeyNotFound { key: key.name.to_string() });
+                    }
+                    key = now;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(KeyringError::Conflict { key: key.name.to_string() })
+    }
+
+    pub(super) async fn rollback(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        name: &KeyName,
+        target: u32,
+        actor: &str,
+    ) -> Result<Arc<Key>, KeyringError> {
+        let key = self.read_key(tenant, name).await?;
+        let newest = self
+            .change_key(key, |key| {
+                if listed(key, target)?.destroyed.is_some() {
+                    let key = key.name.to_string();
+                    return Err(KeyringError::VersionDestroyed { key, version: target });
+                }
+                if key.current_version == target {
+                    return Ok(Step::Nothing);
+                }
+                key.current_version = target;
+                Ok(Step::Write)
+            })
+            .await?;
+        tracing::info!(%tenant, key = %name, version = target, by = actor, "key rolled back");
+        self.changed(&newest).await;
+        Ok(Arc::new(newest))
+    }
+
+    pub(super) async fn destroy_version(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        name: &KeyName,
+        version: u32,
+        actor: &str,
+    ) -> Result<(), KeyringError> {
+        let stamp = Stamp { at: record::now_ms(), by: actor.to_owned() };
+        let path = record::version_path(tenant, name, version);
+        let key = self.read_key(tenant, name).await?;
+        let newest = self
+            .change_key(key, |key| {
+                let is_current = key.current_version == version;
+                let info = listed(key, version)?;
+                if info.destroyed.is_some() {
+                    return Ok(Step::Nothing);
+                }
+                if is_current {
+                    let key = key.name.to_string();
+                    return Err(KeyringError::VersionIsCurrent { key, version });
+                }
+                info.destroyed = Some(stamp.clone());
+                Ok(Step::Write)
+            })
+            .await?;
+        // From here on nobody uses it, even if its material stays for a while.
+        self.changed(&newest).await;
+        let by_us =
+            newest.version_info(version).and_then(|info| info.destroyed.as_ref()) == Some(&stamp);
+        // A destruction that stopped half-way is finished; one that is complete cannot be repeated.
+        if !by_us && self.store.get(&path).await?.is_none() {
+            let key = name.to_string();
+            return Err(KeyringError::VersionDestroyed { key, version });
+        }
+        self.store.delete(&path).await?;
+        tracing::info!(%tenant, key = %name, version, by = actor, "key version destroyed");
+        Ok(())
+    }
+
+    pub(super) async fn set_enabled(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        name: &KeyName,
+        enabled: bool,
+        actor: &str,
+    ) -> Result<Arc<Key>, KeyringError> {
+        let stamp = Stamp { at: record::now_ms(), by: actor.to_owned() };
+        let key = self.read_key(tenant, name).await?;
+        let newest = self
+            .change_key(key, |key| {
+                if key.enabled() == enabled {
+                    return Ok(Step::Nothing);
+                }
+                key.disabled = (!enabled).then(|| stamp.clone());
+                Ok(Step::Write)
+            })
+            .await?;
+        tracing::info!(%tenant, key = %name, enabled, by = actor, "key enabled or disabled");
+        self.changed(&newest).await;
+        Ok(Arc::new(newest))
+    }
+}
