@@ -8,21 +8,25 @@
 //! A change that comes while a load is under way revokes that load's result: it may still reach
 //! those who asked before the change, and is never cached.
 
+mod config;
 mod entry;
 mod life;
 mod lookup;
+mod snapshot;
 mod statistics;
 mod tenant;
+mod weight;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use moka::future::Cache;
 use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 
+pub use self::config::CacheConfig;
 pub(crate) use self::entry::{Cached, Keep, Slot};
 pub(crate) use self::life::{Clock, Life, millis};
 pub(crate) use self::lookup::{ById, ByName};
@@ -32,41 +36,6 @@ pub(crate) use self::tenant::TenantState;
 use crate::flight::Flights;
 use crate::key::Key;
 use crate::names::{KeyName, TenantName};
-use crate::outage::Outage;
-
-/// How a keyring caches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CacheConfig {
-    /// How long an entry may be used after it was loaded.
-    pub ttl: Duration,
-    /// The longest pause between two sweeps that drop expired entries from memory. Sweeps come
-    /// sooner when something expires sooner, but not closer than a sixtieth of this.
-    pub sweep: Duration,
-    /// The most bytes to keep, by estimate; a key with one version takes about 3 KiB.
-    pub max_bytes: u64,
-    /// Whether an entry that is used in the last fifth of its time is loaded again in the
-    /// background, so that nobody waits when the time is over.
-    pub refresh_ahead: bool,
-    /// The outage contract of tenants that have none of their own.
-    pub default_outage: Outage,
-    /// Whether other keyrings, of other processes, work over the same store: changes are then
-    /// announced, and polled for.
-    pub shared: bool,
-}
-
-impl Default for CacheConfig {
-    /// 15 minutes, swept each 5, 64 MiB, with refresh ahead, fail closed, not shared.
-    fn default() -> Self {
-        Self {
-            ttl: Duration::from_mins(15),
-            sweep: Duration::from_mins(5),
-            max_bytes: 64 << 20,
-            refresh_ahead: true,
-            default_outage: Outage::FailClosed,
-            shared: false,
-        }
-    }
-}
 
 /// The shortest pause between two sweeps.
 const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
@@ -75,13 +44,6 @@ const SHORTEST_SWEEP: Duration = Duration::from_millis(10);
 /// tenants.
 const SHARE_OF_NAMES: u64 = 8;
 const SHARE_OF_TENANTS: u64 = 32;
-
-/// What the cache itself needs for an entry, what metadata and a version's part of it take
-/// without their texts, and what an expanded version takes.
-const OVERHEAD: usize = 320;
-const METADATA: usize = 480;
-const LISTED: usize = 240;
-const EXPANDED: usize = 2048;
 
 type KeyCacheKey = (TenantName, KeyName);
 type IdCacheKey = (TenantName, keyward_crypto::KeyId);
@@ -103,19 +65,6 @@ pub(crate) struct Caches {
     known_tenants: Mutex<HashMap<TenantName, Weak<TenantState>>>,
 }
 
-fn weight(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(u32::MAX)
-}
-
-fn key_weight(key: &Key) -> u32 {
-    let listed: usize = key.versions.iter().map(|info| LISTED + info.description.len()).sum();
-    let attributes: usize =
-        key.attributes.iter().map(|(name, value)| 96 + name.len() + value.len()).sum();
-    let expanded = key.cached.as_ref().map_or(0, |cached| cached.keep.count());
-    let names = 2 * (key.tenant.as_str().len() + key.name.as_str().len());
-    weight(OVERHEAD + METADATA + names + listed + attributes + expanded.max(1) * EXPANDED)
-}
-
 impl Caches {
     /// Makes empty caches. Within a tokio runtime it also starts the task that drops what has
     /// expired; the task ends with them.
@@ -131,7 +80,7 @@ impl Caches {
             epoch: AtomicU64::new(0),
             keys: Cache::builder()
                 .max_capacity(config.max_bytes.saturating_sub(of_names + of_tenants))
-                .weigher(|_, key: &Arc<Key>| key_weight(key))
+                .weigher(|_, key: &Arc<Key>| weight::of_key(key))
                 .eviction_listener(move |_, key: Arc<Key>, cause| {
                     if cause == RemovalCause::Size {
                         count(&evicted.evictions);
@@ -147,13 +96,11 @@ impl Caches {
             key_loads: Flights::new(),
             ids: Cache::builder()
                 .max_capacity(of_names)
-                .weigher(|(tenant, _): &IdCacheKey, name: &KeyName| {
-                    weight(OVERHEAD + tenant.as_str().len() + name.as_str().len())
-                })
+                .weigher(|(tenant, _): &IdCacheKey, name: &KeyName| weight::of_name(tenant, name))
                 .build(),
             tenants: Cache::builder()
                 .max_capacity(of_tenants)
-                .weigher(|name: &TenantName, _| weight(2 * OVERHEAD + name.as_str().len()))
+                .weigher(|name: &TenantName, _| weight::of_tenant(name))
                 .build(),
             tenant_loads: Flights::new(),
             known_tenants: Mutex::default(),
@@ -300,55 +247,6 @@ impl Caches {
         self.ids.invalidate_all();
         self.tenants.invalidate_all();
         self.run_pending_tasks().await;
-    }
-
-    pub(crate) fn statistics(&self) -> CacheStatistics {
-        let (now, wall) = (self.clock.now(), SystemTime::now());
-        let at = |used: u64| wall.checked_sub(Duration::from_millis(now.saturating_sub(used)));
-        let (mut entries, mut versions, mut bytes) = (0, 0, 0);
-        let mut used: Option<(u64, u64)> = None;
-        for (_, key) in &self.keys {
-            let Some(cached) = &key.cached else { continue };
-            if !self.is_valid(&cached.keep) {
-                continue;
-            }
-            entries += 1;
-            versions += cached.keep.count() as u64;
-            bytes += u64::from(key_weight(&key));
-            let at = cached.keep.used();
-            used = Some(used.map_or((at, at), |(old, new)| (old.min(at), new.max(at))));
-        }
-        let counters = &self.counters;
-        CacheStatistics {
-            hits: counters.hits.read(),
-            misses: statistics::read(&counters.misses),
-            loads: statistics::read(&counters.loads),
-            load_failures: statistics::read(&counters.load_failures),
-            evictions: statistics::read(&counters.evictions),
-            expirations: statistics::read(&counters.expirations),
-            stale_serves: statistics::read(&counters.stale_serves),
-            entries,
-            versions,
-            bytes: bytes + self.ids.weighted_size() + self.tenants.weighted_size(),
-            max_bytes: self.config.max_bytes,
-            ttl: self.config.ttl,
-            load_seconds: counters.load_seconds(),
-            oldest_access: used.and_then(|(old, _)| at(old)),
-            newest_access: used.and_then(|(_, new)| at(new)),
-            tenants: self.top_tenants(),
-        }
-    }
-
-    fn top_tenants(&self) -> Vec<(TenantName, u64)> {
-        let known = self.known_tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        let states = known.values().filter_map(Weak::upgrade);
-        let mut top: Vec<(TenantName, u64)> = states
-            .map(|state| (state.name.clone(), statistics::read(&state.accesses)))
-            .filter(|(_, accesses)| *accesses > 0)
-            .collect();
-        top.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        top.truncate(statistics::TOP_TENANTS);
-        top
     }
 }
 

@@ -19,8 +19,8 @@ pub(crate) const BOUNDS: [f64; 16] = [
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct CacheStatistics {
-    /// Look-ups of keys, key ids, versions and tenants answered without waiting for the store,
-    /// those in [`stale_serves`](Self::stale_serves) included.
+    /// Look-ups of keys, key ids and versions answered without waiting for the store, those in
+    /// [`stale_serves`](Self::stale_serves) included.
     pub hits: u64,
     /// Look-ups that had to wait for the store.
     pub misses: u64,

@@ -95,7 +95,11 @@ impl Inner {
             cached: None,
         };
         match self.store.create(&path, &record::encode_key(&path, &key)?).await {
-            Ok(_) => self.key(tenant, name).await,
+            Ok(_) => {
+                // A load that began before may be about to say that there is no such key.
+                self.caches.forget_key(tenant, name).await;
+                self.key(tenant, name).await
+            }
             Err(StoreError::Exists { .. }) => Err(exists()),
             Err(error) => Err(error.into()),
         }

@@ -2,25 +2,24 @@
 
 mod create;
 mod generation;
+mod late;
 mod lifecycle;
 mod load;
+mod load_version;
 mod tenants;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_crypto::{Algorithm, KeyId, KeyVersion};
-use tokio::sync::broadcast;
 
 use self::generation::Generation;
-
-use crate::cache::{CacheConfig, CacheStatistics, Caches};
-use crate::change::Change;
+use crate::cache::{CacheConfig, Caches};
 use crate::error::KeyringError;
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
@@ -269,60 +268,6 @@ impl Keyring {
     /// [`KeyringError::KeyDisabled`].
     pub async fn version(&self, key: &Key, version: u32) -> Result<Arc<KeyVersion>, KeyringError> {
         self.inner.version(key, version).await
-    }
-
-    /// Drops expired entries from the caches now, which wipes expired key versions that are not
-    /// in use.
-    pub async fn sweep(&self) {
-        self.inner.caches.sweep().await;
-    }
-
-    /// What the caches hold and did so far.
-    pub fn cache_statistics(&self) -> CacheStatistics {
-        self.inner.caches.statistics()
-    }
-
-    /// Drops every entry from the caches, wiping every key version that is not in use. Returns the
-    /// statistics from just before. The counts go on from where they are.
-    pub async fn clear_cache(&self) -> CacheStatistics {
-        let before = self.cache_statistics();
-        self.inner.caches.clear().await;
-        before
-    }
-
-    /// Tells the other keyrings over this store that something changed, and returns once that is
-    /// written. For what the keyring does not change itself, such as policies and tokens; its own
-    /// changes it announces by itself. While the store is unavailable the announcement is retried
-    /// in the background. Without [`CacheConfig::shared`] nothing happens.
-    pub async fn announce(&self, change: Change) {
-        self.inner.generation.announce(change).await;
-    }
-
-    /// What other keyrings changed, as [polling](Keyring::start_polling) finds out. The keyring's
-    /// own caches have dropped it by then. A receiver that lags must take that for
-    /// [`Change::Everything`].
-    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
-        self.inner.generation.subscribe()
-    }
-
-    /// Polls for other keyrings' changes each `period`, until `shutdown` resolves or the keyring
-    /// is dropped. Without [`CacheConfig::shared`] nothing happens.
-    pub fn start_polling(
-        &self,
-        period: Duration,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) {
-        generation::start(&self.inner, period, shutdown);
-    }
-
-    /// Polls once, now.
-    pub async fn poll(&self) -> Result<(), KeyringError> {
-        self.inner.poll().await
-    }
-
-    /// How long ago the last successful poll was; `None` before the first.
-    pub fn since_last_poll(&self) -> Option<Duration> {
-        self.inner.generation.since_last_poll()
     }
 }
 

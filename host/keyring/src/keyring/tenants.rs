@@ -1,10 +1,15 @@
-//! Tenants: created once, their outage contract changed by compare-and-set.
+//! Tenants: created once, their outage contract changed by compare-and-set, read through the cache.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use super::Inner;
+use super::late::Served;
+use crate::cache::{Life, TenantState};
 use crate::change::Change;
 use crate::error::KeyringError;
+use crate::flight::Loading;
 use crate::names::TenantName;
 use crate::outage::Outage;
 use crate::record::{self, TenantData};
@@ -35,6 +40,76 @@ impl Inner {
         match self.store.get(&path).await? {
             Some(found) => record::decode_tenant(&path, &found),
             None => Err(KeyringError::TenantNotFound { tenant: tenant.to_string() }),
+        }
+    }
+
+    /// Succeeds when the tenant exists.
+    pub(super) async fn tenant(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+    ) -> Result<Arc<TenantState>, KeyringError> {
+        let Some(state) = self.caches.tenants.get(tenant).await else {
+            return self.load_tenant(tenant).await;
+        };
+        let life = state.life.load_full();
+        if self.caches.clock.now() < life.ages {
+            return Ok(state);
+        }
+        let window = state.window(self.caches.config.default_outage);
+        let (served, answer) =
+            Box::pin(self.late(&life, window, state, || self.load_tenant(tenant))).await;
+        if served == Served::Stale {
+            self.tally(served);
+        }
+        answer
+    }
+
+    /// Loads the tenant from the store, or joins the load under way.
+    fn load_tenant(self: &Arc<Self>, tenant: &TenantName) -> Loading<Arc<TenantState>> {
+        self.caches.tenant_loads.join(tenant, || {
+            let outdated = Arc::new(AtomicBool::new(false));
+            let (inner, tenant, under) = (self.clone(), tenant.clone(), outdated.clone());
+            let load = async move {
+                let caches = &inner.caches;
+                let (begun, epoch) = (Instant::now(), caches.epoch());
+                let found = inner.read_tenant(&tenant).await;
+                inner.loaded(begun, found.as_ref().err());
+                let data = match found {
+                    Ok(data) => data,
+                    Err(error) => {
+                        if let Some(state) = caches.tenants.get(&tenant).await {
+                            if error.is_unavailable() {
+                                state.life.load().failed(caches.clock.now());
+                            } else {
+                                caches.tenants.invalidate(&tenant).await;
+                            }
+                        }
+                        return Err(error);
+                    }
+                };
+                let state = caches.tenant_state(&tenant);
+                if !outdated.load(Ordering::SeqCst) && epoch == caches.epoch() {
+                    state.set_outage(data.outage);
+                    let life = Life::begin(caches.clock.now(), caches.config.ttl);
+                    state.life.store(Arc::new(life));
+                    caches.tenants.insert(tenant, state.clone()).await;
+                }
+                Ok(state)
+            };
+            (under, load)
+        })
+    }
+
+    /// Brings what is cached of a tenant up to date with the store.
+    pub(super) async fn refresh_tenant(self: &Arc<Self>, tenant: &TenantName) {
+        if let Some(outdated) = self.caches.tenant_loads.cancel(tenant) {
+            outdated.store(true, Ordering::SeqCst);
+        }
+        if self.caches.knows_tenant(tenant)
+            && let Err(error) = self.load_tenant(tenant).await
+        {
+            tracing::warn!(%tenant, %error, "a change of a tenant could not be read");
+            self.caches.tenants.invalidate(tenant).await;
         }
     }
 

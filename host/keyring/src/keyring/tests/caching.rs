@@ -103,12 +103,12 @@ async fn the_cache_is_bounded() {
     assert!(kept > 0);
     let statistics = ring.cache_statistics();
     assert!(statistics.bytes <= max_bytes, "{statistics:?}");
-    assert_eq!(statistics.entries as usize, kept);
-    assert_eq!(statistics.evictions as usize, 32 - kept);
+    assert_eq!(usize::try_from(statistics.entries).unwrap(), kept);
+    assert_eq!(usize::try_from(statistics.evictions).unwrap(), 32 - kept);
 
     // Clearing drops all of them at once, and what was cleared can be loaded again.
     let cleared = ring.clear_cache().await;
-    assert_eq!(cleared.entries as usize, kept);
+    assert_eq!(usize::try_from(cleared.entries).unwrap(), kept);
     assert!(versions.iter().all(|version| version.strong_count() == 0));
     assert_eq!(ring.cache_statistics().entries, 0);
     let key = ring.key(&tenant(), &"key-5".parse().unwrap()).await.unwrap();

@@ -1,0 +1,67 @@
+//! What a host does with a keyring besides using keys: watch its caches, clear them, and keep them
+//! up to date with what other hosts change.
+
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use super::{Keyring, generation};
+use crate::cache::CacheStatistics;
+use crate::change::Change;
+use crate::error::KeyringError;
+
+impl Keyring {
+    /// Drops expired entries from the caches now, which wipes expired key versions that are not
+    /// in use.
+    pub async fn sweep(&self) {
+        self.inner.caches.sweep().await;
+    }
+
+    /// What the caches hold and did so far.
+    pub fn cache_statistics(&self) -> CacheStatistics {
+        self.inner.caches.statistics()
+    }
+
+    /// Drops every entry from the caches, wiping every key version that is not in use. Returns the
+    /// statistics from just before. The counts go on from where they are.
+    pub async fn clear_cache(&self) -> CacheStatistics {
+        let before = self.cache_statistics();
+        self.inner.caches.clear().await;
+        before
+    }
+
+    /// Tells the other keyrings over this store that something changed, and returns once that is
+    /// written. For what the keyring does not change itself, such as policies and tokens; its own
+    /// changes it announces by itself. While the store is unavailable the announcement is retried
+    /// in the background. Without [`CacheConfig::shared`] nothing happens.
+    pub async fn announce(&self, change: Change) {
+        self.inner.generation.announce(change).await;
+    }
+
+    /// What other keyrings changed, as [polling](Keyring::start_polling) finds out. The keyring's
+    /// own caches have dropped it by then. A receiver that lags must take that for
+    /// [`Change::Everything`].
+    pub fn subscribe(&self) -> broadcast::Receiver<Change> {
+        self.inner.generation.subscribe()
+    }
+
+    /// Polls for other keyrings' changes each `period`, until `shutdown` resolves or the keyring
+    /// is dropped. Without [`CacheConfig::shared`] nothing happens.
+    pub fn start_polling(
+        &self,
+        period: Duration,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) {
+        generation::start(&self.inner, period, shutdown);
+    }
+
+    /// Polls once, now.
+    pub async fn poll(&self) -> Result<(), KeyringError> {
+        self.inner.poll().await
+    }
+
+    /// How long ago the last successful poll was; `None` before the first.
+    pub fn since_last_poll(&self) -> Option<Duration> {
+        self.inner.generation.since_last_poll()
+    }
+}
