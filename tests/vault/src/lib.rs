@@ -12,9 +12,19 @@ pub mod program;
 #[cfg(feature = "server")]
 mod client;
 #[cfg(feature = "server")]
+mod kubernetes;
+#[cfg(feature = "server")]
+mod process;
+#[cfg(feature = "server")]
+mod proxy;
+#[cfg(feature = "server")]
 mod server;
 
 #[cfg(feature = "server")]
 pub use client::{Client, Reply};
 #[cfg(feature = "server")]
-pub use server::{Options, Vault};
+pub use kubernetes::Kubernetes;
+#[cfg(feature = "server")]
+pub use proxy::{Fault, Proxy, Rule, Seen};
+#[cfg(feature = "server")]
+pub use server::{Options, Tls, Vault};

@@ -31,21 +31,24 @@ impl Program {
     }
 }
 
-/// The Vault to test against: [`INSTALLED`], else [`BUILT`], else `vault` or `bao` from PATH, else
-/// the server of `tests/vault-server`, built with Go whenever its sources have changed. The error
-/// is a sentence that says what to install.
+/// The Vault to test against: [`INSTALLED`], else `vault` or `bao` from PATH, else the server of
+/// `tests/vault-server`, built with Go whenever its sources have changed. The error is a sentence
+/// that says what to install.
 pub fn find() -> Result<Program, String> {
-    let given = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    if let Some(path) = given(INSTALLED) {
+    if let Some(path) = given(INSTALLED).or_else(|| on_path("vault")).or_else(|| on_path("bao")) {
         return Ok(Program::Installed(path));
     }
-    if let Some(path) = given(BUILT) {
-        return Ok(Program::Built(path));
-    }
-    if let Some(path) = on_path("vault").or_else(|| on_path("bao")) {
-        return Ok(Program::Installed(path));
-    }
-    build().map(Program::Built)
+    built().map(Program::Built)
+}
+
+/// The server of `tests/vault-server`, which can do what no installed Vault can.
+pub fn built() -> Result<PathBuf, String> {
+    given(BUILT).map_or_else(build, Ok)
+}
+
+/// The path an environment variable holds.
+fn given(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
 /// A program of this name in a folder of PATH.
@@ -101,8 +104,9 @@ fn digest(folder: &Path) -> io::Result<String> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_file() && (name.ends_with(".go") || name == "go.mod" || name == "go.sum") {
+        let source = path.extension().is_some_and(|it| it == "go" || it == "mod" || it == "sum");
+        if source && path.is_file() {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             files.push((name, fs::read(&path)?));
         }
     }

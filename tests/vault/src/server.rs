@@ -1,23 +1,62 @@
-//! The Vault's process: how it is started, set up for the first time, and ended.
+//! A Vault that runs, and what a test does to it: stop, start again, seal, unseal, slow down.
 
-use std::fs::{self, File};
+use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
-use tempfile::TempDir;
 
 use crate::Client;
+use crate::process::Process;
 use crate::program::{self, Program};
 
-/// Longest a start may take, on a machine with much else to do.
-const START: Duration = Duration::from_mins(1);
-
-/// What kind of Vault a test wants.
+/// What kind of Vault a test wants; the default is one in memory without TLS.
 #[derive(Clone, Debug, Default)]
-pub struct Options {}
+pub struct Options {
+    /// Keep everything in a folder, so that [`Vault::start_again`] finds it.
+    pub durable: bool,
+    /// A second listener with TLS.
+    pub tls: Option<Tls>,
+    /// Storage that [`Vault::storage_faults`] can slow down and make fail. Only the server of
+    /// `tests/vault-server` can.
+    pub storage_faults: bool,
+    /// A second node, [`Vault::standby`], over the same storage. Only the server of
+    /// `tests/vault-server` can.
+    pub standby: bool,
+}
+
+/// PEM files of a TLS listener.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// Certificate chain of the server.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Who signs the clients' certificates; with it, no other client is served.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Where a Vault listens (`host:port`).
+#[derive(Clone, Debug)]
+pub(crate) struct Ports {
+    pub plain: String,
+    pub tls: String,
+    pub standby: String,
+    pub admin: String,
+}
+
+impl Ports {
+    /// Free ports of the loopback address.
+    fn free() -> Self {
+        // All bound at once, so that they differ.
+        let held: Vec<TcpListener> =
+            (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let mut ports = held.iter().map(|held| held.local_addr().unwrap().to_string());
+        let mut next = || ports.next().unwrap();
+        Self { plain: next(), tls: next(), standby: next(), admin: next() }
+    }
+}
 
 /// A running Vault, initialised and unsealed; it ends when this is dropped. Nothing is mounted but
 /// what every Vault mounts: [`Client::mount_kv2`] and its like do the rest.
@@ -27,32 +66,59 @@ pub struct Vault {
     /// Its root token.
     pub root_token: String,
     unseal_key: String,
-    home: TempDir,
-    child: Child,
+    ports: Ports,
+    options: Options,
+    program: Program,
+    process: Process,
 }
 
 impl Vault {
     /// Starts one on a free port of the loopback address.
     #[track_caller]
-    pub fn start(_options: Options) -> Self {
-        let program = program::find().unwrap_or_else(|error| panic!("{error}"));
-        let home = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let listen = format!("127.0.0.1:{port}");
-        let child = launch(&program, &listen, &home);
-        let mut this = Self {
-            address: format!("http://{listen}"),
-            root_token: String::new(),
-            unseal_key: String::new(),
-            home,
-            child,
+    pub fn start(options: Options) -> Self {
+        let program = if options.storage_faults || options.standby {
+            program::built().map(Program::Built)
+        } else {
+            program::find()
         };
-        match program {
-            Program::Built(_) => this.read_credentials(),
-            Program::Installed(_) => this.initialise(),
+        let program = program.unwrap_or_else(|error| panic!("{error}"));
+        let ports = Ports::free();
+        let process = Process::start(&program, &ports, &options, None);
+        let (address, root_token, unseal_key) =
+            (format!("http://{}", ports.plain), String::new(), String::new());
+        let mut this = Self { address, root_token, unseal_key, ports, options, program, process };
+        // Another process may take a port between its choice and its use.
+        for _ in 0..5 {
+            if this.set_up() {
+                return this;
+            }
+            this.ports = Ports::free();
+            this.address = format!("http://{}", this.ports.plain);
+            this.process = Process::start(&this.program, &this.ports, &this.options, None);
         }
-        this.wait_until_active();
-        this
+        panic!("Vault finds no free port");
+    }
+
+    /// Takes the secrets of a Vault that starts empty; `false` if its port is taken.
+    #[track_caller]
+    fn set_up(&mut self) -> bool {
+        let client = Client::new(&self.address, "");
+        if !self.process.wait(|| client.send("GET", "sys/health", None).is_ok()) {
+            let log = self.process.log();
+            assert!(log.contains("address already in use"), "Vault ended: {log}");
+            return false;
+        }
+        if let Program::Built(_) = self.program {
+            self.unseal_key = self.process.printed("unseal_key=");
+            self.root_token = self.process.printed("root_token=");
+        } else {
+            let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
+            let reply = client.put("sys/init", &shares).ok();
+            let text = |at: &str| reply.pointer(at).unwrap().as_str().unwrap().to_owned();
+            (self.unseal_key, self.root_token) = (text("/keys/0"), text("/root_token"));
+        }
+        self.unseal();
+        true
     }
 
     /// A client with the root token.
@@ -60,96 +126,98 @@ impl Vault {
         Client::new(&self.address, &self.root_token)
     }
 
-    /// What it logged so far.
+    /// `https://localhost:port`, where [`Options::tls`] asks for it.
+    pub fn tls_address(&self) -> String {
+        format!("https://localhost:{}", self.ports.tls.rsplit(':').next().unwrap_or_default())
+    }
+
+    /// `http://host:port` of the second node.
+    pub fn standby(&self) -> String {
+        format!("http://{}", self.ports.standby)
+    }
+
+    /// What it logged since it was started last.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.home.path().join("log")).unwrap_or_default()
+        self.process.log()
     }
 
-    /// Waits for what the built server prints once it is initialised.
+    /// Seals it: it answers, and serves nothing.
     #[track_caller]
-    fn read_credentials(&mut self) {
-        let start = Instant::now();
-        loop {
-            let printed = fs::read_to_string(self.home.path().join("printed")).unwrap_or_default();
-            if printed.contains("listening=") {
-                let value = |name: &str| {
-                    let line = printed.lines().find_map(|line| line.strip_prefix(name));
-                    line.unwrap_or_default().to_owned()
-                };
-                (self.unseal_key, self.root_token) = (value("unseal_key="), value("root_token="));
-                return;
-            }
-            self.still_starting(start);
-        }
+    pub fn seal(&self) {
+        self.root().put("sys/seal", &json!({})).ok();
     }
 
-    /// Initialises and unseals a Vault that starts empty.
+    /// Unseals it and waits until it serves.
     #[track_caller]
-    fn initialise(&mut self) {
-        let (client, start) = (Client::new(&self.address, ""), Instant::now());
-        let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
-        let reply = loop {
-            match client.send("PUT", "sys/init", Some(&shares)) {
-                Ok(reply) => break reply.ok(),
-                Err(_) => self.still_starting(start),
-            }
-        };
-        let text = |pointer: &str| reply.pointer(pointer).unwrap().as_str().unwrap().to_owned();
-        (self.unseal_key, self.root_token) = (text("/keys/0"), text("/root_token"));
+    pub fn unseal(&mut self) {
+        let client = Client::new(&self.address, "");
         client.put("sys/unseal", &json!({ "key": self.unseal_key })).ok();
+        let active = || client.send("GET", "sys/health", None).is_ok_and(|it| it.status == 200);
+        assert!(self.process.wait(active), "Vault ended: {}", self.process.log());
     }
 
-    /// Waits until it is unsealed and active.
+    /// Ends the process at once, as a crash does.
+    pub fn stop(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it on the same port and data after [`stop`](Self::stop), sealed as any Vault that
+    /// starts.
     #[track_caller]
-    fn wait_until_active(&mut self) {
-        let (client, start) = (Client::new(&self.address, ""), Instant::now());
-        while !client.send("GET", "sys/health", None).is_ok_and(|reply| reply.status == 200) {
-            self.still_starting(start);
-        }
+    pub fn start_again_sealed(&mut self) {
+        assert!(self.options.durable, "a Vault in memory has nothing to start again with");
+        let home = self.process.home();
+        self.process = Process::start(&self.program, &self.ports, &self.options, Some(home));
+        let client = Client::new(&self.address, "");
+        let up = self.process.wait(|| client.send("GET", "sys/health", None).is_ok());
+        assert!(up, "Vault ended: {}", self.process.log());
     }
 
-    /// One pause in a wait; fails when it is over.
+    /// The same, unsealed.
     #[track_caller]
-    fn still_starting(&mut self, since: Instant) {
-        let ended = self.child.try_wait().unwrap();
-        assert!(ended.is_none(), "Vault ended, {ended:?}: {}", self.log());
-        assert!(since.elapsed() < START, "Vault is not ready after {START:?}: {}", self.log());
-        std::thread::sleep(Duration::from_millis(10));
+    pub fn start_again(&mut self) {
+        self.start_again_sealed();
+        self.unseal();
     }
-}
 
-impl Drop for Vault {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+    /// Makes its storage take `delay` longer, and fail with this share of the operations (0 to 1).
+    #[track_caller]
+    pub fn storage_faults(&self, delay: Duration, fail: f64) {
+        assert!(self.options.storage_faults, "started without Options::storage_faults");
+        let url = format!(
+            "http://{}/storage?delay={}ms&fail={fail}",
+            self.ports.admin,
+            delay.as_millis()
+        );
+        ureq::get(&url).call().unwrap();
     }
-}
-
-/// Starts the process; its output goes to files in `home`.
-#[track_caller]
-fn launch(program: &Program, listen: &str, home: &TempDir) -> Child {
-    let file = |name: &str| File::create(home.path().join(name)).unwrap();
-    let mut command = Command::new(program.path());
-    match program {
-        Program::Built(_) => {
-            command.arg(format!("-addr={listen}"));
-        }
-        Program::Installed(_) => {
-            command.arg("server").arg(format!("-config={}", configuration(listen, home).display()));
-        }
-    }
-    // The server built here ends when its standard input does, so none outlives its test.
-    command.stdin(Stdio::piped()).stdout(file("printed")).stderr(file("log"));
-    command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.path().display()))
 }
 
 /// Writes the configuration file of an installed Vault.
-fn configuration(listen: &str, home: &TempDir) -> PathBuf {
-    let path = home.path().join("vault.hcl");
-    let text = format!(
-        "disable_mlock = true\nstorage \"inmem\" {{}}\n\
-         listener \"tcp\" {{\n  address = \"{listen}\"\n  tls_disable = true\n}}\n"
-    );
-    fs::write(&path, text).unwrap();
+pub(crate) fn configuration(ports: &Ports, options: &Options, home: &std::path::Path) -> PathBuf {
+    let storage = if options.durable {
+        format!("storage \"file\" {{\n  path = \"{}\"\n}}\n", home.join("data").display())
+    } else {
+        "storage \"inmem\" {}\n".to_owned()
+    };
+    let plain =
+        format!("listener \"tcp\" {{\n  address = \"{}\"\n  tls_disable = true\n}}\n", ports.plain);
+    let tls = options.tls.as_ref().map_or_else(String::new, |tls| {
+        let client_ca = tls.client_ca.as_ref().map_or_else(String::new, |ca| {
+            format!(
+                "  tls_require_and_verify_client_cert = true\n  tls_client_ca_file = \"{}\"\n",
+                ca.display()
+            )
+        });
+        format!(
+            "listener \"tcp\" {{\n  address = \"{}\"\n  tls_cert_file = \"{}\"\n  \
+             tls_key_file = \"{}\"\n{client_ca}}}\n",
+            ports.tls,
+            tls.certificate.display(),
+            tls.key.display()
+        )
+    });
+    let path = home.join("vault.hcl");
+    fs::write(&path, format!("disable_mlock = true\n{storage}{plain}{tls}")).unwrap();
     path
 }
