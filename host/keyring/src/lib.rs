@@ -21,6 +21,7 @@ mod names;
 mod outage;
 mod record;
 pub mod store;
+pub mod vault;
 
 pub use crate::cache::{CacheConfig, CacheStatistics, Histogram};
 pub use crate::change::Change;
