@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the figures, each as a ratio to a peer or a ceiling of the same run.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::{Result, policies, vault, workspace};
@@ -15,14 +16,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
         bench("cycle", &[], &[])?;
     }
     if wanted("http") {
-        let server = vault::start()?;
-        let variables: Vec<(&str, &str)> = match &server {
-            Some(server) => vec![
-                ("KEYWARD_BENCH_VAULT_ADDR", &*server.address),
-                ("KEYWARD_BENCH_VAULT_TOKEN", &*server.token),
-            ],
-            None => Vec::new(),
-        };
+        let variables = vault::environment().unwrap_or_else(|error| {
+            println!("vault: {error}; measured without");
+            Vec::new()
+        });
         bench("http", &variables, &[])?;
     }
     if wanted("seal") {
@@ -31,13 +28,13 @@ pub fn run(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-fn bench(name: &str, variables: &[(&str, &str)], arguments: &[&str]) -> Result<()> {
+fn bench(name: &str, variables: &[(&str, PathBuf)], arguments: &[&str]) -> Result<()> {
     println!("\nbench: {name}, {}", machine());
     let mut cargo = workspace::cargo()?;
     cargo.args(["bench", "--quiet"]).args(workspace::SELECTION).args(["--bench", name]);
     cargo.arg("--").args(arguments);
     cargo.env("KEYWARD_POLICIES", workspace::root()?.join("target/policies"));
-    cargo.envs(variables.iter().copied());
+    cargo.envs(variables.iter().map(|(name, path)| (name, path)));
     workspace::run(&mut cargo, &format!("the bench `{name}`"))
 }
 

@@ -6,6 +6,7 @@
 mod bench;
 mod dev;
 mod policies;
+mod promtool;
 mod test;
 mod vault;
 mod workspace;

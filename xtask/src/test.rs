@@ -3,11 +3,13 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::{Result, policies, workspace};
+use crate::{Result, policies, promtool, vault, workspace};
 
 /// `arguments` go to `cargo test` as they are, for instance `-p keyward-tests`.
 pub fn run(arguments: &[String]) -> Result<()> {
     policies::run(&[])?;
+    let vault = vault::environment()?;
+    let promtool = promtool::find_or_fetch()?;
     println!("test: building");
     workspace::run(
         workspace::cargo()?.arg("build").args(workspace::SELECTION),
@@ -20,6 +22,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         .args(workspace::SELECTION)
         .arg("--no-fail-fast")
         .args(arguments)
+        .envs(vault)
+        .envs(promtool.map(|path| (promtool::VARIABLE, path)))
         .stdout(Stdio::piped());
     let mut child = cargo.spawn()?;
     let stdout = child.stdout.take().ok_or("cargo test has no output")?;

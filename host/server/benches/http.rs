@@ -1,5 +1,6 @@
 //! HTTP encrypt of 64 bytes through a policy at concurrency 16, against a no-op handler on the same
-//! stack and, where `KEYWARD_BENCH_VAULT_ADDR` and `_TOKEN` name one, against Vault Transit.
+//! stack and, where `KEYWARD_TEST_VAULT` or `KEYWARD_TEST_VAULT_SERVER` names a Vault, against its
+//! Transit engine.
 //!
 //! Server and load are processes of their own, and every round measures all of them in turn, so
 //! that what else the machine does hits each alike. The figure of each is the median of the rounds.
@@ -16,6 +17,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::header;
 use axum::routing::post;
+use keyward_test_vault::{Options, Vault, program};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[global_allocator]
@@ -70,6 +72,12 @@ impl Peer {
     }
 }
 
+/// A Vault, where `cargo xtask bench` or the caller names one.
+fn start_vault() -> Option<Vault> {
+    let named = [program::INSTALLED, program::BUILT].map(std::env::var_os);
+    named.iter().any(Option::is_some).then(|| Vault::start(Options::default()))
+}
+
 fn compare() {
     let directory = tempfile::tempdir().unwrap();
     let (keyward, env) = start_keyward(directory.path());
@@ -81,11 +89,10 @@ fn compare() {
         Peer::new("no-op handler", &no_op_address, path, token.clone(), body.clone()),
         Peer::new("keyward encrypt", &env["KEYWARD_ADDR"], path, token, body),
     ];
-    if let (Ok(address), Ok(token)) =
-        (std::env::var("KEYWARD_BENCH_VAULT_ADDR"), std::env::var("KEYWARD_BENCH_VAULT_TOKEN"))
-    {
-        let address = address.trim_start_matches("http://").to_owned();
-        let token = format!("X-Vault-Token: {token}");
+    let vault = start_vault();
+    if let Some(vault) = &vault {
+        let address = vault.address.trim_start_matches("http://").to_owned();
+        let token = format!("X-Vault-Token: {}", vault.root_token);
         once(&address, "/v1/sys/mounts/transit", &token, r#"{"type":"transit"}"#);
         once(&address, "/v1/transit/keys/demo", &token, r#"{"type":"aes256-gcm96"}"#);
         let body = format!(r#"{{"plaintext":"{PLAINTEXT}"}}"#);
