@@ -14,6 +14,7 @@ use crate::store::StoreError;
 const ATTEMPTS: usize = 1000;
 
 /// What a change finds to do.
+#[derive(Clone, Copy, PartialEq)]
 pub(super) enum Step {
     /// The metadata was changed: write it.
     Write,
@@ -29,22 +30,23 @@ fn listed(key: &mut Key, version: u32) -> Result<&mut VersionInfo, KeyringError>
 
 impl Inner {
     /// Applies `change` to the key's metadata, again on what others wrote meanwhile, and returns
-    /// the metadata as it then is in the store.
+    /// the metadata as it then is in the store, and whether it was written.
     pub(super) async fn change_key(
         self: &Arc<Self>,
         mut key: Key,
         change: impl Fn(&mut Key) -> Result<Step, KeyringError>,
-    ) -> Result<Key, KeyringError> {
+    ) -> Result<(Key, Step), KeyringError> {
         let path = record::key_path(&key.tenant, &key.name);
         for _ in 0..ATTEMPTS {
-            if let Step::Nothing = change(&mut key)? {
-                return Ok(key);
+            let step = change(&mut key)?;
+            if step == Step::Nothing {
+                return Ok((key, step));
             }
             let value = record::encode_key(&path, &key)?;
             match self.store.replace(&path, &value, key.revision).await {
                 Ok(revision) => {
                     key.revision = revision;
-                    return Ok(key);
+                    return Ok((key, step));
                 }
                 Err(StoreError::RevisionMismatch { .. }) => {
                     let now = self.read_key(&key.tenant, &key.name).await?;
@@ -67,7 +69,7 @@ impl Inner {
         actor: &str,
     ) -> Result<Arc<Key>, KeyringError> {
         let key = self.read_key(tenant, name).await?;
-        let newest = self
+        let (newest, _) = self
             .change_key(key, |key| {
                 if listed(key, target)?.destroyed.is_some() {
                     let key = key.name.to_string();
@@ -95,7 +97,7 @@ impl Inner {
         let stamp = Stamp { at: record::now_ms(), by: actor.to_owned() };
         let path = record::version_path(tenant, name, version);
         let key = self.read_key(tenant, name).await?;
-        let newest = self
+        let (newest, step) = self
             .change_key(key, |key| {
                 let is_current = key.current_version == version;
                 let info = listed(key, version)?;
@@ -112,10 +114,8 @@ impl Inner {
             .await?;
         // From here on nobody uses it, even if its material stays for a while.
         self.changed(&newest).await;
-        let by_us =
-            newest.version_info(version).and_then(|info| info.destroyed.as_ref()) == Some(&stamp);
         // A destruction that stopped half-way is finished; one that is complete cannot be repeated.
-        if !by_us && self.store.get(&path).await?.is_none() {
+        if step == Step::Nothing && self.store.get(&path).await?.is_none() {
             let key = name.to_string();
             return Err(KeyringError::VersionDestroyed { key, version });
         }
@@ -133,7 +133,7 @@ impl Inner {
     ) -> Result<Arc<Key>, KeyringError> {
         let stamp = Stamp { at: record::now_ms(), by: actor.to_owned() };
         let key = self.read_key(tenant, name).await?;
-        let newest = self
+        let (newest, _) = self
             .change_key(key, |key| {
                 if key.enabled() == enabled {
                     return Ok(Step::Nothing);

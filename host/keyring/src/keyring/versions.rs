@@ -30,7 +30,7 @@ impl Inner {
     ) -> Result<VersionInfo, KeyringError> {
         let key = self.read_key(tenant, name).await?;
         let created = self.next_material(&key, actor, description).await?;
-        let newest = self.list_version(key, &created).await?;
+        let (newest, _) = self.list_version(key, &created).await?;
         self.changed(&newest).await;
         Ok(created)
     }
@@ -73,7 +73,7 @@ impl Inner {
         self: &Arc<Self>,
         key: Key,
         created: &VersionInfo,
-    ) -> Result<Key, KeyringError> {
+    ) -> Result<(Key, Step), KeyringError> {
         self.change_key(key, |key| {
             let place = key.versions.partition_point(|info| info.version < created.version);
             key.versions.insert(place, created.clone());

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use futures_util::FutureExt;
 
 use super::probe::Probe;

@@ -1,10 +1,17 @@
 mod caching;
 mod crash;
+mod lifecycle;
+mod outage;
 mod probe;
 mod races;
+mod records;
+mod refresh;
+mod shared;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyVersion};
 
@@ -34,6 +41,22 @@ async fn ring() -> (Arc<MemoryStore>, Keyring) {
     let ring = over(store.clone());
     ring.create_tenant(&tenant()).await.unwrap();
     (store, ring)
+}
+
+/// Lets time pass for this keyring alone.
+fn advance(ring: &Keyring, time: Duration) {
+    let millis = u64::try_from(time.as_millis()).unwrap();
+    ring.inner.caches.clock.ahead.fetch_add(millis, Ordering::SeqCst);
+}
+
+/// Waits until it is so, at most five seconds.
+async fn until(mut is_so: impl AsyncFnMut() -> bool) {
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), waiting).await.unwrap();
 }
 
 async fn create(ring: &Keyring) -> Result<Arc<Key>, KeyringError> {
@@ -222,7 +245,11 @@ async fn damaged_records_are_errors() {
     let mut other_version = good.to_vec();
     other_version[12] ^= 1;
     let long = [good.as_slice(), b"0"].concat();
-    for value in [b"".as_slice(), &good[..52], &long, &other_key, &other_version] {
+    // Only the fingerprint in the metadata can tell this one.
+    let mut other_material = good.to_vec();
+    other_material[40] ^= 1;
+    let values: [&[u8]; 6] = [b"", &good[..52], &long, &other_key, &other_version, &other_material];
+    for value in values {
         damage(path, value).await;
         corrupt(over(store.clone()).version(&key, 1).await.err().unwrap());
     }

@@ -23,9 +23,12 @@ pub enum Death {
 pub struct Probe {
     below: Arc<MemoryStore>,
     reads: Mutex<HashMap<String, usize>>,
+    writes: Mutex<HashMap<String, usize>>,
     writes_left: AtomicI64,
     death: Death,
     pub delay: Duration,
+    /// While it is a prefix of a path, the store is unavailable there; the empty one is everywhere.
+    pub down: Mutex<Option<String>>,
     /// The next read of this path, once done, waits for the notification before it answers.
     pub hold: Mutex<Option<String>>,
     pub holding: Notify,
@@ -37,9 +40,11 @@ impl Probe {
         Self {
             below: below.clone(),
             reads: Mutex::default(),
+            writes: Mutex::default(),
             writes_left: AtomicI64::new(i64::MAX),
             death: Death::Before,
             delay: Duration::ZERO,
+            down: Mutex::default(),
             hold: Mutex::default(),
             holding: Notify::new(),
             release: Notify::new(),
@@ -55,8 +60,26 @@ impl Probe {
         self.reads.lock().unwrap().get(path).copied().unwrap_or(0)
     }
 
+    /// How many writes of this path succeeded.
+    pub fn writes(&self, path: &str) -> usize {
+        self.writes.lock().unwrap().get(path).copied().unwrap_or(0)
+    }
+
+    pub fn set_down(&self, prefix: Option<&str>) {
+        *self.down.lock().unwrap() = prefix.map(str::to_owned);
+    }
+
+    fn check_up(&self, path: &str) -> Result<(), StoreError> {
+        let down = self.down.lock().unwrap();
+        if down.as_ref().is_some_and(|prefix| path.starts_with(prefix.as_str())) {
+            return Err(StoreError::Unavailable { reason: "down".to_owned() });
+        }
+        Ok(())
+    }
+
     async fn write<T>(
         &self,
+        path: &str,
         write: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         tokio::task::yield_now().await;
@@ -65,7 +88,11 @@ impl Probe {
         if left < 0 || (left == 0 && self.death == Death::Before) {
             return Err(dead());
         }
+        self.check_up(path)?;
         let result = write.await;
+        if result.is_ok() {
+            *self.writes.lock().unwrap().entry(path.to_owned()).or_default() += 1;
+        }
         if left == 0 { Err(dead()) } else { result }
     }
 }
@@ -75,6 +102,7 @@ impl Store for Probe {
     async fn get(&self, path: &str) -> Result<Option<Record>, StoreError> {
         *self.reads.lock().unwrap().entry(path.to_owned()).or_default() += 1;
         tokio::task::yield_now().await;
+        let up = self.check_up(path);
         let record = self.below.get(path).await;
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
@@ -84,19 +112,19 @@ impl Store for Probe {
             self.holding.notify_one();
             self.release.notified().await;
         }
-        record
+        up.and(record)
     }
 
     async fn create(&self, path: &str, value: &[u8]) -> Result<u64, StoreError> {
-        self.write(self.below.create(path, value)).await
+        self.write(path, self.below.create(path, value)).await
     }
 
     async fn replace(&self, path: &str, value: &[u8], expected: u64) -> Result<u64, StoreError> {
-        self.write(self.below.replace(path, value, expected)).await
+        self.write(path, self.below.replace(path, value, expected)).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), StoreError> {
-        self.write(self.below.delete(path)).await
+        self.write(path, self.below.delete(path)).await
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
