@@ -9,7 +9,7 @@ use wasmtime::component::Resource;
 
 use crate::bindings::{Algorithm, index, keys, log, macs, opening, random, sealing, types};
 use crate::error::Limit;
-use crate::instance::Instance;
+use crate::instance::{Instance, LogLine};
 use crate::keys::{KeyHandle, KeyResource};
 
 type Outcome<T> = wasmtime::Result<Result<T, types::Error>>;
@@ -213,21 +213,7 @@ impl log::Host for Instance {
             return Ok(());
         };
         self.log_bytes_left = left;
-        let (tenant, request_id) = (&*self.tenant, self.request_id.as_str());
-        match level {
-            log::Level::Debug => {
-                tracing::debug!(target: "keyward::guest", tenant, request_id, fields, "{message}");
-            }
-            log::Level::Info => {
-                tracing::info!(target: "keyward::guest", tenant, request_id, fields, "{message}");
-            }
-            log::Level::Warn => {
-                tracing::warn!(target: "keyward::guest", tenant, request_id, fields, "{message}");
-            }
-            log::Level::Error => {
-                tracing::error!(target: "keyward::guest", tenant, request_id, fields, "{message}");
-            }
-        }
+        self.log_lines.push(LogLine { level, message, fields });
         Ok(())
     }
 }

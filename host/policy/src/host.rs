@@ -9,14 +9,15 @@ use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
 
 use crate::admission;
 use crate::artefact::{self, ArtefactStore, TrustedCode};
-use crate::bindings::{Operation, Payload, Plan, Request, World, WorldPre};
+use crate::at_once::{self, AtOnce, MustWait};
+use crate::bindings::{Operation, Payload, Plan, Request, World, WorldPre, types};
 use crate::compiler::Compiler;
 use crate::engine::{self, PoolMetrics};
 use crate::error::{AdmissionError, HostError, Limit, PolicyError, Scope, SetupError, TrapKind};
 use crate::instance::Instance;
 use crate::keys::KeyService;
 use crate::limits::{HostConfig, Limits};
-use crate::obligations::{ObligationError, Obligations};
+use crate::obligations::Obligations;
 use crate::policy::{Policy, Program};
 
 /// Most bytes of authenticated data a plan may carry.
@@ -31,7 +32,7 @@ const MAX_SCHEMA: usize = 64 << 10;
 /// The sandbox: one engine, one pool, all tenants' policies.
 pub struct PolicyHost {
     engine: Engine,
-    linker: Linker<Instance>,
+    linkers: Linkers,
     keys: Arc<dyn KeyService>,
     artefacts: ArtefactStore,
     compiler: Compiler,
@@ -39,6 +40,20 @@ pub struct PolicyHost {
     /// In front of the pool, so that a full pool is an answer and not an error within wasmtime.
     slots: Semaphore,
     programs: Mutex<HashMap<String, Weak<Program>>>,
+}
+
+/// The host functions, for both ways to run.
+struct Linkers {
+    at_once: Linker<Instance>,
+    on_fiber: Linker<Instance>,
+}
+
+impl Linkers {
+    fn new(engine: &Engine) -> wasmtime::Result<Self> {
+        let mut on_fiber = Linker::new(engine);
+        World::add_to_linker::<_, HasSelf<_>>(&mut on_fiber, |instance: &mut Instance| instance)?;
+        Ok(Self { at_once: at_once::linker(engine)?, on_fiber })
+    }
 }
 
 struct Settings {
@@ -57,16 +72,14 @@ impl PolicyHost {
         check_range("policy.memory_bytes", memory, 64 << 10, Limits::MAX_MEMORY_BYTES as u64)?;
         let engine = engine::for_running(config.pool_size)?;
         engine::start_ticker(&engine)?;
-        let mut linker = Linker::new(&engine);
-        World::add_to_linker::<_, HasSelf<_>>(&mut linker, |instance: &mut Instance| instance)
-            .map_err(|error| SetupError::Engine {
-                reason: format!("{error:#}"),
-                pool_size: config.pool_size,
-            })?;
+        let linkers = Linkers::new(&engine).map_err(|error| SetupError::Engine {
+            reason: format!("{error:#}"),
+            pool_size: config.pool_size,
+        })?;
         let artefacts = ArtefactStore::new(config.artefact_dir, config.artefact_key, &engine)?;
         Ok(Arc::new(Self {
             engine,
-            linker,
+            linkers,
             keys,
             artefacts,
             compiler: config.compiler,
@@ -99,14 +112,15 @@ impl PolicyHost {
         if let Some(program) = self.programs().get(&hex).and_then(Weak::upgrade) {
             return Ok(self.policy(program));
         }
-        let pre = self.prepare(wasm, &hex).await?;
-        let operations = self.describe(&pre).await?;
+        let (at_once, on_fiber) = self.prepare(wasm, &hex).await?;
+        let operations = self.describe(&on_fiber).await?;
         let program = Arc::new(Program {
             digest: format!("sha256:{hex}"),
             size: wasm.len(),
             imports: parsed.imports,
             operations,
-            pre,
+            at_once,
+            on_fiber,
         });
         let mut programs = self.programs();
         programs.retain(|_, program| program.strong_count() > 0);
@@ -123,7 +137,11 @@ impl PolicyHost {
         self.programs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn prepare(&self, wasm: &[u8], hex: &str) -> Result<WorldPre<Instance>, AdmissionError> {
+    async fn prepare(
+        &self,
+        wasm: &[u8],
+        hex: &str,
+    ) -> Result<(AtOnce, WorldPre<Instance>), AdmissionError> {
         let host =
             |error: &dyn std::fmt::Display| AdmissionError::Host { reason: error.to_string() };
         let component = match self.artefacts.get(hex) {
@@ -141,12 +159,12 @@ impl PolicyHost {
             self.artefacts.put(hex, &code).map_err(|error| host(&error))?;
             component
         };
-        let pre = self
-            .linker
-            .instantiate_pre(&component)
-            .map_err(|error| AdmissionError::WrongTypes { reason: format!("{error:#}") })?;
-        WorldPre::new(pre)
-            .map_err(|error| AdmissionError::WrongTypes { reason: format!("{error:#}") })
+        let wrong_types =
+            |error: wasmtime::Error| AdmissionError::WrongTypes { reason: format!("{error:#}") };
+        let pre = self.linkers.on_fiber.instantiate_pre(&component).map_err(wrong_types)?;
+        let on_fiber = WorldPre::new(pre).map_err(wrong_types)?;
+        let at_once = AtOnce::new(&self.linkers.at_once, &component).map_err(wrong_types)?;
+        Ok((at_once, on_fiber))
     }
 
     async fn describe(&self, pre: &WorldPre<Instance>) -> Result<Vec<Operation>, AdmissionError> {
@@ -154,9 +172,8 @@ impl PolicyHost {
         let _permit = self.slots.try_acquire().map_err(|_| AdmissionError::Host {
             reason: "all policy instances are in use; retry shortly".into(),
         })?;
-        let mut store = self.store("", String::new());
         let operations = self
-            .bounded(&mut store, async |store| {
+            .on_fiber(self.instance("", ""), async |store| {
                 let world = pre.instantiate_async(&mut *store).await?;
                 world.keyward_policy_handler().call_describe(store).await
             })
@@ -195,13 +212,18 @@ impl PolicyHost {
     /// Asks the policy for its decision.
     pub async fn authorize(&self, policy: &Policy, request: &Request) -> Result<Plan, PolicyError> {
         let _slots = self.acquire(policy)?;
-        let mut store = self.store(&request.tenant, request.id.clone());
-        let plan = self
-            .bounded(&mut store, async |store| {
-                let world = policy.program.pre.instantiate_async(&mut *store).await?;
-                world.keyward_policy_guard().call_authorize(store, request).await
-            })
-            .await?;
+        let program = &policy.program;
+        let plan = match self.at_once(request, |store| program.at_once.authorize(store, request)) {
+            Some(outcome) => outcome?,
+            None => {
+                // Boxed: a fiber's future is large, and seldom needed.
+                Box::pin(self.on_fiber(self.instance_for(request), async |store| {
+                    let world = program.on_fiber.instantiate_async(&mut *store).await?;
+                    world.keyward_policy_guard().call_authorize(store, request).await
+                }))
+                .await?
+            }
+        };
         checked(plan.map_err(HostError::from)?)
     }
 
@@ -216,13 +238,18 @@ impl PolicyHost {
             return Ok(Vec::new());
         };
         let _slots = self.acquire(policy)?;
-        let mut store = self.store(&first.tenant, first.id.clone());
-        let plans = self
-            .bounded(&mut store, async |store| {
-                let world = policy.program.pre.instantiate_async(&mut *store).await?;
-                world.keyward_policy_guard().call_authorize_many(store, requests).await
-            })
-            .await?;
+        let program = &policy.program;
+        let plans =
+            match self.at_once(first, |store| program.at_once.authorize_many(store, requests)) {
+                Some(outcome) => outcome?,
+                None => {
+                    Box::pin(self.on_fiber(self.instance_for(first), async |store| {
+                        let world = program.on_fiber.instantiate_async(&mut *store).await?;
+                        world.keyward_policy_guard().call_authorize_many(store, requests).await
+                    }))
+                    .await?
+                }
+            };
         if plans.len() != requests.len() {
             return Err(PolicyError::BadPlan {
                 reason: format!("{} answers to {} requests", plans.len(), requests.len()),
@@ -250,26 +277,35 @@ impl PolicyHost {
             return Err(PolicyError::UnknownOperation { name: name.to_owned() });
         }
         let _slots = self.acquire(policy)?;
-        let mut store = self.store(&request.tenant, request.id.clone());
-        self.bounded(&mut store, async |store| {
-            let world = policy.program.pre.instantiate_async(&mut *store).await?;
-            let plan = world.keyward_policy_guard().call_authorize(&mut *store, request).await?;
-            let plan = match plan.map_err(HostError::from).map_err(PolicyError::from) {
-                Ok(plan) => checked(plan),
-                Err(error) => Err(error),
-            };
-            let plan = match plan {
-                Ok(plan) => plan,
-                Err(error) => return Ok(Err(error)),
-            };
-            if let Err(error) = meet_obligations(&plan, request, payload) {
-                return Ok(Err(error.into()));
+        let program = &policy.program;
+        let mut obligations = None;
+        let mut decide = |plan: Result<Plan, types::Error>| -> Result<(), PolicyError> {
+            obligations = None;
+            obligations = Some(obligations_of_invoke(plan, payload)?);
+            Ok(())
+        };
+        let at_once = self
+            .at_once(request, |store| program.at_once.invoke(store, request, payload, &mut decide));
+        let outcome = match at_once {
+            Some(outcome) => outcome,
+            None => {
+                Box::pin(self.on_fiber(self.instance_for(request), async |store| {
+                    let world = program.on_fiber.instantiate_async(&mut *store).await?;
+                    let guard = world.keyward_policy_guard();
+                    let plan = guard.call_authorize(&mut *store, request).await?;
+                    if let Err(refused) = decide(plan) {
+                        return Ok(Err(refused));
+                    }
+                    let handler = world.keyward_policy_handler();
+                    handler.call_invoke(store, request, payload).await.map(Ok)
+                }))
+                .await
             }
-            let answer =
-                world.keyward_policy_handler().call_invoke(store, request, payload).await?;
-            Ok(answer.map_err(|error| HostError::from(error).into()))
-        })
-        .await?
+        };
+        if let Some(obligations) = obligations {
+            obligations.record(&request.tenant, &request.id);
+        }
+        Ok(outcome??.map_err(HostError::from)?)
     }
 
     fn acquire<'a>(
@@ -285,21 +321,40 @@ impl PolicyHost {
         Ok((take(&policy.slots, Scope::Tenant)?, take(&self.slots, Scope::Pool)?))
     }
 
-    fn store(&self, tenant: &str, request_id: String) -> Store<Instance> {
-        Instance::new(tenant.into(), request_id, Arc::clone(&self.keys), self.config.limits)
-            .into_store(&self.engine)
+    fn instance(&self, tenant: &str, request_id: &str) -> Instance {
+        let keys = Arc::clone(&self.keys);
+        Instance::new(tenant.into(), request_id.to_owned(), keys, self.config.limits)
     }
 
-    /// Runs `work` within the wall clock and turns its failure into a typed one. After a failure
-    /// the store is dropped by the caller, never used again.
-    async fn bounded<T>(
+    fn instance_for(&self, request: &Request) -> Instance {
+        self.instance(&request.tenant, &request.id)
+    }
+
+    /// Runs `work` here and now. `None`: it would have to wait, and nothing of it is left.
+    fn at_once<T>(
         &self,
-        store: &mut Store<Instance>,
+        request: &Request,
+        work: impl FnOnce(&mut Store<Instance>) -> wasmtime::Result<T>,
+    ) -> Option<Result<T, PolicyError>> {
+        let mut store = self.instance_for(request).into_store_at_once(&self.engine);
+        let outcome = work(&mut store);
+        if outcome.as_ref().is_err_and(|error| error.is::<MustWait>()) {
+            return None;
+        }
+        store.data_mut().write_log();
+        Some(outcome.map_err(|error| classify(&error, &self.config.limits)))
+    }
+
+    /// Runs `work` within the wall clock, waiting where it has to.
+    async fn on_fiber<T>(
+        &self,
+        instance: Instance,
         work: impl AsyncFnOnce(&mut Store<Instance>) -> wasmtime::Result<T>,
     ) -> Result<T, PolicyError> {
+        let mut store = instance.into_store_on_fiber(&self.engine);
         let wall = self.config.limits.wall;
-        let outcome = tokio::time::timeout(wall, work(store)).await;
-        store.data().report_dropped_lines();
+        let outcome = tokio::time::timeout(wall, work(&mut store)).await;
+        store.data_mut().write_log();
         match outcome {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(classify(&error, &self.config.limits)),
@@ -333,15 +388,15 @@ fn checked(plan: Plan) -> Result<Plan, PolicyError> {
     Ok(plan)
 }
 
-fn meet_obligations(
-    plan: &Plan,
-    request: &Request,
+/// What the plan of an invoke obliges to, after what can be checked of it was.
+fn obligations_of_invoke(
+    plan: Result<Plan, types::Error>,
     payload: &Payload,
-) -> Result<(), ObligationError> {
-    let obligations = Obligations::of(plan)?;
+) -> Result<Obligations, PolicyError> {
+    let plan = checked(plan.map_err(HostError::from)?)?;
+    let obligations = Obligations::of(&plan)?;
     obligations.check_len(payload.body.len())?;
-    obligations.record(&request.tenant, &request.id);
-    Ok(())
+    Ok(obligations)
 }
 
 fn classify(error: &wasmtime::Error, limits: &Limits) -> PolicyError {

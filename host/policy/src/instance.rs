@@ -6,10 +6,23 @@ use std::time::Duration;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
+use crate::at_once::MustWait;
+use crate::bindings::log::Level;
 use crate::engine::TICK;
 use crate::error::Limit;
 use crate::keys::KeyService;
 use crate::limits::Limits;
+
+/// Ticks within which a run that does not wait has to end.
+const TICKS_AT_ONCE: u64 = 2;
+
+/// One log line of a policy, ready to be written.
+pub struct LogLine {
+    pub level: Level,
+    pub message: String,
+    /// `name=value`, separated by spaces.
+    pub fields: String,
+}
 
 /// One request's store data.
 pub struct Instance {
@@ -24,6 +37,8 @@ pub struct Instance {
     host_calls_left: u32,
     pub log_bytes_left: usize,
     pub log_lines_dropped: u32,
+    /// Written when the run is over: a run that is begun anew says nothing twice.
+    pub log_lines: Vec<LogLine>,
     ticks_left: u64,
 }
 
@@ -45,6 +60,7 @@ impl Instance {
             host_calls_left: limits.host_calls,
             log_bytes_left: limits.log_bytes,
             log_lines_dropped: 0,
+            log_lines: Vec::new(),
             ticks_left: ticks(limits.cpu),
         }
     }
@@ -56,24 +72,43 @@ impl Instance {
         Ok(())
     }
 
-    /// Says once for the whole run how many log lines were over the limit.
-    pub fn report_dropped_lines(&self) {
+    /// Writes the run's log lines, and says once how many were over the limit.
+    pub fn write_log(&mut self) {
+        let (tenant, request_id) = (&*self.tenant, self.request_id.as_str());
+        for LogLine { level, message, fields } in self.log_lines.drain(..) {
+            match level {
+                Level::Debug => {
+                    tracing::debug!(target: "keyward::guest", tenant, request_id, fields, "{message}");
+                }
+                Level::Info => {
+                    tracing::info!(target: "keyward::guest", tenant, request_id, fields, "{message}");
+                }
+                Level::Warn => {
+                    tracing::warn!(target: "keyward::guest", tenant, request_id, fields, "{message}");
+                }
+                Level::Error => {
+                    tracing::error!(target: "keyward::guest", tenant, request_id, fields, "{message}");
+                }
+            }
+        }
         let dropped = self.log_lines_dropped;
         if dropped > 0 {
-            let (tenant, request_id) = (&*self.tenant, self.request_id.as_str());
             tracing::warn!(tenant, request_id, dropped, "policy log lines over the limit");
         }
     }
 
-    /// A store with every bound of `limits` in force.
-    pub fn into_store(self, engine: &wasmtime::Engine) -> Store<Self> {
-        let limits = self.limits;
-        let mut store = Store::new(engine, self);
-        store.limiter(|instance| instance);
-        store.set_hostcall_fuel(limits.host_call_bytes);
-        store.set_max_component_handles(limits.handles);
-        // At every tick the guest yields, so that a spinning one does not hold its thread; when
-        // its time is used up it traps.
+    /// A store for a run that does not wait; see [`crate::at_once`].
+    pub fn into_store_at_once(self, engine: &wasmtime::Engine) -> Store<Self> {
+        let mut store = self.into_bounded_store(engine);
+        store.set_epoch_deadline(TICKS_AT_ONCE);
+        store.epoch_deadline_callback(|_| Err(wasmtime::Error::new(MustWait)));
+        store
+    }
+
+    /// A store for a run on a fiber. At every tick the guest yields, so that a spinning one does
+    /// not hold its thread; when its time is used up it traps.
+    pub fn into_store_on_fiber(self, engine: &wasmtime::Engine) -> Store<Self> {
+        let mut store = self.into_bounded_store(engine);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let instance = context.data_mut();
@@ -85,6 +120,16 @@ impl Instance {
                 None => Err(wasmtime::Error::new(Limit::Cpu(instance.limits.cpu))),
             }
         });
+        store
+    }
+
+    /// A store with every bound in force but those on time.
+    fn into_bounded_store(self, engine: &wasmtime::Engine) -> Store<Self> {
+        let limits = self.limits;
+        let mut store = Store::new(engine, self);
+        store.limiter(|instance| instance);
+        store.set_hostcall_fuel(limits.host_call_bytes);
+        store.set_max_component_handles(limits.handles);
         store
     }
 }

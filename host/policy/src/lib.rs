@@ -13,6 +13,7 @@
 
 mod admission;
 mod artefact;
+mod at_once;
 mod bindings;
 pub mod compiler;
 mod engine;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
+use crate::at_once::AtOnce;
 use crate::bindings::{Operation, WorldPre};
 use crate::instance::Instance;
 
@@ -13,7 +14,8 @@ pub(crate) struct Program {
     pub size: usize,
     pub imports: Vec<String>,
     pub operations: Vec<Operation>,
-    pub pre: WorldPre<Instance>,
+    pub at_once: AtOnce,
+    pub on_fiber: WorldPre<Instance>,
 }
 
 /// One tenant's policy. Replacing it is a matter of using another one for the next request:

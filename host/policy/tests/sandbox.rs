@@ -309,6 +309,40 @@ async fn a_wait_for_a_key_is_bounded_by_the_wall_clock() {
     assert_eq!(host.pool_metrics().component_instances, 0);
 }
 
+/// What has to wait is begun anew on a fiber; nothing of the first attempt may show.
+#[tokio::test]
+async fn a_run_that_waits_has_one_outcome_and_logs_once() {
+    let written = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let subscriber = tracing_subscriber::fmt().with_writer({
+        let written = Arc::clone(&written);
+        move || Written(Arc::clone(&written))
+    });
+    let _log = tracing::subscriber::set_default(subscriber.finish());
+    for delay in [Duration::ZERO, Duration::from_millis(5)] {
+        let host = host_with(small(), delay);
+        let policy = host.admit(&component("hostile")).await.unwrap();
+        written.lock().unwrap().clear();
+        let plan = host.authorize(&policy, &request("log-and-open")).await.unwrap();
+        assert_eq!(plan.obligations[0].value, "opened demo");
+        let log = String::from_utf8(written.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.matches("about to open").count(), 1, "{log}");
+        assert_eq!(host.pool_metrics().component_instances, 0);
+    }
+}
+
+struct Written(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Written {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 #[tokio::test]
 async fn a_batch_is_decided_in_one_instance_and_in_order() {
     let (host, policy) = hostile().await;

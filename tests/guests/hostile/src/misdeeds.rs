@@ -16,6 +16,7 @@ pub const NAMES: &[&str] = &[
     "garbage-utf8",
     "huge-answer",
     "open-own",
+    "log-and-open",
     "open-foreign",
     "million-calls",
     "log-flood",
@@ -67,6 +68,10 @@ pub fn commit(name: &str, request: &Request) -> Result<String, String> {
         "garbage-utf8" => Err(machine::garbage_utf8()),
         "huge-answer" => Err("a".repeat(12 << 20)),
         "open-own" => open_own(request),
+        "log-and-open" => {
+            log::info("about to open", &[]);
+            open_own(request)
+        }
         "open-foreign" => open_foreign(),
         "million-calls" => Ok(million_calls()),
         "log-flood" => Ok(log_flood()),
