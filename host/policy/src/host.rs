@@ -338,7 +338,7 @@ impl PolicyHost {
     ) -> Option<Result<T, PolicyError>> {
         let mut store = self.instance_for(request).into_store_at_once(&self.engine);
         let outcome = work(&mut store);
-        if outcome.as_ref().is_err_and(|error| error.is::<MustWait>()) {
+        if outcome.as_ref().is_err_and(wasmtime::Error::is::<MustWait>) {
             return None;
         }
         store.data_mut().write_log();

@@ -7,8 +7,8 @@
 //! that blames the request.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use tokio::time::Instant;
 
 use super::{BreakerConfig, VaultError};
 
@@ -142,12 +142,15 @@ mod tests {
 
     use super::*;
 
+    /// Longer than a test takes between two steps.
+    const OPEN_FOR: Duration = Duration::from_millis(200);
+
     fn failure() -> VaultError {
         VaultError::ServerError { path: "x".into(), status: 500 }
     }
 
     fn breaker() -> Breaker {
-        Breaker::new(BreakerConfig { failures: 3, open_for: Duration::from_secs(1) })
+        Breaker::new(BreakerConfig { failures: 3, open_for: OPEN_FOR })
     }
 
     fn open(breaker: &Breaker) {
@@ -156,8 +159,8 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn opens_after_a_row_of_failures_and_names_the_cause() {
+    #[test]
+    fn opens_after_a_row_of_failures_and_names_the_cause() {
         let breaker = breaker();
         breaker.admit().unwrap().end(Some(&failure()));
         breaker.admit().unwrap().end(Some(&failure()));
@@ -170,32 +173,32 @@ mod tests {
         assert_eq!(refused, Some(VaultError::CircuitOpen { cause: "vault-server-error" }));
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn one_probe_at_a_time_closes_or_opens_it_again() {
+    #[test]
+    fn one_probe_at_a_time_closes_or_opens_it_again() {
         let breaker = breaker();
         open(&breaker);
-        tokio::time::advance(Duration::from_secs(1)).await;
+        std::thread::sleep(OPEN_FOR);
         let probe = breaker.admit().unwrap();
         assert!(breaker.admit().is_err(), "a second probe");
         probe.end(Some(&failure()));
         assert!(breaker.admit().is_err(), "the probe failed");
-        tokio::time::advance(Duration::from_secs(1)).await;
+        std::thread::sleep(OPEN_FOR);
         breaker.admit().unwrap().end(None);
         assert!(!breaker.is_open());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_probe_that_is_dropped_makes_room_for_the_next() {
+    #[test]
+    fn a_probe_that_is_dropped_makes_room_for_the_next() {
         let breaker = breaker();
         open(&breaker);
-        tokio::time::advance(Duration::from_secs(1)).await;
+        std::thread::sleep(OPEN_FOR);
         drop(breaker.admit().unwrap());
         breaker.admit().unwrap().end(None);
         assert!(!breaker.is_open());
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn answers_that_blame_the_request_and_a_seal_never_open_it() {
+    #[test]
+    fn answers_that_blame_the_request_and_a_seal_never_open_it() {
         let breaker = breaker();
         let path = || "x".to_owned();
         for error in [
