@@ -1,6 +1,6 @@
 //! What the end-to-end tests share: the real binary as a child process, an HTTP client that takes
-//! every status as an answer, and tenants with a policy built by `cargo xtask policies`. It never
-//! links the server: what is tested is what a user runs.
+//! every status as an answer, and tenants with a policy built by `cargo xtask policies`, and
+//! its keys in a real Vault. It never links the server: what is tested is what a user runs.
 //!
 //! Needed beforehand: `cargo xtask policies` and `cargo build -p keyward`, or KEYWARD_BIN with the
 //! path of a binary. `cargo xtask test` sees to both.
@@ -10,9 +10,11 @@
 
 mod answer;
 mod client;
+pub mod load;
 mod process;
 mod server;
 mod tenant;
+pub mod vault;
 
 pub use answer::{Answer, UNIFORM};
 pub use client::{Client, raw, raw_answer};

@@ -43,6 +43,14 @@ impl Server {
     /// The same with these environment variables.
     #[track_caller]
     pub fn dev_with(env: &[(&str, &str)]) -> Self {
+        let mut this = Self::dev_unready(env);
+        this.wait_until_ready();
+        this
+    }
+
+    /// The same, without waiting for more than that it lives: whatever it needs may be missing.
+    #[track_caller]
+    pub fn dev_unready(env: &[(&str, &str)]) -> Self {
         let home = Arc::new(tempfile::tempdir().unwrap());
         let data = home.path().join("data");
         let policies = policies();
@@ -52,7 +60,9 @@ impl Server {
         for (name, value) in env {
             launch = launch.env(name, value);
         }
-        Self::start(home, launch)
+        let mut this = Self::new(home, launch);
+        this.wait_until("/livez");
+        this
     }
 
     /// `keyward serve` with `config` as its file, on a new data directory.
@@ -70,6 +80,21 @@ impl Server {
     /// The same in a directory that may hold files already.
     #[track_caller]
     pub fn serve_in(home: Arc<TempDir>, config: &str, env: &[(&str, &str)]) -> Self {
+        let launch = Self::to_serve(&home, config, env);
+        Self::start(home, launch)
+    }
+
+    /// The same, without waiting for more than that it lives: whatever it needs may be missing.
+    #[track_caller]
+    pub fn serve_unready(config: &str, env: &[(&str, &str)]) -> Self {
+        let home = Arc::new(tempfile::tempdir().unwrap());
+        let launch = Self::to_serve(&home, config, env);
+        let mut this = Self::new(home, launch);
+        this.wait_until("/livez");
+        this
+    }
+
+    fn to_serve(home: &TempDir, config: &str, env: &[(&str, &str)]) -> Launch {
         let file = home.path().join("keyward.toml");
         fs::write(&file, config).unwrap();
         let mut launch = Launch::new(home.path(), &["serve", "--config", file.to_str().unwrap()])
@@ -78,20 +103,37 @@ impl Server {
         for (name, value) in env {
             launch = launch.env(name, value);
         }
-        Self::start(home, launch)
+        launch
     }
 
     #[track_caller]
     fn start(home: Arc<TempDir>, launch: Launch) -> Self {
-        let process = launch.start();
-        let (address, operator_token, demo_token) = Default::default();
-        let mut this = Self { home, address, operator_token, demo_token, launch, process };
+        let mut this = Self::new(home, launch);
         this.wait_until_ready();
         this
     }
 
+    fn new(home: Arc<TempDir>, launch: Launch) -> Self {
+        let process = launch.start();
+        let (address, operator_token, demo_token) = Default::default();
+        Self { home, address, operator_token, demo_token, launch, process }
+    }
+
+    /// Waits until it can serve, and takes its first tokens.
     #[track_caller]
-    fn wait_until_ready(&mut self) {
+    pub fn wait_until_ready(&mut self) {
+        self.wait_until("/readyz");
+        if self.launch.args[0] == "dev" {
+            self.operator_token = self.dev_env("KEYWARD_OPERATOR_TOKEN");
+            self.demo_token = self.dev_env("KEYWARD_TOKEN");
+        } else if let Ok(text) = fs::read_to_string(self.data().join("operator.token")) {
+            text.trim().clone_into(&mut self.operator_token);
+        }
+    }
+
+    /// Waits until a health check is passed.
+    #[track_caller]
+    fn wait_until(&mut self, check: &str) {
         let start = Instant::now();
         loop {
             let status = self.process.wait(Duration::ZERO);
@@ -102,18 +144,12 @@ impl Server {
                 let (scheme, address) = url.split_once("://").unwrap();
                 address.clone_into(&mut self.address);
                 if TcpStream::connect(address).is_ok()
-                    && (scheme == "https" || self.client().get("/readyz").status == 200)
+                    && (scheme == "https" || self.client().get(check).status == 200)
                 {
                     break;
                 }
             }
             std::thread::sleep(Duration::from_millis(10));
-        }
-        if self.launch.args[0] == "dev" {
-            self.operator_token = self.dev_env("KEYWARD_OPERATOR_TOKEN");
-            self.demo_token = self.dev_env("KEYWARD_TOKEN");
-        } else if let Ok(text) = fs::read_to_string(self.data().join("operator.token")) {
-            text.trim().clone_into(&mut self.operator_token);
         }
     }
 

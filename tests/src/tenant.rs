@@ -26,6 +26,8 @@ pub struct Tenant {
     pub operator: Client,
     /// A tenant-admin.
     pub admin: Client,
+    /// The tenant-admin's token.
+    pub admin_token: String,
     /// An application.
     pub app: Client,
     /// The application's token.
@@ -39,10 +41,10 @@ impl Tenant {
         let operator = root.token(operator);
         operator.post("/api/v1/tenants", &json!({ "name": name })).expect(201);
         let operator = operator.below(&format!("/api/v1/tenants/{name}"));
-        let admin = mint(&operator, "admin", &["tenant-admin"], &json!({}));
+        let admin_token = mint(&operator, "admin", &["tenant-admin"], &json!({}));
         let app_token = mint(&operator, "app", &["application"], &json!({}));
-        let (admin, app) = (operator.token(&admin), operator.token(&app_token));
-        Self { name: name.to_owned(), operator, admin, app, app_token }
+        let (admin, app) = (operator.token(&admin_token), operator.token(&app_token));
+        Self { name: name.to_owned(), operator, admin, admin_token, app, app_token }
     }
 
     /// Activates the policy of this name.

@@ -65,8 +65,24 @@ impl Kubernetes {
     /// Enables the login at `auth/kubernetes` of a Vault, with a role of this name for the service
     /// account `account`; `role` adds to it (`token_policies`, `token_ttl` …).
     #[track_caller]
-    pub fn enable(&self, root: &Client, name: &str, account: &str, mut role: Value) {
-        root.post("sys/auth/kubernetes", &json!({ "type": "kubernetes" })).ok();
+    pub fn enable(&self, root: &Client, name: &str, account: &str, role: Value) {
+        self.enable_at(root, "kubernetes", name, account, role);
+    }
+
+    /// The same at `auth/<mount>`.
+    #[track_caller]
+    pub fn enable_at(&self, root: &Client, mount: &str, name: &str, account: &str, role: Value) {
+        root.post(&format!("sys/auth/{mount}"), &json!({ "type": "kubernetes" })).ok();
+        self.configure(root, mount);
+        let mut role = role;
+        role["bound_service_account_names"] = json!(account);
+        role["bound_service_account_namespaces"] = json!("default");
+        root.post(&format!("auth/{mount}/role/{name}"), &role).ok();
+    }
+
+    /// Tells the login at `auth/<mount>` where the cluster is, with a reviewer's token that counts.
+    #[track_caller]
+    pub fn configure(&self, root: &Client, mount: &str) {
         let config = json!({
             "kubernetes_host": self.address,
             "token_reviewer_jwt": self.jwt("reviewer"),
@@ -74,10 +90,7 @@ impl Kubernetes {
             "kubernetes_ca_cert": "none",
             "disable_local_ca_jwt": true,
         });
-        root.post("auth/kubernetes/config", &config).ok();
-        role["bound_service_account_names"] = json!(account);
-        role["bound_service_account_namespaces"] = json!("default");
-        root.post(&format!("auth/kubernetes/role/{name}"), &role).ok();
+        root.post(&format!("auth/{mount}/config"), &config).ok();
     }
 }
 

@@ -32,6 +32,8 @@ struct Shared {
     upstream: String,
     rules: Mutex<Rules>,
     connections: AtomicU64,
+    in_flight: AtomicU64,
+    peak: AtomicU64,
     ended: AtomicBool,
 }
 
@@ -44,6 +46,8 @@ impl Proxy {
             upstream: upstream.trim_start_matches("http://").to_owned(),
             rules: Mutex::default(),
             connections: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
             ended: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
@@ -84,6 +88,11 @@ impl Proxy {
     pub fn connections(&self) -> u64 {
         self.shared.connections.load(Ordering::Relaxed)
     }
+
+    /// The most requests in flight at once since this was asked last.
+    pub fn peak(&self) -> u64 {
+        self.shared.peak.swap(0, Ordering::Relaxed)
+    }
 }
 
 impl Drop for Proxy {
@@ -108,7 +117,11 @@ impl Shared {
                 return;
             }
             let fault = self.lock().judge(&request);
-            if !self.suffer(&mut client, &request, &fault) {
+            let now = self.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
+            self.peak.fetch_max(now, Ordering::Relaxed);
+            let stays = self.suffer(&mut client, &request, &fault);
+            self.in_flight.fetch_sub(1, Ordering::Relaxed);
+            if !stays {
                 return;
             }
         }
