@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::vault::VaultError;
+
 /// Why a store call failed. Nothing in it is secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -125,6 +127,56 @@ pub enum StoreError {
         /// Why.
         reason: String,
     },
+    /// The call to Vault failed.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// Somebody deleted the record with Vault's own tools, in the way that can be undone, so
+    /// nothing is written in its place.
+    #[error(
+        "the secret {path:?} was deleted in Vault but can be restored; restore it (`vault kv \
+         undelete -versions={version}`), or give it up for good (`vault kv metadata delete`)"
+    )]
+    Deleted {
+        /// The secret's path in Vault.
+        path: String,
+        /// The revision to restore.
+        version: u64,
+    },
+    /// Vault is set up to delete what was written after some time, so the write does not count.
+    #[error(
+        "Vault is going to delete {path:?} at {at}; set delete_version_after of the mount and of \
+         the secret to 0, and restore what was written meanwhile (`vault kv undelete`)"
+    )]
+    Expires {
+        /// The record's path.
+        path: String,
+        /// When, as Vault says it.
+        at: String,
+    },
+    /// The record is wrapped by Vault Transit, and no key is configured for that.
+    #[error(
+        "the record at {path:?} is wrapped by Vault Transit; set vault.transit_key to the key it \
+         was wrapped with"
+    )]
+    TransitKeyMissing {
+        /// The record's path.
+        path: String,
+    },
+    /// Vault Transit refused to wrap a record, or to unwrap what was stored.
+    #[error(
+        "Vault Transit refuses to wrap or unwrap the record at {path:?} with the key {key:?}; see \
+         that it is the key the record was wrapped with, that it exists, encrypts and decrypts, \
+         and that its min_decryption_version is not above the version used"
+    )]
+    TransitRefused {
+        /// The record's path.
+        path: String,
+        /// The Transit key, as `<mount>/keys/<key>`.
+        key: String,
+    },
+    /// The store cannot be used as it is set up.
+    #[error("{0}")]
+    Setup(String),
     /// The operating system's source of randomness failed.
     #[error("the operating system gave no random bytes")]
     Random,
@@ -134,7 +186,11 @@ impl StoreError {
     /// Whether the store cannot answer now, as opposed to having answered something unwelcome.
     /// Only then may an outage contract serve what is cached beyond its time.
     pub fn is_unavailable(&self) -> bool {
-        matches!(self, Self::Unavailable { .. })
+        match self {
+            Self::Unavailable { .. } => true,
+            Self::Vault(error) => error.is_unavailable(),
+            _ => false,
+        }
     }
 
     /// A stable, machine-readable name of the error, such as `store-locked`.
@@ -153,6 +209,12 @@ impl StoreError {
             Self::RootKeyInvalid { .. } => "root-key-invalid",
             Self::Io { .. } => "store-io",
             Self::Unavailable { .. } => "store-unavailable",
+            Self::Vault(error) => error.code(),
+            Self::Deleted { .. } => "record-deleted",
+            Self::Expires { .. } => "record-expires",
+            Self::TransitKeyMissing { .. } => "transit-key-missing",
+            Self::TransitRefused { .. } => "transit-refused",
+            Self::Setup(_) => "store-setup",
             Self::Random => "random-unavailable",
         }
     }

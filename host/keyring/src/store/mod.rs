@@ -6,6 +6,7 @@
 
 mod error;
 mod path;
+mod vault_kv;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 
 pub use error::StoreError;
 pub use path::{MAX_PATH, MAX_VALUE, check_path, check_prefix, check_value};
+pub use vault_kv::{Migration, VaultStore, Wrap};
 
 /// One value and its revision.
 pub struct Record {

@@ -50,6 +50,11 @@ impl<R> Raw<R> {
         Ok(request)
     }
 
+    /// As [`Raw::get`], with the method `POST` and a body that is JSON already.
+    pub(crate) fn post_json(path: impl Into<String>, body: Zeroizing<Vec<u8>>) -> Self {
+        Self { body: Some(body), ..Self::new(RequestMethod::POST, path.into()) }
+    }
+
     /// The same with a query, already encoded.
     pub(crate) fn with_query(mut self, query: impl Into<String>) -> Self {
         self.query = Some(query.into());
