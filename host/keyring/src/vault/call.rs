@@ -111,7 +111,10 @@ impl Shared {
             let result = self.attempt(call.operation, call.path, deadline, request).await;
             drop(permit);
             let failure = match result {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    session.served.store(true, Relaxed);
+                    return Ok(answer);
+                }
                 Err(failure) => failure,
             };
             match failure.error {

@@ -77,6 +77,10 @@ impl Subject<'_> {
             300..400 => {
                 Failure::refused(VaultError::NotVault { path, reason: "it is a redirection" })
             }
+            // Some versions answer this to wrong credentials with 500.
+            400.. if self.operation == Operation::Login && says("invalid secret id") => {
+                Failure::refused(VaultError::Rejected { path, status })
+            }
             400 if says("check-and-set parameter did not match") => {
                 Failure::refused(VaultError::CasMismatch { path, retried: false })
             }

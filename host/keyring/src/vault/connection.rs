@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::redirect::{Attempt, Policy};
+use reqwest::redirect::{Action, Attempt, Policy};
 use reqwest::{Certificate, Identity, StatusCode, Url};
 use rustify::clients::reqwest::Client as HttpClient;
 use tracing::Dispatch;
@@ -143,15 +143,23 @@ fn http_client(config: &VaultConfig, address: &Url) -> Result<reqwest::Client, V
     })
 }
 
-/// A standby that does not forward calls redirects them to the active node, as Vault's own client
-/// expects it: once, with the same method, and never from TLS to plain text. The token goes along.
-fn follow(attempt: Attempt<'_>) -> reqwest::redirect::Action {
+fn follow(attempt: Attempt<'_>) -> Action {
+    if may_follow(attempt.status(), attempt.previous(), attempt.url()) {
+        attempt.follow()
+    } else {
+        attempt.stop()
+    }
+}
+
+/// A standby that does not forward calls redirects them to the active node. As Vault's own client
+/// does, such a redirection is followed once, with the same method and the token, and never from
+/// TLS to plain text: whoever speaks for the configured address could read the token anyway, and
+/// with TLS the certificate of the next one is verified as strictly.
+fn may_follow(status: StatusCode, previous: &[Url], next: &Url) -> bool {
     let same_method =
-        matches!(attempt.status(), StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
-    let first = attempt.previous().len() == 1;
-    let downgrade = attempt.url().scheme() != "https"
-        && attempt.previous().iter().any(|url| url.scheme() == "https");
-    if same_method && first && !downgrade { attempt.follow() } else { attempt.stop() }
+        matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+    let downgrade = next.scheme() != "https" && previous.iter().any(|url| url.scheme() == "https");
+    same_method && previous.len() == 1 && !downgrade
 }
 
 fn read(setting: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultError> {
@@ -162,4 +170,24 @@ fn read(setting: &'static str, path: &Path) -> Result<Zeroizing<Vec<u8>>, VaultE
 
 fn unusable(setting: &'static str, path: &Path, reason: &str) -> VaultError {
     VaultError::Config { setting, reason: format!("{} {reason}", path.display()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redirections_are_followed_once_and_never_to_plain_text() {
+        let urls = |urls: &[&str]| urls.iter().map(|u| Url::parse(u).unwrap()).collect::<Vec<_>>();
+        let follows = |status: u16, previous: &[&str], next: &str| {
+            let status = StatusCode::from_u16(status).unwrap();
+            may_follow(status, &urls(previous), &Url::parse(next).unwrap())
+        };
+        assert!(follows(307, &["https://a/v1/x"], "https://b/v1/x"));
+        assert!(follows(307, &["http://a/v1/x"], "http://b/v1/x"));
+        assert!(follows(308, &["http://a/v1/x"], "https://a/v1/x"));
+        assert!(!follows(307, &["https://a/v1/x"], "http://b/v1/x"), "to plain text");
+        assert!(!follows(302, &["https://a/v1/x"], "https://b/v1/x"), "another method");
+        assert!(!follows(307, &["https://a/", "https://b/"], "https://c/"), "twice");
+    }
 }

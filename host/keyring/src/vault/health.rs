@@ -1,10 +1,11 @@
 //! What `sys/health` says.
 
+use std::time::Duration;
+
 use rustify::endpoint::Endpoint;
 use rustify::errors::ClientError as RestError;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use tokio::time::{Instant, timeout_at};
 
 use super::classify::Subject;
 use super::connection::{Connection, quietly};
@@ -33,11 +34,11 @@ pub(super) struct Health {
 
 impl Shared {
     /// Asks Vault for its health. The token is not involved.
-    pub async fn health(&self, probe: &Connection, deadline: Instant) -> Health {
+    pub async fn health(&self, probe: &Connection, timeout: Duration) -> Health {
         let request = async {
             Raw::<IgnoredAny>::get(PATH).with_middleware(&probe.middle).exec(&probe.http).await
         };
-        match timeout_at(deadline, quietly(request)).await {
+        match tokio::time::timeout(timeout, quietly(request)).await {
             Ok(Ok(answer)) => judge(200, Some(answer.response.body())),
             Ok(Err(RestError::ServerResponseError { code, content })) => {
                 judge(code, content.as_ref().map(String::as_bytes))
@@ -48,8 +49,7 @@ impl Shared {
                 Health { state: Err(subject.classify(&error.into()).error), version: None }
             }
             Err(_) => {
-                let after = deadline.saturating_duration_since(Instant::now()).max(CHECK_TIMEOUT);
-                let error = VaultError::Timeout { path: PATH.to_owned(), after };
+                let error = VaultError::Timeout { path: PATH.to_owned(), after: timeout };
                 Health { state: Err(error), version: None }
             }
         }
@@ -57,7 +57,7 @@ impl Shared {
 }
 
 /// The longest a health check waits for one answer.
-pub(super) const CHECK_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+pub(super) const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// 200 active, 429 standby, 472 recovery standby, 473 performance standby, 501 not initialised,
 /// 503 sealed: but only with the body that Vault sends, because whatever stands in front of it may

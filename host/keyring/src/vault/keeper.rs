@@ -2,7 +2,7 @@
 //! at a time, so that nothing needs a lock.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -18,6 +18,9 @@ use super::{Auth, VaultError};
 
 /// How long a replaced token stays valid for the calls that are in flight with it.
 const GRACE: Duration = Duration::from_secs(10);
+
+/// The shortest life of a token found dead before another login is made, after one did not help.
+const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Keeper {
     shared: Arc<Shared>,
@@ -37,7 +40,8 @@ pub(super) struct Keeper {
 struct Doubts {
     /// The last lookup after a denial.
     known: Option<(u64, Instant, Verdict)>,
-    /// The pause between logins made because a token was found dead.
+    /// The pause between logins made because a token was found dead. It grows while they do not
+    /// help, so that a token that may not look itself up does not have Vault flooded.
     pause: Duration,
 }
 
@@ -145,6 +149,10 @@ impl Keeper {
         self.shared.session.load_full()
     }
 
+    fn deadline(&self) -> Instant {
+        Instant::now() + self.shared.config.timeout
+    }
+
     /// Whether another login yields another token.
     fn can_replace(&self) -> bool {
         self.shared.config.auth.obtains_tokens()
@@ -190,6 +198,7 @@ impl Keeper {
             connection: grant.connection,
             first_ttl: grant.lease.ttl,
             obtained: now,
+            served: AtomicBool::new(false),
             own: self.can_replace(),
             source: self.shared.config.auth.name(),
             lease: ArcSwap::from_pointee(grant.lease),
@@ -297,13 +306,14 @@ impl Keeper {
                 return Verdict::Replaced;
             }
         }
-        let verdict = match self.shared.look_up(&session.connection).await {
+        let verdict = match self.shared.look_up(&session.connection, self.deadline()).await {
             Ok(_) => Verdict::Valid,
             Err(error) => Verdict::Failed(error),
         };
         let dead = matches!(&verdict, Verdict::Failed(VaultError::TokenInvalid { .. }));
         let age = now.duration_since(session.obtained);
-        if age > OLD {
+        let proved_useful = session.served.load(Relaxed) && age >= SHORTEST_PAUSE;
+        if age > OLD || proved_useful {
             self.doubts.pause = Duration::ZERO;
         }
         let wait = if dead { self.doubts.pause } else { OLD };
@@ -311,7 +321,7 @@ impl Keeper {
         if self.can_replace() && may_help && age >= wait {
             self.log_in().await;
             if self.epoch > epoch {
-                self.doubts.pause = (self.doubts.pause * 2).clamp(Duration::from_secs(1), OLD);
+                self.doubts.pause = (self.doubts.pause * 2).clamp(SHORTEST_PAUSE, OLD);
                 return Verdict::Replaced;
             }
         }
@@ -342,6 +352,7 @@ impl Keeper {
             error,
             VaultError::LoginFailed { .. }
                 | VaultError::TokenInvalid { .. }
+                | VaultError::PermissionDenied { .. }
                 | VaultError::Rejected { .. }
         );
         let relaxed = refused || spare.is_some_and(|spare| spare > Duration::from_mins(2));

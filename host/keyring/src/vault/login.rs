@@ -99,7 +99,8 @@ impl Shared {
 
     async fn adopt(&self, token: Zeroizing<String>) -> Result<Grant, VaultError> {
         let connection = Arc::new(self.connector.connect(&token));
-        let lease = self.look_up(&connection).await?;
+        let deadline = Instant::now() + self.config.timeout;
+        let lease = self.look_up(&connection, deadline).await?;
         Ok(Grant { token, connection, lease })
     }
 
@@ -123,10 +124,13 @@ impl Shared {
 
     /// Asks Vault about the token; as good as a health check and not counted as a request. Fails
     /// with [`VaultError::TokenInvalid`] when Vault does not know it.
-    pub async fn look_up(&self, connection: &Connection) -> Result<Lease, VaultError> {
+    pub async fn look_up(
+        &self,
+        connection: &Connection,
+        deadline: Instant,
+    ) -> Result<Lease, VaultError> {
         let since = Instant::now();
         let request = api::exec_with_result(&**connection, Raw::<LookupAnswer>::get(LOOKUP));
-        let deadline = since + self.config.timeout;
         match self.attempt(Operation::System, LOOKUP, deadline, request).await {
             Ok(answer) => Ok(Lease {
                 ttl: (answer.ttl > 0 || answer.expire_time.is_some())
@@ -173,17 +177,19 @@ impl Shared {
 /// What is wrong with a login that Vault refused. Failures that are not about it stay as they are.
 fn refusal(method: &'static str, mount: &str, error: VaultError) -> VaultError {
     let credentials = match method {
-        "approle" => "the role id or the secret id",
-        _ => "the role or the service account's token",
+        "approle" => "the role id and the secret id",
+        _ => "the role and the service account's token",
     };
     let reason = match error {
-        VaultError::PermissionDenied { .. }
-        | VaultError::Rejected { .. }
-        | VaultError::NotFound { .. } => {
-            format!("Vault refused {credentials}; see that it is valid and not expired")
+        VaultError::Rejected { .. } => {
+            format!("Vault refused {credentials}; see that they are valid and not expired")
         }
-        VaultError::MountMissing { .. } => format!(
-            "Vault has no auth method at {mount:?}; run `vault auth enable -path={mount} {method}`"
+        // Vault answers so too where there is no auth method at all.
+        VaultError::PermissionDenied { .. }
+        | VaultError::NotFound { .. }
+        | VaultError::MountMissing { .. } => format!(
+            "Vault refused {credentials}; see that they are valid and not expired, and that there \
+             is an auth method at auth/{mount} (`vault auth enable -path={mount} {method}`)"
         ),
         other => return other,
     };

@@ -28,7 +28,10 @@ mod session;
 mod shared;
 mod statistics;
 mod status;
+#[cfg(test)]
+mod tests;
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -111,16 +114,18 @@ impl Vault {
         }
     }
 
-    /// Checks Vault's health and the token now, or joins the check that is under way, and returns
-    /// how things stand then. After [`Vault::shutdown`] it only does the latter.
+    /// Checks Vault's health and the token now, and returns how things stand then. All who ask
+    /// while a check is under way share the next one, which begins when that one ends. After
+    /// [`Vault::shutdown`] nothing is checked any more.
     pub async fn check_now(&self) -> Status {
         let mut checks = self.0.shared.checks.subscribe();
         let mut stop = self.0.stop.subscribe();
+        let wanted = self.0.shared.checks_begun.load(SeqCst) + 1;
         self.0.shared.check_wanted.notify_one();
         tokio::select! {
             biased;
             () = stopped(&mut stop) => {}
-            _ = checks.changed() => {}
+            _ = checks.wait_for(|ended| *ended >= wanted) => {}
         }
         self.status()
     }

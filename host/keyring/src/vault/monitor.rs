@@ -1,6 +1,7 @@
 //! The task that checks Vault's health: first Vault itself, then the token. It changes nothing but
 //! what is reported, and closes the breaker when all is well.
 
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -53,10 +54,11 @@ impl Monitor {
 
     async fn check(&mut self) -> State {
         let started = Instant::now();
+        let number = self.shared.checks_begun.fetch_add(1, SeqCst) + 1;
         let timeout = self.shared.config.timeout.min(CHECK_TIMEOUT);
-        let health = self.shared.health(&self.probe, started + timeout).await;
+        let health = self.shared.health(&self.probe, timeout).await;
         let result = match health.state {
-            Ok(state) => self.check_token().await.map(|()| state),
+            Ok(state) => self.check_token(Instant::now() + timeout).await.map(|()| state),
             Err(error) => Err(error),
         };
         let state = match &result {
@@ -80,16 +82,15 @@ impl Monitor {
             self.shared.breaker.close();
         }
         self.log(state, result.err().as_ref());
-        self.shared.checks.send_modify(|checks| *checks += 1);
+        self.shared.checks.send_replace(number);
         state
     }
 
     /// Whether Vault accepts the token; one that it does not is replaced where that is possible.
-    async fn check_token(&self) -> Result<(), VaultError> {
-        let deadline = Instant::now() + self.shared.config.timeout;
+    async fn check_token(&self, deadline: Instant) -> Result<(), VaultError> {
         let session = self.shared.session(deadline).await?;
         let before = **session.lease.load();
-        match self.shared.look_up(&session.connection).await {
+        match self.shared.look_up(&session.connection, deadline).await {
             Ok(lease) => {
                 // Somebody else may have renewed it, or time may have passed unseen.
                 session.lease.store(Arc::new(lease));
@@ -102,14 +103,13 @@ impl Monitor {
                 }
                 Ok(())
             }
-            Err(error @ VaultError::TokenInvalid { .. }) => {
+            Err(VaultError::TokenInvalid { .. }) => {
                 match self.shared.refresh(session.epoch, deadline).await {
                     Verdict::Replaced => {
                         let session = self.shared.session(deadline).await?;
-                        self.shared.look_up(&session.connection).await.map(|_| ())
+                        self.shared.look_up(&session.connection, deadline).await.map(|_| ())
                     }
                     Verdict::Valid => Ok(()),
-                    Verdict::Failed(VaultError::NotLoggedIn) => Err(error),
                     Verdict::Failed(error) => Err(error),
                 }
             }

@@ -1,6 +1,7 @@
 //! A login: a token, its connection, and what Vault says about how long it lasts.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -40,6 +41,8 @@ pub(super) struct Session {
     /// The TTL at the login, which renewals are measured by.
     pub first_ttl: Option<Duration>,
     pub obtained: Instant,
+    /// Whether a call succeeded with it.
+    pub served: AtomicBool,
     /// Whether the token is this process's own, to be revoked when it is done with.
     pub own: bool,
     pub source: &'static str,

@@ -69,7 +69,9 @@ pub(super) struct Shared {
     pub breaker: Breaker,
     pub counters: Counters,
     pub check: Mutex<Check>,
-    /// How many health checks have ended.
+    /// The number of the last health check that began.
+    pub checks_begun: AtomicU64,
+    /// The number of the last health check that ended.
     pub checks: watch::Sender<u64>,
     pub check_wanted: Notify,
     last_error: Mutex<Option<LastError>>,
@@ -93,6 +95,7 @@ impl Shared {
             breaker: Breaker::new(config.breaker),
             counters: Counters::default(),
             check: Mutex::new(Check { state: State::Unknown, at: None, took: None, version: None }),
+            checks_begun: AtomicU64::new(0),
             checks: watch::Sender::new(0),
             check_wanted: Notify::new(),
             last_error: Mutex::new(None),
@@ -198,7 +201,10 @@ impl Shared {
         match timeout_at(deadline, verdict).await {
             Ok(Ok(verdict)) => verdict,
             Ok(Err(_)) => Verdict::Failed(VaultError::ShutDown),
-            Err(_) => Verdict::Failed(VaultError::NotLoggedIn),
+            Err(_) => {
+                let path = "auth/token/lookup-self".to_owned();
+                Verdict::Failed(VaultError::Timeout { path, after: self.config.timeout })
+            }
         }
     }
 
