@@ -9,7 +9,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-
 use super::{BreakerConfig, VaultError};
 
 enum Circuit {

@@ -22,8 +22,10 @@ mod health;
 mod keeper;
 mod login;
 mod monitor;
+mod operation;
 mod plan;
 mod raw;
+mod secret_path;
 mod session;
 mod shared;
 mod statistics;
@@ -41,11 +43,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 pub(crate) use call::{Call, Repeat};
-pub use config::{Auth, BreakerConfig, KUBERNETES_JWT_FILE, SecretPath, Tls, VaultConfig};
+pub use config::{Auth, BreakerConfig, KUBERNETES_JWT_FILE, Tls, VaultConfig};
 pub(crate) use connection::Connection;
 pub use error::VaultError;
+pub use operation::{Operation, Outcome};
 pub(crate) use raw::Raw;
-pub use statistics::{LATENCY_BOUNDS, Latency, Operation, Outcome, Statistics};
+pub use secret_path::SecretPath;
+pub use statistics::{LATENCY_BOUNDS, Latency, Statistics};
 pub use status::{LastError, Requests, State, Status, TokenStatus};
 
 use connection::Connector;

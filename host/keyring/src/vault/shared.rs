@@ -13,8 +13,8 @@ use super::breaker::Breaker;
 use super::classify::{Failure, Subject};
 use super::connection::{Connection, Connector, quietly};
 use super::session::Session;
-use super::statistics::{Counters, Outcome};
-use super::{LastError, Operation, State, VaultConfig, VaultError};
+use super::statistics::Counters;
+use super::{LastError, Operation, Outcome, State, VaultConfig, VaultError};
 
 /// Where the login stands.
 #[derive(Clone)]

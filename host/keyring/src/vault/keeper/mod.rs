@@ -1,26 +1,27 @@
 //! The task that keeps the login: it alone logs in, renews, replaces and revokes tokens, one thing
 //! at a time, so that nothing needs a lock.
 
+mod end;
+mod refresh;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::file::FileWatch;
-use super::login::Grant;
-use super::plan::{Backoff, Next, is_capped, plan};
-use super::session::Session;
-use super::shared::{Command, Login, Shared, Verdict, stopped};
-use super::{Auth, VaultError};
+use self::refresh::Doubts;
+use crate::vault::file::FileWatch;
+use crate::vault::login::Grant;
+use crate::vault::plan::{Backoff, Next, is_capped, plan};
+use crate::vault::session::Session;
+use crate::vault::shared::{Command, Login, Shared, stopped};
+use crate::vault::{Auth, VaultError};
 
 /// How long a replaced token stays valid for the calls that are in flight with it.
 const GRACE: Duration = Duration::from_secs(10);
-
-/// The shortest life of a token found dead before another login is made, after one did not help.
-const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Keeper {
     shared: Arc<Shared>,
@@ -34,15 +35,6 @@ pub(super) struct Keeper {
     announced: u64,
     retired: Vec<(Instant, Arc<Session>)>,
     doubts: Doubts,
-}
-
-/// What is known about denials of the current login.
-struct Doubts {
-    /// The last lookup after a denial.
-    known: Option<(u64, Instant, Verdict)>,
-    /// The pause between logins made because a token was found dead. It grows while they do not
-    /// help, so that a token that may not look itself up does not have Vault flooded.
-    pause: Duration,
 }
 
 impl Keeper {
@@ -65,7 +57,7 @@ impl Keeper {
             epoch: 0,
             announced: 0,
             retired: Vec::new(),
-            doubts: Doubts { known: None, pause: Duration::ZERO },
+            doubts: Doubts::default(),
         }
     }
 
@@ -281,65 +273,6 @@ impl Keeper {
         Err(VaultError::TokenNotRenewable { origin: session.source, reason })
     }
 
-    /// Looks into a login that was denied a call: a dead one is replaced where that is possible.
-    /// One that is alive is replaced too, when it is old enough, because the policies of a role
-    /// bind only later logins.
-    async fn refresh(&mut self, epoch: u64) -> Verdict {
-        const REMEMBERED: Duration = Duration::from_secs(1);
-        const OLD: Duration = Duration::from_mins(1);
-        let Some(session) = self.session() else { return self.absent() };
-        if session.epoch > epoch {
-            return Verdict::Replaced;
-        }
-        let now = Instant::now();
-        if let Some((known, at, verdict)) = &self.doubts.known
-            && *known == epoch
-            && now.duration_since(*at) < REMEMBERED
-        {
-            return verdict.clone();
-        }
-        if let Some(file) = &mut self.file
-            && file.changed().await
-        {
-            self.log_in().await;
-            if self.epoch > epoch {
-                return Verdict::Replaced;
-            }
-        }
-        let verdict = match self.shared.look_up(&session.connection, self.deadline()).await {
-            Ok(_) => Verdict::Valid,
-            Err(error) => Verdict::Failed(error),
-        };
-        let dead = matches!(&verdict, Verdict::Failed(VaultError::TokenInvalid { .. }));
-        let age = now.duration_since(session.obtained);
-        let proved_useful = session.served.load(Relaxed) && age >= SHORTEST_PAUSE;
-        if age > OLD || proved_useful {
-            self.doubts.pause = Duration::ZERO;
-        }
-        let wait = if dead { self.doubts.pause } else { OLD };
-        let may_help = dead || matches!(verdict, Verdict::Valid);
-        if self.can_replace() && may_help && age >= wait {
-            self.log_in().await;
-            if self.epoch > epoch {
-                self.doubts.pause = (self.doubts.pause * 2).clamp(SHORTEST_PAUSE, OLD);
-                return Verdict::Replaced;
-            }
-        }
-        let verdict = match (verdict, &*self.shared.login.borrow()) {
-            (Verdict::Failed(_), Login::Failed(error)) if dead => Verdict::Failed(error.clone()),
-            (verdict, _) => verdict,
-        };
-        self.doubts.known = Some((epoch, Instant::now(), verdict.clone()));
-        verdict
-    }
-
-    fn absent(&self) -> Verdict {
-        match &*self.shared.login.borrow() {
-            Login::Failed(error) => Verdict::Failed(error.clone()),
-            Login::In | Login::Pending => Verdict::Failed(VaultError::NotLoggedIn),
-        }
-    }
-
     /// How long to wait after a failed login or renewal: little while nothing else works.
     fn pause(&mut self, error: &VaultError) -> Duration {
         const SHORT: Duration = Duration::from_secs(2);
@@ -357,50 +290,5 @@ impl Keeper {
         );
         let relaxed = refused || spare.is_some_and(|spare| spare > Duration::from_mins(2));
         self.backoff.next(if relaxed { LONG } else { SHORT })
-    }
-
-    /// Says once that the token will end and nothing here can prevent it.
-    fn announce_end(&mut self, session: &Session) {
-        if self.announced == session.epoch {
-            return;
-        }
-        self.announced = session.epoch;
-        let ttl = session.status(Duration::ZERO).ttl.unwrap_or_default().as_secs();
-        tracing::warn!(
-            source = session.source,
-            ttl,
-            "the token ends in {ttl} s and cannot be extended further; give another in time"
-        );
-    }
-
-    async fn revoke_retired(&mut self, now: Instant) {
-        while let Some(at) = self.retired.iter().position(|(due, _)| *due <= now) {
-            let (_, session) = self.retired.swap_remove(at);
-            self.revoke(&session).await;
-        }
-    }
-
-    async fn revoke(&self, session: &Session) {
-        if session.own && !session.lease.load().batch && !session.is_expired() {
-            // A token that is already gone is as good as revoked.
-            if let Err(error) = self.shared.revoke(&session.connection).await {
-                tracing::debug!(code = error.code(), "a token was not revoked");
-            }
-        }
-    }
-
-    async fn leave(mut self) {
-        const LONGEST: Duration = Duration::from_secs(3);
-        self.shared.login.send_replace(Login::Failed(VaultError::ShutDown));
-        let mut sessions: Vec<_> = self.retired.drain(..).map(|(_, session)| session).collect();
-        sessions.extend(self.shared.session.swap(None));
-        let all = async {
-            for session in &sessions {
-                self.revoke(session).await;
-            }
-        };
-        if timeout(LONGEST, all).await.is_err() {
-            tracing::warn!("Vault did not answer in time; tokens of this process end by their TTL");
-        }
     }
 }
