@@ -198,10 +198,15 @@ impl Caches {
         state
     }
 
+    /// What is known of this tenant, if anything of it is cached.
+    pub(crate) fn known_tenant(&self, tenant: &TenantName) -> Option<Arc<TenantState>> {
+        let known = self.known_tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(tenant).and_then(Weak::upgrade)
+    }
+
     /// Whether anything is cached of this tenant.
     pub(crate) fn knows_tenant(&self, tenant: &TenantName) -> bool {
-        let known = self.known_tenants.lock().unwrap_or_else(PoisonError::into_inner);
-        known.get(tenant).is_some_and(|state| state.strong_count() > 0)
+        self.known_tenant(tenant).is_some()
     }
 
     /// Drops what has expired. Returns how long from now the next thing expires.

@@ -13,6 +13,7 @@
 mod database;
 mod files;
 mod header;
+mod local;
 mod root_key;
 mod sealing;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use zeroize::Zeroizing;
 use crate::store::{Record, Store, StoreError, check_path, check_prefix, check_value};
 use database::Database;
 use files::DataDir;
+pub use local::LocalDir;
 pub use root_key::RootKeySource;
 use writer::{Change, Writer};
 

@@ -63,7 +63,7 @@ impl RootKeySource {
         }
     }
 
-    fn invalid(&self, reason: &'static str) -> StoreError {
+    pub(super) fn invalid(&self, reason: &'static str) -> StoreError {
         StoreError::RootKeyInvalid { source_name: self.name(), reason }
     }
 }

@@ -9,6 +9,7 @@ use super::{Keyring, generation};
 use crate::cache::CacheStatistics;
 use crate::change::Change;
 use crate::error::KeyringError;
+use crate::names::TenantName;
 
 impl Keyring {
     /// Drops expired entries from the caches now, which wipes expired key versions that are not
@@ -53,6 +54,16 @@ impl Keyring {
         shutdown: impl Future<Output = ()> + Send + 'static,
     ) {
         generation::start(&self.inner, period, shutdown);
+    }
+
+    /// How long beyond its time something of the tenant's may be used while the store is
+    /// unavailable: the tenant's outage contract as far as it is cached, else the default, which
+    /// also stands for no tenant at all. Never asks the store.
+    pub fn outage_window(&self, tenant: Option<&TenantName>) -> Duration {
+        let caches = &self.inner.caches;
+        let default = caches.config.default_outage;
+        let known = tenant.and_then(|tenant| caches.known_tenant(tenant));
+        known.map_or(default.window(), |state| state.window(default))
     }
 
     /// Polls once, now.
