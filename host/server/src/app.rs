@@ -5,21 +5,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyward_crypto::CryptoError;
-use keyward_crypto::at_rest::RootKey;
-use keyward_keyring::embedded::EmbeddedStore;
 use keyward_keyring::store::StoreError;
-use keyward_keyring::{CacheConfig, Keyring, KeyringError};
+use keyward_keyring::vault::VaultError;
+use keyward_keyring::{CacheConfig, Keyring, KeyringError, Outage, TenantName};
 use keyward_policy_host::{HostConfig, PolicyHost, SetupError};
-use zeroize::Zeroizing;
 
+use crate::backend::{Backend, Opened};
 use crate::bridge::Bridge;
 use crate::config::{Config, HttpConfig};
+use crate::health::Health;
+use crate::metrics::Requests;
 use crate::policies::Policies;
+use crate::readiness::{Readiness, Waiting};
 use crate::tokens::Tokens;
-use crate::{files, http};
-
-/// What a cached key takes, with one version.
-const BYTES_PER_KEY: u64 = 4096;
+use crate::{changes, files, http};
 
 /// The application's state. [`App::service`] is its HTTP face.
 pub struct App {
@@ -27,12 +26,24 @@ pub struct App {
     pub http: HttpConfig,
     /// Largest component, in bytes.
     pub max_component: usize,
+    /// The tenant of the management API's requests that name none.
+    pub default_tenant: TenantName,
+    /// The outage contract of tenants that have none of their own.
+    pub default_outage: Outage,
+    /// Where the keys are kept.
+    pub backend: Backend,
     /// Tenants and keys.
     pub keyring: Keyring,
     /// Bearer tokens.
     pub tokens: Tokens,
     /// Active policies.
     pub policies: Policies,
+    /// Whether the start is over.
+    pub readiness: Readiness,
+    /// How the store is.
+    pub health: Health,
+    /// Counts of what the HTTP API answered.
+    pub requests: Arc<Requests>,
     draining: AtomicBool,
 }
 
@@ -43,6 +54,9 @@ pub enum StartError {
     /// The store cannot be opened or read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The access to Vault cannot be set up.
+    #[error("`vault.…`: {0}")]
+    Vault(VaultError),
     /// The keyring cannot be read.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
@@ -66,12 +80,14 @@ pub enum StartError {
 }
 
 impl App {
-    /// Opens the store, sets up the sandbox, loads the active policies.
+    /// Opens the store and sets up the sandbox. The embedded store is read at once, and what is
+    /// wrong with it is an error; a Vault is not asked here: see [`Readiness`].
     pub async fn build(config: Config) -> Result<Arc<Self>, StartError> {
-        let Config { data_dir, root_key, policy, http, cache_ttl, cache_entries, .. } = config;
+        let Config { data_dir, root_key, policy, http, cache, vault, .. } = config;
         let (components, artefacts) = (data_dir.join("policies"), data_dir.join("artefacts"));
-        let opened = tokio::task::spawn_blocking(move || EmbeddedStore::open(&data_dir, &root_key));
-        let store = opened.await.map_err(|_| StartError::Interrupted)??;
+        let poll = vault.as_ref().map(|settings| settings.poll);
+        let Opened { backend, store, artefact_key } =
+            Backend::open(data_dir, root_key, vault).await?;
         create_dir(&components)?;
         create_dir(&artefacts)?;
         let host_config = HostConfig {
@@ -81,19 +97,71 @@ impl App {
             max_component_bytes: policy.max_component,
             compile_timeout: policy.compile_timeout,
             artefact_dir: Some(artefacts),
-            artefact_key: host_key(store.root_key(), b"artefacts")?,
+            artefact_key,
             compiler: config.compiler,
         };
-        let max_bytes = cache_entries.saturating_mul(BYTES_PER_KEY);
-        let cache = CacheConfig { ttl: cache_ttl, max_bytes, ..CacheConfig::default() };
-        let keyring = Keyring::new(Arc::new(store), cache);
+        let shared = backend.is_shared();
+        let cache = CacheConfig { shared, ..cache };
+        let keyring = Keyring::new(store, cache);
         let host = PolicyHost::new(host_config, Arc::new(Bridge::new(keyring.clone())))?;
-        let policies = Policies::new(host, &keyring, components);
-        policies.load(&keyring.list_tenants().await?).await?;
-        let tokens = Tokens::new(&keyring, cache_ttl);
-        let max_component = policy.max_component;
-        let draining = AtomicBool::new(false);
-        Ok(Arc::new(Self { http, max_component, keyring, tokens, policies, draining }))
+        let app = Arc::new(Self {
+            http,
+            max_component: policy.max_component,
+            default_tenant: config.default_tenant,
+            default_outage: cache.default_outage,
+            tokens: Tokens::new(&keyring, &cache),
+            policies: Policies::new(host, &keyring, components, shared),
+            readiness: if shared { Readiness::starting() } else { Readiness::started() },
+            backend,
+            keyring,
+            health: Health::default(),
+            requests: Arc::default(),
+            draining: AtomicBool::new(false),
+        });
+        match poll {
+            None => app.load_policies().await?,
+            Some(period) => changes::follow(&app, period),
+        }
+        Ok(app)
+    }
+
+    /// Reads which policies are active, of every tenant.
+    pub(crate) async fn load_policies(&self) -> Result<(), KeyringError> {
+        let tenants = self.keyring.list_tenants().await?;
+        Ok(self.policies.load(&tenants).await?)
+    }
+
+    /// Puts things in order before the process ends: nothing is asked of it afterwards.
+    pub async fn shutdown(&self) {
+        if let Some(backend) = self.backend.vault() {
+            backend.vault.shutdown().await;
+        }
+    }
+
+    /// Why requests cannot be served at the moment, each reason with a code in brackets. Nothing in
+    /// them is secret.
+    pub async fn not_ready(&self) -> Vec<String> {
+        let mut reasons = Vec::new();
+        if self.is_draining() {
+            reasons.push("the server is shutting down".to_owned());
+        }
+        let Some(_) = self.backend.vault() else {
+            if let Err(error) = self.keyring.store().ping().await {
+                tracing::warn!(%error, "the key store does not answer");
+                reasons.push(format!("the key store does not answer ({})", error.code()));
+            }
+            return reasons;
+        };
+        let trouble = match self.readiness.waiting() {
+            Some(waiting) => Some(waiting),
+            None => self.health.trouble(&self.backend, &self.keyring).await,
+        };
+        if let Some(Waiting { code, reason }) = trouble {
+            // Whoever asks needs no credential, so `reason`, which names paths, is for the log.
+            tracing::debug!(code = code.as_str(), reason, "not ready");
+            reasons.push(format!("{} ({})", code.title(), code.as_str()));
+        }
+        reasons
     }
 
     /// The HTTP API over this application.
@@ -115,8 +183,4 @@ impl App {
 fn create_dir(path: &Path) -> Result<(), StartError> {
     let failed = |error| StartError::Directory { path: path.to_owned(), error };
     files::create_private_dir(path).map_err(failed)
-}
-
-fn host_key(root: &RootKey, info: &[u8]) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
-    Ok(Zeroizing::new(*root.derive(info)?.expose()))
 }

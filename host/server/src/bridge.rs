@@ -162,8 +162,10 @@ fn host_error(error: KeyringError) -> HostError {
     match error {
         KeyringError::KeyNotFound { .. }
         | KeyringError::TenantNotFound { .. }
-        | KeyringError::VersionNotFound { .. } => HostError::NotFound(error.to_string()),
+        | KeyringError::VersionNotFound { .. }
+        | KeyringError::VersionDestroyed { .. } => HostError::NotFound(error.to_string()),
         KeyringError::Conflict { .. } => HostError::Conflict(error.to_string()),
+        KeyringError::KeyDisabled { .. } => HostError::Denied(error.to_string()),
         error => {
             tracing::error!(%error, "a key could not be loaded for a policy");
             HostError::Unavailable("the key store did not answer".into())

@@ -3,16 +3,21 @@
 use std::fmt::Display;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
 use keyward_policy_host::Compiler;
 
+use crate::app::App;
 use crate::config::{self, Config, ConfigError, Values};
 use crate::net::Drained;
+use crate::operator::OperatorError;
 use crate::server::{self, Bound};
-use crate::{dev, files, log, operator};
+use crate::startup::{self, Trouble};
+use crate::tokens::TokenError;
+use crate::{dev, files, log, migrate, operator};
 
 /// Exit code for a mistake in the configuration or the command line; clap uses it as well.
 const USAGE: u8 = 2;
@@ -35,7 +40,8 @@ enum Command {
     ///
     /// Keeps everything in one directory, so that a restart finds tenants, keys and tokens again.
     /// Writes ADDR and tokens to DIR/dev.env (readable by you alone) and prints curl lines to
-    /// paste. Reads the KEYWARD_* environment variables (`keyward config` lists them).
+    /// paste. Reads the KEYWARD_* and E2EE_VAULT_* environment variables (`keyward config` lists
+    /// them).
     Dev {
         /// Address and port to listen on; port 0 takes a free one
         #[arg(long, value_name = "ADDRESS")]
@@ -62,11 +68,33 @@ enum Command {
         #[arg(long, value_name = "DIR")]
         data: Option<PathBuf>,
     },
+    /// Work on the Vault that keeps the keys
+    Vault {
+        #[command(subcommand)]
+        command: VaultCommand,
+    },
     /// Print every setting: key in keyward.toml, environment variable, default, meaning (Markdown)
     Config,
     /// Compile a component from standard input; what the server runs to keep the compiler apart
     #[command(hide = true)]
     CompilePolicy,
+}
+
+#[derive(Subcommand)]
+enum VaultCommand {
+    /// Wrap all stored key material by Vault Transit, or unwrap it
+    ///
+    /// Hosts may go on serving. Configure them first: with `vault.transit_key` before wrapping,
+    /// and without it only after unwrapping. Older revisions in the other form are destroyed.
+    /// Interrupted, run it again.
+    Migrate {
+        /// The form to bring key material into
+        #[arg(long, value_name = "FORM")]
+        wrap: migrate::Form,
+        /// The configuration, as for `serve`
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
 }
 
 /// Runs the command line of this process.
@@ -78,6 +106,10 @@ pub fn main() -> ExitCode {
         }
         Command::Serve { config, listen, data } => {
             with_config(Flags { config, listen, data, policies: None }, serve)
+        }
+        Command::Vault { command: VaultCommand::Migrate { wrap, config } } => {
+            let flags = Flags { config, listen: None, data: None, policies: None };
+            with_config(flags, |config| migrate::run(config, wrap))
         }
         Command::Config => {
             print!("{}", config::markdown());
@@ -123,9 +155,10 @@ impl Flags {
     }
 }
 
-fn with_config<F, E>(flags: Flags, run: impl FnOnce(Config) -> F) -> ExitCode
+fn with_config<F, T, E>(flags: Flags, run: impl FnOnce(Config) -> F) -> ExitCode
 where
-    F: Future<Output = Result<Drained, E>>,
+    F: Future<Output = Result<T, E>>,
+    T: Into<ExitCode>,
     E: Display,
 {
     let config = flags.read().and_then(|config| log::start(&config.log).map(|()| config));
@@ -133,15 +166,25 @@ where
         Ok(config) => config,
         Err(error) => return fail(USAGE, &error),
     };
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
     };
-    let result = runtime.block_on(run(config));
-    match result {
-        Ok(Drained::Clean) => ExitCode::SUCCESS,
-        Ok(Drained::Cut(_)) => ExitCode::FAILURE,
+    match runtime.block_on(run(config)) {
+        Ok(done) => done.into(),
         Err(error) => fail(1, &error),
+    }
+}
+
+impl From<Drained> for ExitCode {
+    fn from(drained: Drained) -> Self {
+        match drained {
+            Drained::Clean => Self::SUCCESS,
+            Drained::Cut(_) => Self::FAILURE,
+        }
     }
 }
 
@@ -163,7 +206,7 @@ pub enum RunError {
     Start(#[from] crate::app::StartError),
     /// There is no operator token.
     #[error(transparent)]
-    Operator(#[from] operator::OperatorError),
+    Operator(#[from] OperatorError),
 }
 
 async fn serve(config: Config) -> Result<Drained, RunError> {
@@ -172,13 +215,28 @@ async fn serve(config: Config) -> Result<Drained, RunError> {
     files::create_private_dir(&data_dir)
         .map_err(|error| crate::app::StartError::Directory { path: data_dir.clone(), error })?;
     let app = server::build(config).await?;
-    if let Some(path) = operator::ensure(&app, &data_dir).await? {
+    let Some(vault) = app.backend.vault() else {
+        first_operator(&app, &data_dir).await?;
+        return Ok(bound.serve(Arc::clone(&app), async {}).await?);
+    };
+    let starting = startup::run(&app, vault, async |app| {
+        let ensured = first_operator(app, &data_dir).await;
+        ensured.map_err(|error| match error {
+            OperatorError::Token(TokenError::Store(error)) => error.into(),
+            error => Trouble::Other(error.to_string()),
+        })
+    });
+    Ok(bound.serve(Arc::clone(&app), starting).await?)
+}
+
+async fn first_operator(app: &App, data_dir: &Path) -> Result<(), OperatorError> {
+    if let Some(path) = operator::ensure(app, data_dir).await? {
         eprintln!(
             "keyward: first start: the operator's token is in {}; keep it safe",
             path.display()
         );
     }
-    Ok(bound.serve(app).await?)
+    Ok(())
 }
 
 #[cfg(test)]

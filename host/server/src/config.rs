@@ -8,12 +8,15 @@ mod build;
 mod kind;
 mod settings;
 mod values;
+mod vault;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use keyward_keyring::embedded::RootKeySource;
+use keyward_keyring::vault::VaultConfig;
+use keyward_keyring::{CacheConfig, TenantName};
 use keyward_policy_host::{Compiler, Limits};
 
 pub use self::kind::Kind;
@@ -37,7 +40,7 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where the store, policies and artefacts are kept.
     pub data_dir: PathBuf,
-    /// Where the embedded store's root key comes from.
+    /// Where the root key of the data directory comes from.
     pub root_key: RootKeySource,
     /// TLS certificate chain and private key, both PEM.
     pub tls: Option<TlsFiles>,
@@ -45,16 +48,28 @@ pub struct Config {
     pub http: HttpConfig,
     /// The policies' sandbox.
     pub policy: PolicyConfig,
-    /// How long loaded keys and verified tokens are kept in memory.
-    pub cache_ttl: Duration,
-    /// Largest number of key versions kept in memory.
-    pub cache_entries: u64,
+    /// The Vault that keeps the keys; `None`: the embedded store.
+    pub vault: Option<VaultSettings>,
+    /// How long loaded keys and verified tokens are kept in memory, and how many.
+    pub cache: CacheConfig,
+    /// The tenant of the management API's requests that name none.
+    pub default_tenant: TenantName,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Where policies that `keyward dev` activates are found.
     pub policies_dir: Option<PathBuf>,
     /// Who compiles policies. Not a setting: the binary has it done in a child process.
     pub compiler: Compiler,
+    /// What is likely not meant so, one line each, for the log.
+    pub warnings: Vec<String>,
+}
+
+/// How the Vault that keeps the keys is reached.
+pub struct VaultSettings {
+    /// Address, login, and how calls behave.
+    pub access: VaultConfig,
+    /// How often changes made by other hosts are asked for.
+    pub poll: Duration,
 }
 
 /// PEM files for TLS.

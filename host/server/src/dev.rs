@@ -6,6 +6,7 @@ mod examples;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use keyward_crypto::Algorithm;
 use keyward_keyring::{KeyName, KeyringError, TenantName};
@@ -18,6 +19,7 @@ use crate::errors::Code;
 use crate::http::Problem;
 use crate::net::Drained;
 use crate::server::{self, Bound, ServeError};
+use crate::startup::{self, Trouble};
 use crate::tokens::{Reach, TokenError};
 use crate::{files, operator};
 
@@ -30,7 +32,7 @@ const KEYS: &[(&str, Algorithm)] = &[
     ("fields", Algorithm::XAes256Gcm),
     ("fields-deterministic", Algorithm::Aes256Siv),
 ];
-/// Who activated the policy: a policy of the user's own is left alone.
+/// Who made the keys and activated the policy: a policy of the user's own is left alone.
 const ACTIVATED_BY: &str = "keyward dev";
 const POLICY_FILE: &str = "fields.wasm";
 
@@ -77,7 +79,8 @@ pub enum DevError {
     },
 }
 
-/// Sets up what is missing, writes dev.env, prints the examples, serves.
+/// Sets up what is missing, writes dev.env, prints the examples, serves. With a Vault it serves
+/// first, and does the rest once Vault answers.
 pub async fn run(config: Config) -> Result<Drained, DevError> {
     let bound = Bound::bind(&config).await?;
     let data_dir = config.data_dir.clone();
@@ -85,15 +88,38 @@ pub async fn run(config: Config) -> Result<Drained, DevError> {
     files::create_private_dir(&data_dir)
         .map_err(|error| StartError::Directory { path: data_dir.clone(), error })?;
     let app = server::build(config).await?;
-    let tenant = set_up(&app).await?;
-    activate_policy(&app, &tenant, policies_dir).await?;
+    let url = bound.url();
+    let Some(vault) = app.backend.vault() else {
+        prepare(&app, &data_dir, policies_dir, url).await?;
+        return Ok(bound.serve(Arc::clone(&app), async {}).await?);
+    };
+    let starting = startup::run(&app, vault, async |app| {
+        let prepared = prepare(app, &data_dir, policies_dir.clone(), url.clone()).await;
+        prepared.map_err(|error| match error {
+            DevError::Keyring(error) => error.into(),
+            DevError::Token(TokenError::Store(error)) => error.into(),
+            error => Trouble::Other(error.to_string()),
+        })
+    });
+    Ok(bound.serve(Arc::clone(&app), starting).await?)
+}
+
+/// Everything there is to try things with.
+async fn prepare(
+    app: &Arc<App>,
+    data_dir: &Path,
+    policies_dir: Option<PathBuf>,
+    url: String,
+) -> Result<(), DevError> {
+    let tenant = set_up(app).await?;
+    activate_policy(app, &tenant, policies_dir).await?;
     let env_path = data_dir.join("dev.env");
-    let env = tokens(&app, &tenant, &env_path, bound.url()).await?;
-    let examples = examples::make(&app, &env).await;
+    let env = tokens(app, &tenant, &env_path, url).await?;
+    let examples = examples::make(app, &env).await;
     println!("Keyward listens on {}", env.addr);
     println!("Address and tokens are in {}", absolute(&env_path).display());
     println!("\nPaste these into another shell:\n\n{examples}");
-    Ok(bound.serve(app).await?)
+    Ok(())
 }
 
 /// Tenant and keys.
@@ -107,7 +133,7 @@ async fn set_up(app: &App) -> Result<TenantName, KeyringError> {
         let name = KeyName::from_str(name)?;
         match app
             .keyring
-            .create_key(&tenant, &name, *algorithm, BTreeMap::new(), "keyward dev")
+            .create_key(&tenant, &name, *algorithm, BTreeMap::new(), ACTIVATED_BY)
             .await
         {
             Ok(_) | Err(KeyringError::KeyExists { .. }) => {}

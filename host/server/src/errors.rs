@@ -6,6 +6,8 @@
 use std::fmt::Write;
 
 use axum::http::StatusCode;
+use keyward_keyring::store::StoreError;
+use keyward_keyring::vault::VaultError;
 use keyward_policy_host::{AdmissionError, HostError, Limit, ObligationError, PolicyError};
 
 macro_rules! codes {
@@ -90,6 +92,12 @@ codes! {
         "The tenant has a key of that name already. Rotate it, or choose another name."
     KeyVersionNotFound "key_version_not_found" NOT_FOUND "No such key version"
         "The key has no such version."
+    KeyVersionDestroyed "key_version_destroyed" CONFLICT "Key version destroyed"
+        "The version was destroyed: what was encrypted with it cannot be opened any more."
+    KeyVersionIsCurrent "key_version_is_current" CONFLICT "Key version is current"
+        "The current version cannot be destroyed. Rotate the key or roll it back first."
+    KeyDisabled "key_disabled" FORBIDDEN "Key disabled"
+        "The key is disabled: it neither encrypts nor decrypts until it is enabled again."
     KeyRequired "key_required" BAD_REQUEST "No key named"
         "Neither the request nor the policy's plan names a key. Add `key`."
     KeyUnsuitable "key_unsuitable" BAD_REQUEST "Key cannot do this"
@@ -170,6 +178,46 @@ codes! {
         "All policy instances, or this tenant's share, are in use. Retry after the time given."
     StoreUnavailable "store_unavailable" SERVICE_UNAVAILABLE "Key store unavailable"
         "The key store did not answer. Retry after the time given."
+    VaultUnreachable "vault_unreachable" SERVICE_UNAVAILABLE "Vault unreachable"
+        "The Vault that keeps the keys cannot be reached. Retry after the time given."
+    VaultTimeout "vault_timeout" SERVICE_UNAVAILABLE "Vault timed out"
+        "The Vault that keeps the keys did not answer within `vault.timeout`. Retry after the time given."
+    VaultSealed "vault_sealed" SERVICE_UNAVAILABLE "Vault sealed"
+        "The Vault that keeps the keys is sealed. Its operators unseal it; retry after the time given."
+    VaultUninitialized "vault_uninitialized" SERVICE_UNAVAILABLE "Vault not initialised"
+        "The Vault that keeps the keys was never initialised. Its operators do that; retry after the time given."
+    VaultStandby "vault_standby" SERVICE_UNAVAILABLE "Vault on standby"
+        "The Vault that keeps the keys is a standby that does not forward. Retry after the time given."
+    VaultPermissionDenied "vault_permission_denied" SERVICE_UNAVAILABLE "Vault denies permission"
+        "Vault does not let this server do what the request needs: its policy lacks a capability. The server's log names path and capability."
+    VaultRateLimited "vault_rate_limited" SERVICE_UNAVAILABLE "Vault limits the rate"
+        "Vault has a quota, and it is used up. Retry after the time given."
+    VaultServerError "vault_server_error" SERVICE_UNAVAILABLE "Vault failed"
+        "The Vault that keeps the keys answered with an error of its own. Retry after the time given."
+    VaultCircuitOpen "vault_circuit_open" SERVICE_UNAVAILABLE "Vault is given a rest"
+        "Vault failed several times in a row, so it is not asked for a moment. Retry after the time given."
+    VaultBusy "vault_busy" SERVICE_UNAVAILABLE "Too many calls to Vault"
+        "`vault.max_concurrent` calls to Vault are under way, and none ended in time. Retry after the time given."
+    VaultTokenInvalid "vault_token_invalid" SERVICE_UNAVAILABLE "Vault's token invalid"
+        "Vault does not accept this server's token: it is expired or revoked. The server's operators give it another one."
+    VaultNotLoggedIn "vault_not_logged_in" SERVICE_UNAVAILABLE "Not logged in to Vault"
+        "This server has no valid token of Vault's at the moment and is getting one. Retry after the time given."
+    VaultLoginFailed "vault_login_failed" SERVICE_UNAVAILABLE "Login to Vault failed"
+        "Vault refuses this server's login. The server's log and `GET /api/v1/vault/health` say why."
+    VaultMountMissing "vault_mount_missing" SERVICE_UNAVAILABLE "Vault's KV engine is missing"
+        "There is no secrets engine at the mount of `vault.secret_path`. The server's log has the command that makes one."
+    VaultMountNotKv2 "vault_mount_not_kv2" SERVICE_UNAVAILABLE "Vault's engine is not KV version 2"
+        "The secrets engine at the mount of `vault.secret_path` is not KV version 2. The server's log has the command that makes one."
+    VaultMalformedResponse "vault_malformed_response" SERVICE_UNAVAILABLE "Not an answer of Vault's"
+        "What answers at `vault.addr` is not Vault, or its answer was cut off. Retry after the time given."
+    VaultMalformed "vault_malformed" INTERNAL_SERVER_ERROR "Damaged record in Vault"
+        "What Vault holds is not what was written. The server's log names the path; restore it from a backup."
+    VaultRejected "vault_rejected" INTERNAL_SERVER_ERROR "Vault rejects the call"
+        "Vault refused a call as wrong in itself. The server's log names the path and Vault's status."
+    VaultNotUsed "vault_not_used" CONFLICT "No Vault"
+        "The keys are in the embedded store, so there is no Vault and no token to renew."
+    VaultTokenNotRenewable "vault_token_not_renewable" CONFLICT "Token not renewable"
+        "The server's token of Vault's cannot be renewed; where the server can log in, it does so before the token ends."
     NotReady "not_ready" SERVICE_UNAVAILABLE "Not ready"
         "The server cannot serve now. `detail` gives the reasons."
     RequestTimeout "request_timeout" SERVICE_UNAVAILABLE "Request took too long"
@@ -182,10 +230,54 @@ impl Code {
     /// Seconds after which a retry makes sense, for codes that mean "later".
     pub const fn retry_after(self) -> Option<u32> {
         match self {
-            Self::PolicyBusy | Self::PolicyUnavailable => Some(1),
-            Self::StoreUnavailable | Self::NotReady | Self::RequestTimeout => Some(5),
-            Self::PolicyUnusable => Some(30),
+            Self::PolicyBusy
+            | Self::PolicyUnavailable
+            | Self::VaultCircuitOpen
+            | Self::VaultRateLimited
+            | Self::VaultBusy
+            | Self::VaultNotLoggedIn => Some(1),
+            Self::StoreUnavailable
+            | Self::NotReady
+            | Self::RequestTimeout
+            | Self::VaultUnreachable
+            | Self::VaultTimeout
+            | Self::VaultStandby
+            | Self::VaultServerError
+            | Self::VaultMalformedResponse => Some(5),
+            Self::PolicyUnusable
+            | Self::VaultSealed
+            | Self::VaultUninitialized
+            | Self::VaultTokenInvalid
+            | Self::VaultPermissionDenied
+            | Self::VaultLoginFailed
+            | Self::VaultMountMissing
+            | Self::VaultMountNotKv2 => Some(30),
             _ => None,
+        }
+    }
+}
+
+impl Code {
+    /// The row for a code of Vault's or the keyring's, such as `vault-sealed`; one that has none
+    /// is an unavailable store.
+    pub fn of(code: &str) -> Self {
+        let code = code.replace('-', "_");
+        let known = Self::ALL.iter().find(|known| known.as_str() == code);
+        known.copied().unwrap_or(Self::StoreUnavailable)
+    }
+}
+
+impl From<&VaultError> for Code {
+    fn from(error: &VaultError) -> Self {
+        Self::of(error.code())
+    }
+}
+
+impl From<&StoreError> for Code {
+    fn from(error: &StoreError) -> Self {
+        match error {
+            StoreError::Vault(error) => error.into(),
+            _ => Self::StoreUnavailable,
         }
     }
 }

@@ -8,19 +8,21 @@ mod invoke;
 mod items;
 mod json;
 mod keys;
+mod metrics;
 mod output;
 mod policy;
 mod problem;
 mod request_id;
 mod scope;
 mod tenants;
+mod vault;
 mod work;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::RawPathParams;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 
 pub use self::problem::{ItemError, Problem};
 pub use self::request_id::RequestId;
@@ -31,7 +33,8 @@ use crate::errors::Code;
 /// The whole API, ready for [`net::serve`](crate::net::serve).
 pub fn service(app: Arc<App>) -> Scope {
     let timeout = app.http.body_timeout + app.http.request_timeout;
-    Scope::new(router(app), timeout)
+    let requests = Arc::clone(&app.requests);
+    Scope::new(router(app), timeout, requests)
 }
 
 fn router(app: Arc<App>) -> Router {
@@ -39,6 +42,7 @@ fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::show))
         .route("/api/v1/tenants", get(tenants::list).post(tenants::create))
         .route("/api/v1/tenants/{tenant}/encrypt", post(data::encrypt))
         .route("/api/v1/tenants/{tenant}/decrypt", post(data::decrypt))
@@ -46,8 +50,23 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/tenants/{tenant}/keys", get(keys::list).post(keys::create))
         .route("/api/v1/tenants/{tenant}/keys/{name}", get(keys::show))
         .route("/api/v1/tenants/{tenant}/keys/{name}/rotate", post(keys::rotate))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/disable", post(keys::disable))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/enable", post(keys::enable))
+        .route("/api/v1/tenants/{tenant}/outage", put(tenants::set_outage).get(tenants::outage))
         .route("/api/v1/tenants/{tenant}/tokens", post(tenants::mint_token))
         .route("/api/v1/tenants/{tenant}/policy", put(policy::activate).get(policy::show))
+        .route("/api/v1/vault/health", get(vault::health))
+        .route("/api/v1/vault/metrics", get(vault::metrics))
+        .route("/api/v1/vault/status", get(vault::status))
+        .route("/api/v1/vault/cache/clear", post(vault::clear_cache))
+        .route("/api/v1/vault/token/renew", post(vault::renew_token))
+        .route(
+            "/api/v1/vault/keys/{key}/versions",
+            get(vault::list_versions).post(vault::create_version),
+        )
+        .route("/api/v1/vault/keys/{key}/versions/{version}", delete(vault::destroy_version))
+        .route("/api/v1/vault/keys/{key}/rollback", post(vault::rollback))
+        .route("/api/v1/vault/keys/{key}/history", get(vault::history))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(app)

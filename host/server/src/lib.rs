@@ -9,7 +9,9 @@
 //! [`App::service`](app::App::service) is its HTTP API, and [`net::serve`] runs any such service.
 
 pub mod app;
+pub mod backend;
 mod bridge;
+mod changes;
 pub mod cli;
 mod clock;
 pub mod config;
@@ -19,12 +21,17 @@ mod docs;
 pub mod errors;
 mod execute;
 mod files;
+pub mod health;
 pub mod http;
 mod log;
+pub mod metrics;
+mod migrate;
 pub mod net;
 mod operator;
 pub mod policies;
+pub mod readiness;
 pub mod server;
+mod startup;
 #[cfg(test)]
 mod testing;
 pub mod tokens;

@@ -1,27 +1,34 @@
 //! Which policy each tenant has active, kept across restarts.
 //!
-//! The component's bytes are a file named by their digest; which one is active is a record in the
-//! store, changed only by compare-and-set. A policy that does not load leaves its tenant with
-//! nothing allowed, and every other tenant and the server as they were.
+//! The component's bytes are kept by their digest; which one is active is a record in the store,
+//! changed only by compare-and-set. A policy that does not load leaves its tenant with nothing
+//! allowed, and every other tenant and the server as they were. Until the records have been read
+//! for the first time, nobody is told that a tenant has no policy.
 
+mod components;
 mod record;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_keyring::store::{Store, StoreError};
 use keyward_keyring::{Keyring, TenantName};
 use keyward_policy_host::{Policy, PolicyHost};
 
+use self::components::{ComponentError, Components};
 pub use self::record::PolicyRecord;
+use crate::clock;
 use crate::errors::Code;
 use crate::http::Problem;
-use crate::{clock, files};
 
 /// How often an activation tries again when somebody else changed the record.
 const ATTEMPTS: usize = 5;
+/// Tenants whose policies are loaded at a time.
+const LOADS: usize = 8;
 
 /// A tenant's active policy.
 pub struct Active {
@@ -42,7 +49,9 @@ enum Slot {
 pub struct Policies {
     host: Arc<PolicyHost>,
     store: Arc<dyn Store>,
-    dir: PathBuf,
+    components: Components,
+    /// Whether the records have been read.
+    loaded: AtomicBool,
     /// Read on every request, replaced on an activation.
     slots: ArcSwap<HashMap<String, Slot>>,
     /// Orders activations of this process.
@@ -50,11 +59,18 @@ pub struct Policies {
 }
 
 impl Policies {
-    /// Keeps components in `dir`, which exists.
-    pub fn new(host: Arc<PolicyHost>, keyring: &Keyring, dir: PathBuf) -> Self {
+    /// Keeps components in `dir`, which exists, and in the keyring's store if it is `shared` with
+    /// other hosts.
+    pub fn new(host: Arc<PolicyHost>, keyring: &Keyring, dir: PathBuf, shared: bool) -> Self {
         let store = Arc::clone(keyring.store());
-        let slots = ArcSwap::from_pointee(HashMap::new());
-        Self { host, store, dir, slots, activating: tokio::sync::Mutex::new(()) }
+        Self {
+            host,
+            components: Components::new(dir, shared.then(|| Arc::clone(&store))),
+            store,
+            loaded: AtomicBool::new(false),
+            slots: ArcSwap::from_pointee(HashMap::new()),
+            activating: tokio::sync::Mutex::new(()),
+        }
     }
 
     /// Where policies run.
@@ -72,6 +88,10 @@ impl Policies {
                  operator finds the reason in the server's log, or activates a policy with PUT \
                  …/policy",
             )),
+            None if !self.loaded.load(Ordering::Acquire) => Err(Problem::new(
+                Code::NotReady,
+                "the server has not yet read which policies are active; retry after the time given",
+            )),
             None => Err(Problem::new(
                 Code::PolicyMissing,
                 format!(
@@ -88,37 +108,85 @@ impl Policies {
         self.slots.load().values().filter(|slot| matches!(slot, Slot::Failed)).count()
     }
 
-    /// Loads what was active before, at start.
+    /// How many tenants have a policy that is ready to run.
+    pub fn ready(&self) -> usize {
+        self.slots.load().values().filter(|slot| matches!(slot, Slot::Ready(_))).count()
+    }
+
+    /// Loads what is active by the records of these tenants, and forgets all others. Fails, and
+    /// changes nothing, when the store does.
     pub async fn load(&self, tenants: &[TenantName]) -> Result<(), StoreError> {
-        let mut slots = HashMap::new();
-        for tenant in tenants {
-            let Some(stored) = self.store.get(&record::path(tenant)).await? else {
-                continue;
-            };
-            let slot = match self.load_one(&stored.value).await {
-                Ok(active) => Slot::Ready(Arc::new(active)),
-                Err(reason) => {
-                    tracing::error!(%tenant, reason, "policy did not load; tenant is shut");
-                    Slot::Failed
-                }
-            };
-            slots.insert(tenant.as_str().to_owned(), slot);
-        }
+        let _order = self.activating.lock().await;
+        let slots: HashMap<String, Slot> = stream::iter(tenants.to_vec())
+            .map(|tenant| async move {
+                let slot = self.slot(&tenant).await?;
+                Ok::<_, StoreError>(slot.map(|slot| (tenant.as_str().to_owned(), slot)))
+            })
+            .buffer_unordered(LOADS)
+            .try_filter_map(|slot| async move { Ok(slot) })
+            .try_collect()
+            .await?;
         self.slots.store(Arc::new(slots));
+        self.loaded.store(true, Ordering::Release);
         Ok(())
     }
 
-    async fn load_one(&self, stored: &[u8]) -> Result<Active, String> {
-        let record = PolicyRecord::from_bytes(stored).ok_or("its record is damaged")?;
-        let path = self.dir.join(record.file_name().ok_or("its record is damaged")?);
-        // At start, before anything is served.
-        let wasm = std::fs::read(&path)
-            .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-        let policy = self.host.admit(&wasm).await.map_err(|error| error.to_string())?;
+    /// Loads what is active by the tenant's record, which another host may have changed. Fails,
+    /// and changes nothing, when the store does.
+    pub async fn reload(&self, tenant: &TenantName) -> Result<(), StoreError> {
+        let _order = self.activating.lock().await;
+        let slot = self.slot(tenant).await?;
+        if let Some(Slot::Ready(active)) = &slot {
+            let record = &active.record;
+            tracing::info!(%tenant, digest = record.digest, by = record.activated_by, "policy read");
+        }
+        self.set(tenant, slot.as_ref());
+        Ok(())
+    }
+
+    /// What the tenant's record asks for; what is active already is taken over.
+    async fn slot(&self, tenant: &TenantName) -> Result<Option<Slot>, StoreError> {
+        let Some(stored) = self.store.get(&record::path(tenant)).await? else {
+            return Ok(None);
+        };
+        let record = PolicyRecord::from_bytes(&stored.value);
+        if let (Some(record), Some(Slot::Ready(active))) =
+            (&record, self.slots.load().get(tenant.as_str()))
+            && active.record.digest == record.digest
+        {
+            let active = Active { policy: Arc::clone(&active.policy), record: record.clone() };
+            return Ok(Some(Slot::Ready(Arc::new(active))));
+        }
+        match self.load_one(record).await {
+            Ok(active) => Ok(Some(Slot::Ready(Arc::new(active)))),
+            Err(ComponentError::Store(error)) => Err(error),
+            Err(ComponentError::Unusable(reason)) => {
+                tracing::error!(%tenant, reason, "policy did not load; tenant is shut");
+                Ok(Some(Slot::Failed))
+            }
+        }
+    }
+
+    async fn load_one(&self, record: Option<PolicyRecord>) -> Result<Active, ComponentError> {
+        let unusable = |reason: String| ComponentError::Unusable(reason);
+        let record = record.ok_or_else(|| unusable("its record is damaged".into()))?;
+        let wasm = self.components.read(&record).await?;
+        let policy = self.host.admit(&wasm).await.map_err(|error| unusable(error.to_string()))?;
         if policy.digest() != record.digest {
-            return Err(format!("{} was changed: its digest is another", path.display()));
+            return Err(unusable("its component's digest is another".into()));
         }
         Ok(Active { policy, record })
+    }
+
+    fn set(&self, tenant: &TenantName, slot: Option<&Slot>) {
+        self.slots.rcu(|slots| {
+            let mut slots = HashMap::clone(slots);
+            match slot {
+                Some(slot) => slots.insert(tenant.as_str().to_owned(), slot.clone()),
+                None => slots.remove(tenant.as_str()),
+            };
+            slots
+        });
     }
 
     /// Admits a component and makes it the tenant's policy for every request from now on.
@@ -135,33 +203,15 @@ impl Policies {
             activated_by: activated_by.to_owned(),
         };
         let _order = self.activating.lock().await;
-        self.keep(&record, wasm).await?;
+        self.components.keep(&record, &wasm).await.map_err(|error| match error {
+            ComponentError::Store(error) => Problem::store(&error),
+            ComponentError::Unusable(reason) => Problem::internal(reason),
+        })?;
         self.write_record(tenant, &record).await?;
         let active = Arc::new(Active { policy, record });
-        self.slots.rcu(|slots| {
-            let mut slots = HashMap::clone(slots);
-            slots.insert(tenant.as_str().to_owned(), Slot::Ready(Arc::clone(&active)));
-            slots
-        });
+        self.set(tenant, Some(&Slot::Ready(Arc::clone(&active))));
         tracing::info!(%tenant, digest = active.record.digest, by = activated_by, "policy active");
         Ok(active)
-    }
-
-    /// Writes the component's file before any record names it.
-    async fn keep(&self, record: &PolicyRecord, wasm: bytes::Bytes) -> Result<(), Problem> {
-        let name = record.file_name().ok_or_else(|| Problem::internal("unusable digest"))?;
-        let path = self.dir.join(name);
-        let written = tokio::task::spawn_blocking(move || {
-            if std::fs::read(&path).is_ok_and(|kept| kept == wasm) {
-                return Ok(());
-            }
-            files::write_atomic(&path, &wasm, 0o600)
-        });
-        match written.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Problem::internal(format!("cannot keep a policy: {error}"))),
-            Err(error) => Err(Problem::internal(error)),
-        }
     }
 
     async fn write_record(
@@ -172,22 +222,19 @@ impl Policies {
         let path = record::path(tenant);
         let bytes = record.to_bytes();
         for _ in 0..ATTEMPTS {
-            let written = match self.store.get(&path).await.map_err(store_failed)? {
-                None => self.store.create(&path, &bytes).await,
-                Some(old) => self.store.replace(&path, &bytes, old.revision).await,
-            };
+            let written =
+                match self.store.get(&path).await.map_err(|error| Problem::store(&error))? {
+                    None => self.store.create(&path, &bytes).await,
+                    Some(old) => self.store.replace(&path, &bytes, old.revision).await,
+                };
             match written {
                 Ok(_) => return Ok(()),
                 Err(StoreError::Exists { .. } | StoreError::RevisionMismatch { .. }) => {}
-                Err(error) => return Err(store_failed(error)),
+                Err(error) => return Err(Problem::store(&error)),
             }
         }
         Err(Problem::new(Code::Conflict, "others are changing this tenant's policy; retry"))
     }
-}
-
-fn store_failed(error: StoreError) -> Problem {
-    keyward_keyring::KeyringError::Store(error).into()
 }
 
 #[cfg(test)]

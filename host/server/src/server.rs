@@ -67,21 +67,36 @@ impl Bound {
         format!("{scheme}://{}", self.address)
     }
 
-    /// Serves until SIGTERM or SIGINT, then drains.
-    pub async fn serve(self, app: Arc<App>) -> Result<Drained, ServeError> {
+    /// Serves until SIGTERM or SIGINT, then drains. Meanwhile it sees `starting` through, which
+    /// gets the application ready if it is not.
+    pub async fn serve(
+        self,
+        app: Arc<App>,
+        starting: impl Future<Output = ()>,
+    ) -> Result<Drained, ServeError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Signals)?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Signals)?;
         let service = app.service();
         tracing::info!(url = self.url(), "listening");
+        let ending = Arc::clone(&app);
         let shutdown = async move {
             tokio::select! {
                 _ = terminate.recv() => {}
                 _ = interrupt.recv() => {}
             }
-            app.start_draining();
+            ending.start_draining();
             tracing::info!("shutting down: answering what is in flight");
         };
-        let drained = net::serve(self.listener, service, self.options, shutdown).await;
+        let serving = net::serve(self.listener, service, self.options, shutdown);
+        let never_ending = async {
+            starting.await;
+            std::future::pending::<()>().await;
+        };
+        let drained = tokio::select! {
+            drained = serving => drained,
+            () = never_ending => Drained::Clean,
+        };
+        app.shutdown().await;
         match drained {
             Drained::Clean => tracing::info!("all requests answered"),
             Drained::Cut(connections) => {

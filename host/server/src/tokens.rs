@@ -6,17 +6,19 @@
 
 mod record;
 mod text;
+mod verified;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use keyward_keyring::store::{Store, StoreError};
-use keyward_keyring::{Keyring, TenantName};
+use keyward_keyring::{CacheConfig, Change, Keyring, TenantName};
 use keyward_policy_host::Caller;
-use moka::future::Cache;
 
 use self::record::TokenRecord;
 pub use self::text::Token;
+use self::verified::{Found, Verified};
 
 /// Role that lets a tenant's token manage the tenant's keys, tokens and policy.
 pub const TENANT_ADMIN: &str = "tenant-admin";
@@ -25,7 +27,6 @@ pub const OPERATOR: &str = "operator";
 
 /// Where operator tokens are listed, so that a start finds out whether there is one.
 const OPERATORS: &str = "operators";
-const CACHED_TOKENS: u64 = 100_000;
 
 /// Whom a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +56,7 @@ impl Credential {
 }
 
 /// Why a token could not be minted or checked.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The store failed.
@@ -75,16 +76,18 @@ pub enum TokenError {
 /// Mints and checks tokens.
 #[derive(Clone)]
 pub struct Tokens {
+    keyring: Keyring,
     store: Arc<dyn Store>,
-    /// By SHA-256 of the token's text, so that the hot path neither reads the store nor allocates.
-    verified: Cache<[u8; 32], Arc<Credential>>,
+    verified: Verified,
+    stale: Arc<AtomicU64>,
 }
 
 impl Tokens {
-    /// Works on the keyring's store; a verified token is not looked up again for `ttl`.
-    pub fn new(keyring: &Keyring, ttl: Duration) -> Self {
-        let verified = Cache::builder().max_capacity(CACHED_TOKENS).time_to_live(ttl).build();
-        Self { store: Arc::clone(keyring.store()), verified }
+    /// Works on the keyring's store; a verified token is not looked up again for the cache's TTL.
+    pub fn new(keyring: &Keyring, cache: &CacheConfig) -> Self {
+        let store = Arc::clone(keyring.store());
+        let verified = Verified::new(cache);
+        Self { keyring: keyring.clone(), store, verified, stale: Arc::default() }
     }
 
     /// Mints a token for `caller`.
@@ -113,17 +116,50 @@ impl Tokens {
         if credential.reach == Reach::Operator {
             self.store.create(&format!("{OPERATORS}/{}", credential.id), b"{}").await?;
         }
+        self.keyring.announce(Change::Token(credential.id.clone())).await;
         Ok(credential)
     }
 
     /// Checks a presented token. `None`: not a valid token, whatever the reason.
+    ///
+    /// While the store is unavailable, a token that was verified before stays valid for as long as
+    /// its tenant's outage contract says.
     pub async fn verify(&self, presented: &str) -> Result<Option<Arc<Credential>>, TokenError> {
         let Some(hash) = text::hash_if_well_formed(presented) else {
             return Ok(None);
         };
-        if let Some(credential) = self.verified.get(&hash).await {
-            return Ok(Some(credential));
+        let old = match self.verified.get(&hash).await {
+            Found::Fresh(credential) => return Ok(Some(credential)),
+            Found::Ageing(credential) => {
+                let tokens = self.clone();
+                tokio::spawn(async move {
+                    if let Err(error) = tokens.look_up(hash).await {
+                        tracing::debug!(%error, "a token could not be looked up ahead of time");
+                    }
+                });
+                return Ok(Some(credential));
+            }
+            Found::Old { credential, beyond } => Some((credential, beyond)),
+            Found::Nothing => None,
+        };
+        match (self.look_up(hash).await, old) {
+            (Err(TokenError::Store(error)), Some((credential, beyond)))
+                if error.is_unavailable() && beyond < self.window(&credential.reach) =>
+            {
+                self.stale.fetch_add(1, Ordering::Relaxed);
+                Ok(Some(credential))
+            }
+            (looked_up, _) => looked_up,
         }
+    }
+
+    /// Asks the store, once for everybody who asks at the same time.
+    async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Arc<Credential>>, TokenError> {
+        let read = self.read(hash);
+        self.verified.load(hash, read).await
+    }
+
+    async fn read(&self, hash: [u8; 32]) -> Result<Option<Arc<Credential>>, TokenError> {
         let id = record::id_of(&hash);
         let path = record::path(&id);
         let Some(stored) = self.store.get(&path).await? else {
@@ -133,9 +169,30 @@ impl Tokens {
         if !record.is_of(&hash) {
             return Ok(None);
         }
-        let credential = Arc::new(record.into_credential(id)?);
-        self.verified.insert(hash, Arc::clone(&credential)).await;
-        Ok(Some(credential))
+        Ok(Some(Arc::new(record.into_credential(id)?)))
+    }
+
+    fn window(&self, reach: &Reach) -> Duration {
+        let tenant = match reach {
+            Reach::Operator => None,
+            Reach::Tenant(tenant) => Some(tenant),
+        };
+        self.keyring.outage_window(tenant)
+    }
+
+    /// How often a token was believed beyond its time, by an outage contract.
+    pub fn stale_serves(&self) -> u64 {
+        self.stale.load(Ordering::Relaxed)
+    }
+
+    /// Asks the store the next time the token of this identifier is presented.
+    pub async fn forget(&self, id: &str) {
+        self.verified.forget(id).await;
+    }
+
+    /// Asks the store the next time any token is presented.
+    pub fn forget_all(&self) {
+        self.verified.forget_all();
     }
 
     /// Whether any operator token was ever minted.

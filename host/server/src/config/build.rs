@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use keyward_keyring::CacheConfig;
 use keyward_keyring::embedded::RootKeySource;
 use keyward_policy_host::{Compiler, Limits};
 use zeroize::Zeroizing;
@@ -51,28 +52,30 @@ impl Config {
                 max_connections: read.bytes_count(&s::MAX_CONNECTIONS)?,
             },
             policy,
-            cache_ttl: read.duration(&s::CACHE_TTL)?,
-            cache_entries: read.parsed(&s::CACHE_ENTRIES, kind::count)?,
+            vault: read.vault()?,
+            cache: read.cache()?,
+            default_tenant: read.parsed(&s::DEFAULT_TENANT, |text| text.parse().ok())?,
             log: LogConfig {
                 json: values.get(&s::LOG_FORMAT) == Some("json"),
                 filter: read.required(&s::LOG_LEVEL)?.to_owned(),
             },
             policies_dir: values.get(&s::POLICIES_DIR).map(PathBuf::from),
             compiler: Compiler::InProcess,
+            warnings: read.warnings(),
         })
     }
 }
 
 /// Reads typed values; what [`Kind`](super::Kind) accepted always parses.
-struct Reader<'a>(&'a Values);
+pub(super) struct Reader<'a>(pub(super) &'a Values);
 
 impl<'a> Reader<'a> {
-    fn required(&self, setting: &'static Setting) -> Result<&'a str, ConfigError> {
+    pub(super) fn required(&self, setting: &'static Setting) -> Result<&'a str, ConfigError> {
         let missing = || ConfigError(format!("`{}` must be set", setting.name()));
         self.0.get(setting).ok_or_else(missing)
     }
 
-    fn parsed<T>(
+    pub(super) fn parsed<T>(
         &self,
         setting: &'static Setting,
         parse: impl FnOnce(&str) -> Option<T>,
@@ -83,19 +86,19 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn bytes(&self, setting: &'static Setting) -> Result<usize, ConfigError> {
+    pub(super) fn bytes(&self, setting: &'static Setting) -> Result<usize, ConfigError> {
         self.parsed(setting, |text| usize::try_from(kind::bytes(text)?).ok())
     }
 
-    fn bytes_count(&self, setting: &'static Setting) -> Result<usize, ConfigError> {
+    pub(super) fn bytes_count(&self, setting: &'static Setting) -> Result<usize, ConfigError> {
         self.parsed(setting, |text| usize::try_from(kind::count(text)?).ok())
     }
 
-    fn count(&self, setting: &'static Setting) -> Result<u32, ConfigError> {
+    pub(super) fn count(&self, setting: &'static Setting) -> Result<u32, ConfigError> {
         self.parsed(setting, |text| u32::try_from(kind::count(text)?).ok())
     }
 
-    fn duration(&self, setting: &'static Setting) -> Result<Duration, ConfigError> {
+    pub(super) fn duration(&self, setting: &'static Setting) -> Result<Duration, ConfigError> {
         self.parsed(setting, kind::duration)
     }
 
@@ -132,6 +135,16 @@ impl<'a> Reader<'a> {
         } else {
             let file = self.0.get(&s::ROOT_KEY_FILE).map(PathBuf::from);
             RootKeySource::File(file.unwrap_or_else(|| data_dir.join("root.key")))
+        })
+    }
+
+    fn cache(&self) -> Result<CacheConfig, ConfigError> {
+        Ok(CacheConfig {
+            ttl: self.duration(&s::CACHE_TTL)?,
+            sweep: self.duration(&s::CACHE_SWEEP)?,
+            max_bytes: self.parsed(&s::CACHE_MAX_BYTES, kind::bytes)?,
+            default_outage: self.parsed(&s::CACHE_OUTAGE, |text| text.parse().ok())?,
+            ..CacheConfig::default()
         })
     }
 

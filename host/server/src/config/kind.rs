@@ -3,6 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use axum::http::Uri;
+use keyward_keyring::vault::SecretPath;
+use keyward_keyring::{Outage, TenantName};
+
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -22,8 +26,20 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Any text.
     Text,
+    /// Text of visible ASCII characters: it goes into a path or a header.
+    Word,
+    /// A tenant's name.
+    Name,
+    /// `http://` or `https://`, host, and port where it is not the scheme's own.
+    Url,
+    /// Mount and folder of Vault's KV engine.
+    SecretPath,
+    /// An outage contract.
+    Outage,
     /// A secret: never shown.
     Secret,
+    /// A secret of visible ASCII characters.
+    Credential,
 }
 
 impl Kind {
@@ -45,8 +61,19 @@ impl Kind {
                 words.join(" or ")
             }
             Self::Text => "text".into(),
+            Self::Word => "text without spaces or control characters".into(),
+            Self::Name => "a tenant's name".into(),
+            Self::Url => "a URL such as `https://vault.example:8200`, without a path".into(),
+            Self::SecretPath => "a mount and a folder such as `secret/e2ee`".into(),
+            Self::Outage => "`fail-closed`, or `serve-stale=` and a duration such as `1h`".into(),
             Self::Secret => "a secret".into(),
+            Self::Credential => "a secret without spaces or control characters".into(),
         }
+    }
+
+    /// Whether values of this kind must not be shown.
+    pub fn is_secret(self) -> bool {
+        matches!(self, Self::Secret | Self::Credential)
     }
 
     /// Whether `text` is a value of this kind.
@@ -59,6 +86,13 @@ impl Kind {
             Self::Duration(min, max) => ms(text).is_some_and(|n| (min..=max).contains(&n)),
             Self::Switch => switch(text).is_some(),
             Self::Choice(words) => words.contains(&text),
+            Self::Word | Self::Credential => {
+                !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic())
+            }
+            Self::Name => text.parse::<TenantName>().is_ok(),
+            Self::Url => is_base_url(text),
+            Self::SecretPath => text.parse::<SecretPath>().is_ok(),
+            Self::Outage => text.parse::<Outage>().is_ok(),
         }
     }
 }
@@ -104,6 +138,19 @@ pub fn switch(text: &str) -> Option<bool> {
     text.parse().ok()
 }
 
+/// Scheme, host, perhaps a port, and nothing that would be lost or end up in a log.
+fn is_base_url(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let named = uri.authority().is_some_and(|to| !to.host().is_empty() && !text.contains('@'));
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && named
+        && uri.path() == "/"
+        && uri.query().is_none()
+        && !text.contains('#')
+}
+
 fn split_unit(text: &str) -> (&str, &str) {
     let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
@@ -144,6 +191,33 @@ mod tests {
         assert_eq!(duration("15m"), Some(Duration::from_mins(15)));
         assert_eq!(duration("10"), None);
         assert_eq!(count(""), None);
+    }
+
+    #[test]
+    fn base_urls() {
+        for good in ["http://localhost:8200", "https://vault.example/", "https://[::1]:8200"] {
+            assert!(Kind::Url.accepts(good), "{good}");
+        }
+        for bad in [
+            "localhost:8200",
+            "ftp://vault",
+            "https://",
+            "https://vault/v1",
+            "https://user:pass@vault",
+            "https://vault?x=1",
+            "https://vault#x",
+            "https://va ult",
+        ] {
+            assert!(!Kind::Url.accepts(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_credential_fits_into_a_header() {
+        assert!(Kind::Credential.accepts("hvs.CAESI-x_y"));
+        for bad in ["", "a b", "a\n", "a\u{7f}", "schlüssel"] {
+            assert!(!Kind::Credential.accepts(bad), "{bad:?}");
+        }
     }
 
     #[test]

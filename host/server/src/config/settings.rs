@@ -6,7 +6,7 @@ use super::kind::Kind;
 
 /// One setting.
 pub struct Setting {
-    /// Its dotted key in keyward.toml; `None` for secrets, which do not belong in that file.
+    /// Its dotted key in keyward.toml; `None` for what only the environment may hold.
     pub key: Option<&'static str>,
     /// Its environment variable, which wins over the file.
     pub env: &'static str,
@@ -39,14 +39,16 @@ macro_rules! settings {
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
 const SECOND: u64 = 1_000;
-const HOUR: u64 = 3_600_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
 
 settings! {
     LISTEN: Some("listen"), "KEYWARD_LISTEN", Kind::Address, Some("127.0.0.1:8480"),
         "Address and port to listen on. Port 0 takes a free one.";
     DATA_DIR: Some("data_dir"), "KEYWARD_DATA_DIR", Kind::Path, Some("keyward-data"),
-        "Directory of the embedded store, policies and compiled artefacts. One process at a time.";
+        "Directory of the embedded store, policies and compiled artefacts. One process at a time; hosts that share a Vault each have their own.";
     INSECURE_HTTP: Some("insecure_http"), "KEYWARD_INSECURE_HTTP", Kind::Switch, Some("false"),
         "Allow plain HTTP on an address other than loopback, for instance behind a proxy that ends TLS.";
     POLICIES_DIR: Some("policies_dir"), "KEYWARD_POLICIES_DIR", Kind::Path, None,
@@ -99,8 +101,62 @@ settings! {
         "How long compiling a component may take.";
     CACHE_TTL: Some("cache.ttl"), "KEYWARD_CACHE_TTL", Kind::Duration(SECOND, 24 * HOUR), Some("15m"),
         "How long a loaded key or a verified token is used without asking the store.";
-    CACHE_ENTRIES: Some("cache.entries"), "KEYWARD_CACHE_ENTRIES", Kind::Count(1, 10_000_000), Some("10000"),
-        "Largest number of key versions kept in memory.";
+    CACHE_SWEEP: Some("cache.sweep"), "KEYWARD_CACHE_SWEEP", Kind::Duration(10, HOUR), Some("5m"),
+        "How often expired entries are removed from memory and wiped.";
+    CACHE_MAX_BYTES: Some("cache.max_bytes"), "KEYWARD_CACHE_MAX_BYTES", Kind::Bytes(64 * KIB, 64 * GIB), Some("64MiB"),
+        "Most memory that cached keys take; the least used leave first.";
+    CACHE_OUTAGE: Some("cache.outage"), "KEYWARD_CACHE_OUTAGE", Kind::Outage, Some("fail-closed"),
+        "What happens to a cached key past `cache.ttl` while the store does not answer: refused, or served for so much longer. A tenant may have a contract of its own.";
+    DEFAULT_TENANT: Some("tenant.default"), "KEYWARD_TENANT_DEFAULT", Kind::Name, Some("default"),
+        "The tenant that `/api/v1/vault/keys/…` works on when the request names none.";
+    VAULT_ADDR: Some("vault.addr"), "E2EE_VAULT_ADDR", Kind::Url, None,
+        "Address of the Vault that keeps the keys. Unset: the embedded store.";
+    VAULT_TOKEN: Some("vault.token"), "E2EE_VAULT_TOKEN", Kind::Credential, None,
+        "A Vault token. Wins over every other login.";
+    VAULT_TOKEN_FILE: Some("vault.token_file"), "E2EE_VAULT_TOKEN_FILE", Kind::Path, None,
+        "File that holds a Vault token, such as the sink of a Vault Agent; read again when it changes. Wins over AppRole and Kubernetes.";
+    VAULT_ROLE_ID: Some("vault.role_id"), "E2EE_VAULT_ROLE_ID", Kind::Word, None,
+        "Role id for the login by AppRole. Wins over Kubernetes.";
+    VAULT_SECRET_ID: Some("vault.secret_id"), "E2EE_VAULT_SECRET_ID", Kind::Credential, None,
+        "Secret id for the login by AppRole.";
+    VAULT_APPROLE_MOUNT: Some("vault.approle_mount"), "E2EE_VAULT_APPROLE_MOUNT", Kind::Word, Some("approle"),
+        "Where the AppRole method is mounted, below `auth/`.";
+    VAULT_K8S_ROLE: Some("vault.k8s_role"), "E2EE_VAULT_K8S_ROLE", Kind::Word, None,
+        "Role for the login by a Kubernetes service account.";
+    VAULT_K8S_JWT_FILE: Some("vault.k8s_jwt_file"), "E2EE_VAULT_K8S_JWT_FILE", Kind::Path, Some("/var/run/secrets/kubernetes.io/serviceaccount/token"),
+        "File that holds the service account's token.";
+    VAULT_K8S_MOUNT: Some("vault.k8s_mount"), "E2EE_VAULT_K8S_MOUNT", Kind::Word, Some("kubernetes"),
+        "Where the Kubernetes method is mounted, below `auth/`.";
+    VAULT_NAMESPACE: Some("vault.namespace"), "E2EE_VAULT_NAMESPACE", Kind::Word, None,
+        "Vault namespace, sent with every call.";
+    VAULT_SECRET_PATH: Some("vault.secret_path"), "E2EE_VAULT_SECRET_PATH", Kind::SecretPath, Some("secret/data/e2ee"),
+        "KV version 2 mount and the folder in it, with or without `data/` between them.";
+    VAULT_TIMEOUT: Some("vault.timeout"), "E2EE_VAULT_TIMEOUT", Kind::Duration(10, 5 * MINUTE), Some("30s"),
+        "Most time one operation on Vault may take, its retries included.";
+    VAULT_MAX_RETRIES: Some("vault.max_retries"), "E2EE_VAULT_MAX_RETRIES", Kind::Count(0, 20), Some("3"),
+        "How often a call that may safely be repeated is repeated.";
+    VAULT_MAX_CONCURRENT: Some("vault.max_concurrent"), "E2EE_VAULT_MAX_CONCURRENT", Kind::Count(1, 10_000), Some("64"),
+        "Calls to Vault at once; more wait.";
+    VAULT_TLS_SKIP_VERIFY: Some("vault.tls_skip_verify"), "E2EE_VAULT_TLS_SKIP_VERIFY", Kind::Switch, Some("false"),
+        "Accept any certificate of Vault's. Whoever sits between the two then reads every key: for experiments alone.";
+    VAULT_CA_CERT: Some("vault.ca_cert"), "E2EE_VAULT_CA_CERT", Kind::Path, None,
+        "PEM file of the certificate authorities that Vault's certificate is checked against, instead of the system's.";
+    VAULT_CLIENT_CERT: Some("vault.client_cert"), "E2EE_VAULT_CLIENT_CERT", Kind::Path, None,
+        "PEM file of the certificate chain shown to Vault. With `vault.client_key`.";
+    VAULT_CLIENT_KEY: Some("vault.client_key"), "E2EE_VAULT_CLIENT_KEY", Kind::Path, None,
+        "PEM file of that certificate's private key.";
+    VAULT_HEALTH_PERIOD: Some("vault.health_period"), "E2EE_VAULT_HEALTH_PERIOD", Kind::Duration(100, HOUR), Some("30s"),
+        "How often Vault's health and the token are checked.";
+    VAULT_EXPIRY_WARNING: Some("vault.expiry_warning"), "E2EE_VAULT_EXPIRY_WARNING", Kind::Duration(0, 720 * HOUR), Some("1h"),
+        "A token with less time than this that cannot be renewed is warned of.";
+    VAULT_RENEW_INCREMENT: Some("vault.renew_increment"), "E2EE_VAULT_RENEW_INCREMENT", Kind::Duration(SECOND, 720 * HOUR), Some("1h"),
+        "The time asked for at each renewal of the token; Vault may give less.";
+    VAULT_POLL: Some("vault.poll"), "E2EE_VAULT_POLL", Kind::Duration(10, HOUR), Some("1s"),
+        "How often changes made by other hosts are asked for: the longest a revocation elsewhere goes unnoticed.";
+    VAULT_TRANSIT_KEY: Some("vault.transit_key"), "E2EE_VAULT_TRANSIT_KEY", Kind::Word, None,
+        "Key of Vault's Transit engine that wraps key material once more before it is stored, so that reading KV alone reveals nothing. `keyward vault migrate` changes what is stored already.";
+    VAULT_TRANSIT_MOUNT: Some("vault.transit_mount"), "E2EE_VAULT_TRANSIT_MOUNT", Kind::Word, Some("transit"),
+        "Where the Transit engine is mounted.";
     LOG_FORMAT: Some("log.format"), "KEYWARD_LOG_FORMAT", Kind::Choice(&["text", "json"]), Some("text"),
         "Form of the log, which goes to standard error.";
     LOG_LEVEL: Some("log.level"), "KEYWARD_LOG_LEVEL", Kind::Text, Some("info"),
@@ -114,7 +170,8 @@ pub fn markdown() -> String {
          `keyward serve --config keyward.toml` reads the file, then the environment, then its \
          flags; the later wins. A dotted key is a table of the file: `http.max_body` stands as \
          `max_body` under `[http]`. An unknown key or an unusable value stops the start with a \
-         line that names it. `keyward dev` takes the same environment variables and no file.\n\n\
+         line that names it. `keyward dev` takes the same environment variables and no file. A file \
+         that holds a secret must be readable by its owner alone.\n\n\
          Sizes are written `65536`, `64KiB`, `8MiB`; durations `250ms`, `10s`, `15m`, `1h`.\n\n\
          | keyward.toml | environment | default | what |\n| --- | --- | --- | --- |\n",
     );
@@ -139,7 +196,7 @@ mod tests {
         let envs: HashSet<_> = ALL.iter().map(|setting| setting.env).collect();
         assert_eq!((keys.len(), envs.len()), (ALL.len(), ALL.len()));
         for setting in ALL {
-            assert!(setting.env.starts_with("KEYWARD_"));
+            assert!(["KEYWARD_", "E2EE_VAULT_"].iter().any(|known| setting.env.starts_with(known)));
             if let Some(default) = setting.default {
                 assert!(setting.kind.accepts(default), "{}", setting.name());
             }

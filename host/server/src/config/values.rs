@@ -2,6 +2,9 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -49,15 +52,27 @@ impl Values {
         Self::default()
     }
 
-    /// Adds what the file says.
+    /// Adds what the file says. A file with a secret in it must be its owner's alone.
     pub fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
+        let failed = |error: std::io::Error| {
             ConfigError(format!("cannot read the configuration file {}: {error}", path.display()))
-        })?;
-        self.read_toml(path, &text)
+        };
+        let mut file = File::open(path).map_err(failed)?;
+        let mode = file.metadata().map_err(failed)?.permissions().mode();
+        let mut text = Zeroizing::new(String::new());
+        file.read_to_string(&mut text).map_err(failed)?;
+        let secret = self.read_toml(path, &text)?;
+        match secret {
+            Some(name) if mode & 0o077 != 0 => Err(ConfigError(format!(
+                "`{name}` is a secret, but other users may read {0}: run `chmod 600 {0}`",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
     }
 
-    fn read_toml(&mut self, path: &Path, text: &str) -> Result<(), ConfigError> {
+    /// Gives the name of a secret that the file holds, if it does.
+    fn read_toml(&mut self, path: &Path, text: &str) -> Result<Option<&'static str>, ConfigError> {
         let line_at = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
         let table = DeTable::parse(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_at(span.start));
@@ -65,6 +80,7 @@ impl Values {
         })?;
         let mut found = Vec::new();
         flatten("", table.get_ref(), &mut found);
+        let mut secret = None;
         for (key, offset, value) in found {
             let origin = Origin::File(path.to_owned(), line_at(offset));
             let Some(setting) = ALL.iter().find(|setting| setting.key == Some(&key)) else {
@@ -75,8 +91,9 @@ impl Values {
                 return Err(ConfigError(format!("`{key}` ({origin}): must be {expects}")));
             };
             self.set(setting, value, origin)?;
+            secret = secret.or_else(|| setting.kind.is_secret().then(|| setting.name()));
         }
-        Ok(())
+        Ok(secret)
     }
 
     /// Adds what the environment says. Empty variables count as unset.
@@ -199,6 +216,23 @@ mod tests {
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains('\n'), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_with_a_secret_must_be_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("keyward.toml");
+        std::fs::write(&path, "[vault]\ntoken = \"hvs.example\"\n").unwrap();
+        let with_mode = |mode| {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            Values::new().read_file(&path).map_err(|error| error.to_string())
+        };
+        let error = with_mode(0o644).unwrap_err();
+        assert!(error.contains("`vault.token`") && error.contains("chmod 600"), "{error}");
+        assert!(!error.contains("hvs."), "{error}");
+        assert_eq!(with_mode(0o600), Ok(()));
+        std::fs::write(&path, "[vault]\naddr = \"http://127.0.0.1:8200\"\n").unwrap();
+        assert_eq!(with_mode(0o644), Ok(()));
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Credenti
     match app.tokens.verify(token).await {
         Ok(Some(credential)) => Ok(credential),
         Ok(None) => Err(unauthenticated("the token is malformed or not known here")),
-        Err(TokenError::Store(error)) => Err(keyward_keyring::KeyringError::Store(error).into()),
+        Err(TokenError::Store(error)) => Err(Problem::store(&error)),
         Err(error) => Err(Problem::internal(error)),
     }
 }
@@ -125,7 +125,8 @@ fn own_tenant(own: &TenantName, asked: &str) -> Result<TenantName, Problem> {
     Err(Problem::new(Code::Forbidden, "the token is not for this tenant"))
 }
 
-async fn existing(app: &App, tenant: &str) -> Result<TenantName, Problem> {
+/// The tenant of this name, if there is one. For operators alone.
+pub async fn existing(app: &App, tenant: &str) -> Result<TenantName, Problem> {
     let name = TenantName::from_str(tenant)?;
     if app.keyring.tenant_exists(&name).await? {
         return Ok(name);

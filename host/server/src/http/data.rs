@@ -131,6 +131,7 @@ impl Call<'_> {
                 (Ok(_), None) => Err(Problem::internal("an item without a decision")),
             };
             if let Err(problem) = done {
+                self.app.requests.failed(problem.code);
                 push_error(&mut out, index, problem)?;
             }
             out.push('}');

@@ -26,14 +26,7 @@ pub async fn live() -> Result<Response<Body>, Problem> {
 
 /// `GET /readyz`: 200 when requests can be served, else 503 with the reasons.
 pub async fn ready(State(app): State<Arc<App>>) -> Result<Response<Body>, Problem> {
-    let mut reasons = Vec::new();
-    if app.is_draining() {
-        reasons.push("the server is shutting down".to_owned());
-    }
-    if let Err(error) = app.keyring.store().ping().await {
-        tracing::warn!(%error, "the key store does not answer");
-        reasons.push(format!("the key store does not answer ({})", error.code()));
-    }
+    let reasons = app.not_ready().await;
     if !reasons.is_empty() {
         return Err(Problem::new(Code::NotReady, reasons.join("; ")));
     }

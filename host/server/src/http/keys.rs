@@ -1,4 +1,4 @@
-//! A tenant's keys: create, list, show, rotate. Never their bytes.
+//! A tenant's keys: create, list, show, rotate, disable, enable. Never their bytes.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
-use axum::http::{HeaderValue, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use keyward_crypto::Algorithm;
 use keyward_keyring::{Key, KeyName};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,7 @@ struct KeyView<'a> {
     id: String,
     algorithm: &'static str,
     current_version: u32,
+    enabled: bool,
     created_at: String,
     attributes: &'a BTreeMap<String, String>,
     versions: Vec<VersionView>,
@@ -45,6 +46,8 @@ struct KeyView<'a> {
 struct VersionView {
     version: u32,
     created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destroyed_at: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -62,12 +65,14 @@ impl<'a> KeyView<'a> {
         let versions = key.versions().iter().map(|info| VersionView {
             version: info.version,
             created_at: clock::rfc3339(info.created_at),
+            destroyed_at: info.destroyed.as_ref().map(|stamp| clock::rfc3339(stamp.at)),
         });
         Self {
             name: key.name().as_str(),
             id: key.id().to_string(),
             algorithm: key.algorithm().name(),
             current_version: key.current_version(),
+            enabled: key.enabled(),
             created_at: clock::rfc3339(key.created_at()),
             attributes: key.attributes(),
             versions: versions.collect(),
@@ -147,4 +152,35 @@ pub async fn rotate(
     let key_version = app.keyring.rotate(&tenant, &name, by).await?;
     tracing::info!(%tenant, key = %name, key_version, by, "key rotated");
     output::json(StatusCode::OK, &Rotated { key_version })
+}
+
+/// `POST …/keys/{name}/disable`: from now on the key neither encrypts nor decrypts.
+pub async fn disable(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    set_enabled(&app, path, request.headers(), false).await
+}
+
+/// `POST …/keys/{name}/enable`: the key may be used again.
+pub async fn enable(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    set_enabled(&app, path, request.headers(), true).await
+}
+
+async fn set_enabled(
+    app: &App,
+    path: Params,
+    headers: &HeaderMap,
+    enabled: bool,
+) -> Result<Response<Body>, Problem> {
+    let Access { path, credential, tenant } = Access::managing(app, path, headers).await?;
+    let name = KeyName::from_str(param(&path, "name")?)?;
+    let by = &credential.caller.subject;
+    let key = app.keyring.set_enabled(&tenant, &name, enabled, by).await?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
 }

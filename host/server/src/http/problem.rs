@@ -7,6 +7,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
 use keyward_keyring::KeyringError;
+use keyward_keyring::store::StoreError;
+use keyward_keyring::vault::VaultError;
 use keyward_policy_host::{AdmissionError, HostError, ObligationError, PolicyError};
 use serde::Serialize;
 
@@ -51,6 +53,25 @@ impl Problem {
     pub fn internal(reason: impl std::fmt::Display) -> Self {
         tracing::error!(%reason, "internal error");
         Self::new(Code::Internal, "the server failed; its log says more under this request id")
+    }
+
+    /// The answer when the key store fails: which way, and no more. What an operator needs goes to
+    /// the log.
+    pub fn store(reason: &StoreError) -> Self {
+        let code = Code::from(reason);
+        if code == Code::StoreUnavailable {
+            tracing::error!(%reason, "the key store failed");
+            return Self::new(code, "the key store did not answer; retry after the time given");
+        }
+        tracing::warn!(code = code.as_str(), %reason, "Vault failed");
+        Self::new(code, code.about())
+    }
+
+    /// The answer when Vault refuses what an operator asks of it.
+    pub fn vault(reason: &VaultError) -> Self {
+        let code = Code::from(reason);
+        tracing::warn!(code = code.as_str(), %reason, "Vault failed");
+        Self::new(code, reason.to_string())
     }
 
     /// Renders the response body.
@@ -154,12 +175,13 @@ impl From<KeyringError> for Problem {
             KeyringError::KeyNotFound { .. } => Code::KeyNotFound,
             KeyringError::KeyExists { .. } => Code::KeyExists,
             KeyringError::VersionNotFound { .. } => Code::KeyVersionNotFound,
+            KeyringError::VersionDestroyed { .. } => Code::KeyVersionDestroyed,
+            KeyringError::VersionIsCurrent { .. } => Code::KeyVersionIsCurrent,
+            KeyringError::KeyDisabled { .. } => Code::KeyDisabled,
             KeyringError::InvalidName { .. } => Code::InvalidName,
             KeyringError::Conflict { .. } => Code::Conflict,
             KeyringError::Store(reason) => {
-                tracing::error!(%reason, "the key store failed");
-                let detail = "the key store did not answer; retry after the time given";
-                return Self::new(Code::StoreUnavailable, detail);
+                return Self::store(reason);
             }
             _ => return Self::internal(error),
         };

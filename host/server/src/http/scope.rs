@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use tower::Service;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::errors::Code;
+use crate::metrics::{Requests, Route};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Most characters of an error's detail in the log.
@@ -27,12 +29,14 @@ const MAX_LOGGED_DETAIL: usize = 500;
 pub struct Scope {
     router: Router,
     timeout: Duration,
+    requests: Arc<Requests>,
 }
 
 impl Scope {
-    /// Wraps `router`; a request that takes longer than `timeout` is given up.
-    pub fn new(router: Router, timeout: Duration) -> Self {
-        Self { router, timeout }
+    /// Wraps `router`; a request that takes longer than `timeout` is given up. What was answered
+    /// is counted in `requests`.
+    pub fn new(router: Router, timeout: Duration, requests: Arc<Requests>) -> Self {
+        Self { router, timeout, requests }
     }
 }
 
@@ -48,8 +52,10 @@ impl Service<Request<Body>> for Scope {
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let id = RequestId::accept(request.headers().get(X_REQUEST_ID));
         request.extensions_mut().insert(id.clone());
+        let (route, start) = (Route::of(request.uri().path()), Instant::now());
+        let requests = Arc::clone(&self.requests);
         let log = tracing::enabled!(tracing::Level::DEBUG)
-            .then(|| (request.method().clone(), request.uri().clone(), Instant::now()));
+            .then(|| (request.method().clone(), request.uri().clone()));
         let handled = AssertUnwindSafe(self.router.call(request)).catch_unwind();
         let handled = tokio::time::timeout(self.timeout, handled);
         Box::pin(async move {
@@ -61,8 +67,9 @@ impl Service<Request<Body>> for Scope {
                     Problem::new(Code::RequestTimeout, detail).into_response()
                 }
             };
-            finish(&mut response, &id);
-            if let Some((method, uri, start)) = log {
+            finish(&mut response, &id, &requests);
+            requests.answered(route, response.status(), start.elapsed());
+            if let Some((method, uri)) = log {
                 log_outcome(&id, &method, &uri, &response, start);
             }
             Ok(response)
@@ -70,10 +77,12 @@ impl Service<Request<Body>> for Scope {
     }
 }
 
-fn finish(response: &mut Response<Body>, id: &RequestId) {
+fn finish(response: &mut Response<Body>, id: &RequestId, requests: &Requests) {
     response.headers_mut().insert(X_REQUEST_ID, id.header());
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        if response.status().is_server_error() {
+        requests.failed(problem.code);
+        // What the start waits for is in the log already, and whoever watches asks every second.
+        if response.status().is_server_error() && problem.code != Code::NotReady {
             // A policy may have written it: bounded, and escaped because it is logged as text.
             let detail: String = problem.detail.chars().take(MAX_LOGGED_DETAIL).collect();
             let code = problem.code.as_str();

@@ -1,4 +1,4 @@
-//! Tenants, and the tokens that speak for them.
+//! Tenants, their outage contracts, and the tokens that speak for them.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Response, StatusCode};
-use keyward_keyring::TenantName;
+use keyward_keyring::{Outage, TenantName};
 use keyward_policy_host::Caller;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,58 @@ pub async fn create(
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct NewOutage {
+    /// `null`: the server's default applies.
+    outage: Option<String>,
+}
+
+#[derive(Serialize)]
+struct OutageView {
+    /// What applies.
+    outage: String,
+    /// Whether it is the tenant's own, not the server's default.
+    own: bool,
+}
+
+impl OutageView {
+    fn of(app: &App, own: Option<Outage>) -> Self {
+        let applies = own.unwrap_or(app.default_outage);
+        Self { outage: applies.to_string(), own: own.is_some() }
+    }
+}
+
+/// `GET …/outage`: what happens to the tenant's cached keys while the key store is away.
+pub async fn outage(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { tenant, .. } = Access::reading(&app, path, request.headers()).await?;
+    let own = app.keyring.outage(&tenant).await?;
+    output::json(StatusCode::OK, &OutageView::of(&app, own))
+}
+
+/// `PUT …/outage`.
+pub async fn set_outage(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
+    body::require_json(request.headers())?;
+    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
+    let new: NewOutage = json::parse(&bytes)?;
+    let own = new.outage.map(|text| text.parse::<Outage>()).transpose();
+    let own =
+        own.map_err(|error| Problem::field(Code::InvalidField, "/outage", error.to_string()))?;
+    app.keyring.set_outage(&tenant, own).await?;
+    let view = OutageView::of(&app, own);
+    tracing::info!(%tenant, by = credential.caller.subject, outage = view.outage, "outage set");
+    output::json(StatusCode::OK, &view)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewToken {
     subject: String,
     roles: Vec<String>,
@@ -103,7 +155,7 @@ pub async fn mint_token(
     let caller = caller_of(json::parse(&bytes)?)?;
     let minted = app.tokens.mint(Reach::Tenant(tenant.clone()), caller).await;
     let (token, minted) = minted.map_err(|error| match error {
-        TokenError::Store(error) => keyward_keyring::KeyringError::Store(error).into(),
+        TokenError::Store(error) => Problem::store(&error),
         error => Problem::internal(error),
     })?;
     let (by, id) = (&credential.caller.subject, &minted.id);

@@ -11,6 +11,8 @@ use tower::Service;
 use super::*;
 use crate::tokens::Reach;
 
+mod management;
+
 /// A server with tenant `acme`, and tokens of each kind.
 struct World {
     app: Arc<App>,

@@ -28,11 +28,16 @@ impl PolicyRecord {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// Name of the component's file; `None` unless the digest is one.
-    pub(super) fn file_name(&self) -> Option<String> {
+    /// The digest's hexadecimal digits; `None` unless it is one.
+    pub(super) fn digest_hex(&self) -> Option<&str> {
         let hex = self.digest.strip_prefix("sha256:")?;
         let is_digest = hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit());
-        is_digest.then(|| format!("{hex}.wasm"))
+        is_digest.then_some(hex)
+    }
+
+    /// Name of the component's file; `None` unless the digest is one.
+    pub(super) fn file_name(&self) -> Option<String> {
+        self.digest_hex().map(|hex| format!("{hex}.wasm"))
     }
 }
 

@@ -1,0 +1,88 @@
+//! Where the keys are kept, and what differs by it: opening, checking, going away.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use keyward_crypto::CryptoError;
+use keyward_crypto::at_rest::RootKey;
+use keyward_keyring::embedded::{EmbeddedStore, LocalDir, RootKeySource};
+use keyward_keyring::store::{Store, StoreError, VaultStore};
+use keyward_keyring::vault::Vault;
+use zeroize::Zeroizing;
+
+use crate::app::StartError;
+use crate::config::VaultSettings;
+
+/// Where the keys are kept.
+pub enum Backend {
+    /// In the data directory.
+    Embedded,
+    /// In a Vault that other hosts may share.
+    Vault(VaultBackend),
+}
+
+/// A Vault, and the data directory this host has beside it.
+pub struct VaultBackend {
+    /// The Vault.
+    pub vault: Vault,
+    /// Its KV engine, as a store.
+    pub store: Arc<VaultStore>,
+    /// Its address.
+    pub address: String,
+    _dir: LocalDir,
+}
+
+/// An opened backend.
+pub(crate) struct Opened {
+    pub backend: Backend,
+    pub store: Arc<dyn Store>,
+    /// Authenticates compiled artefacts in the data directory.
+    pub artefact_key: Zeroizing<[u8; 32]>,
+}
+
+impl Backend {
+    /// Opens the data directory and the store in it; or, with a Vault, starts to log in to it,
+    /// without waiting for an answer.
+    pub(crate) async fn open(
+        data_dir: PathBuf,
+        root_key: RootKeySource,
+        vault: Option<VaultSettings>,
+    ) -> Result<Opened, StartError> {
+        let Some(settings) = vault else {
+            let store = blocking(move || EmbeddedStore::open(&data_dir, &root_key)).await?;
+            let artefact_key = artefact_key(store.root_key())?;
+            return Ok(Opened { backend: Self::Embedded, store: Arc::new(store), artefact_key });
+        };
+        let dir = blocking(move || LocalDir::open(&data_dir, &root_key)).await?;
+        let artefact_key = artefact_key(dir.root_key())?;
+        let address = settings.access.address.clone();
+        let vault = Vault::start(settings.access).map_err(StartError::Vault)?;
+        let store = Arc::new(VaultStore::new(vault.clone()));
+        let shared: Arc<dyn Store> = store.clone();
+        let backend = Self::Vault(VaultBackend { vault, store, address, _dir: dir });
+        Ok(Opened { backend, store: shared, artefact_key })
+    }
+
+    /// The Vault, if that is where the keys are.
+    pub fn vault(&self) -> Option<&VaultBackend> {
+        match self {
+            Self::Embedded => None,
+            Self::Vault(backend) => Some(backend),
+        }
+    }
+
+    /// Whether other hosts may change what is in the store.
+    pub fn is_shared(&self) -> bool {
+        self.vault().is_some()
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    open: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StartError> {
+    Ok(tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??)
+}
+
+fn artefact_key(root: &RootKey) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
+    Ok(Zeroizing::new(*root.derive(b"artefacts")?.expose()))
+}

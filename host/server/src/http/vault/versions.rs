@@ -1,0 +1,244 @@
+//! Versions of a key: create, list, roll back, destroy, history. Never their bytes.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, LOCATION};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
+use bytes::Bytes;
+use hyper::body::Body as _;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use super::Access;
+use super::views::{VersionView, unix_seconds};
+use crate::app::App;
+use crate::clock;
+use crate::errors::Code;
+use crate::http::{Params, Problem, body, json, output, param};
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewVersion {
+    #[serde(default)]
+    description: String,
+    /// Taken and not believed: the token says who it is.
+    #[serde(default, rename = "created_by")]
+    _created_by: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rollback {
+    target_version: u32,
+    #[serde(default, rename = "rollback_by")]
+    _rollback_by: Option<IgnoredAny>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Destroy {
+    #[serde(default, rename = "deleted_by")]
+    _deleted_by: Option<IgnoredAny>,
+}
+
+#[derive(Serialize)]
+struct Created<'a> {
+    message: &'static str,
+    tenant: &'a str,
+    key_id: &'a str,
+    version: VersionView<'a>,
+    timestamp: u64,
+}
+
+/// `POST …/versions`: a new version, which becomes the current one.
+pub async fn create_version(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let access = Access::of(&app, path, request.uri().query(), request.headers()).await?;
+    let bytes = optional_body(&app, request).await?;
+    let new: NewVersion =
+        if bytes.is_empty() { NewVersion::default() } else { json::parse(&bytes)? };
+    let Access { tenant, key, .. } = &access;
+    let created = app.keyring.create_version(tenant, key, access.actor(), &new.description).await;
+    let created = created.map_err(blame)?;
+    let view = Created {
+        message: "Key version created successfully",
+        tenant: tenant.as_str(),
+        key_id: key.as_str(),
+        version: VersionView::of(&created, created.version),
+        timestamp: unix_seconds(),
+    };
+    let mut response = output::json(StatusCode::CREATED, &view)?;
+    let number = created.version;
+    let location = format!("/api/v1/vault/keys/{key}/versions/{number}?tenant={tenant}");
+    let location = HeaderValue::from_str(&location).map_err(Problem::internal)?;
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
+
+#[derive(Serialize)]
+struct VersionList<'a> {
+    tenant: &'a str,
+    key_id: &'a str,
+    versions: Vec<VersionView<'a>>,
+    total: usize,
+    timestamp: u64,
+}
+
+/// `GET …/versions`.
+pub async fn list_versions(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let access = Access::of(&app, path, request.uri().query(), request.headers()).await?;
+    let key = app.keyring.history(&access.tenant, &access.key).await?;
+    let view = VersionList {
+        tenant: access.tenant.as_str(),
+        key_id: access.key.as_str(),
+        versions: VersionView::all(&key),
+        total: key.versions().len(),
+        timestamp: unix_seconds(),
+    };
+    output::json(StatusCode::OK, &view)
+}
+
+#[derive(Serialize)]
+struct RolledBack<'a> {
+    message: &'static str,
+    tenant: &'a str,
+    key_id: &'a str,
+    target_version: u32,
+    rollback_by: &'a str,
+    timestamp: u64,
+}
+
+/// `POST …/rollback`: makes an older version the current one.
+pub async fn rollback(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let access = Access::of(&app, path, request.uri().query(), request.headers()).await?;
+    body::require_json(request.headers())?;
+    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
+    let Rollback { target_version, .. } = json::parse(&bytes)?;
+    if target_version == 0 {
+        let detail = "versions are counted from 1";
+        return Err(Problem::field(Code::InvalidField, "/target_version", detail));
+    }
+    let Access { tenant, key, .. } = &access;
+    app.keyring.rollback(tenant, key, target_version, access.actor()).await.map_err(blame)?;
+    let view = RolledBack {
+        message: "Key rolled back successfully",
+        tenant: tenant.as_str(),
+        key_id: key.as_str(),
+        target_version,
+        rollback_by: access.actor(),
+        timestamp: unix_seconds(),
+    };
+    output::json(StatusCode::OK, &view)
+}
+
+#[derive(Serialize)]
+struct Destroyed<'a> {
+    message: &'static str,
+    tenant: &'a str,
+    key_id: &'a str,
+    version: u32,
+    deleted_by: &'a str,
+    timestamp: u64,
+}
+
+/// `DELETE …/versions/{version}`: destroys a version's material for good.
+pub async fn destroy_version(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let access = Access::of(&app, path, request.uri().query(), request.headers()).await?;
+    let version = param(&access.path, "version")?;
+    let Some(version) = version.parse::<u32>().ok().filter(|version| *version > 0) else {
+        let detail = "the version in the path is not a number from 1";
+        return Err(Problem::new(Code::InvalidRequest, detail));
+    };
+    let bytes = optional_body(&app, request).await?;
+    if !bytes.is_empty() {
+        json::parse::<Destroy>(&bytes)?;
+    }
+    let Access { tenant, key, .. } = &access;
+    app.keyring.destroy_version(tenant, key, version, access.actor()).await.map_err(blame)?;
+    let view = Destroyed {
+        message: "Key version deleted successfully",
+        tenant: tenant.as_str(),
+        key_id: key.as_str(),
+        version,
+        deleted_by: access.actor(),
+        timestamp: unix_seconds(),
+    };
+    output::json(StatusCode::OK, &view)
+}
+
+#[derive(Serialize)]
+struct History<'a> {
+    tenant: &'a str,
+    key_id: &'a str,
+    current_version: u32,
+    total_versions: usize,
+    last_rotation: Option<String>,
+    rotation_policy: &'static str,
+    enabled: bool,
+    versions: Vec<VersionView<'a>>,
+    timestamp: u64,
+}
+
+/// `GET …/history`: the key as the store has it now.
+pub async fn history(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let access = Access::of(&app, path, request.uri().query(), request.headers()).await?;
+    let key = app.keyring.history(&access.tenant, &access.key).await?;
+    let view = History {
+        tenant: access.tenant.as_str(),
+        key_id: access.key.as_str(),
+        current_version: key.current_version(),
+        total_versions: key.versions().len(),
+        last_rotation: key.last_rotation().map(clock::rfc3339),
+        // By call alone.
+        rotation_policy: "",
+        enabled: key.enabled(),
+        versions: VersionView::all(&key),
+        timestamp: unix_seconds(),
+    };
+    output::json(StatusCode::OK, &view)
+}
+
+/// The body, which may be left out; if there is one it is JSON.
+async fn optional_body(app: &App, request: Request) -> Result<Bytes, Problem> {
+    if !has_body(request.headers(), request.body()) {
+        return Ok(Bytes::new());
+    }
+    body::require_json(request.headers())?;
+    body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await
+}
+
+fn has_body(headers: &HeaderMap, body: &Body) -> bool {
+    let announced = headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+    announced || !body.is_end_stream()
+}
+
+/// An input that the keyring refuses is a field of the body.
+fn blame(error: keyward_keyring::KeyringError) -> Problem {
+    match error {
+        keyward_keyring::KeyringError::InvalidName { field, reason } => {
+            Problem::field(Code::InvalidField, format!("/{field}"), reason)
+        }
+        error => error.into(),
+    }
+}

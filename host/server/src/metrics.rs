@@ -1,0 +1,37 @@
+//! The figures of `/metrics`. Nothing in them is secret, and no label is unbounded.
+
+mod page;
+mod requests;
+mod sections;
+
+use std::fmt;
+
+use prometheus_client::encoding::prometheus_text;
+use prometheus_client::registry::Registry;
+
+use self::page::Page;
+pub use self::requests::{Requests, Route};
+use crate::app::App;
+
+/// The content type of what [`render`] gives.
+pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
+
+/// Everything there is to measure, in the Prometheus text format.
+pub async fn render(app: &App) -> Result<String, fmt::Error> {
+    let ready = app.not_ready().await.is_empty();
+    let mut page = Page::default();
+    sections::server(&mut page, app, ready);
+    sections::requests(&mut page, &app.requests);
+    sections::cache(&mut page, &app.keyring.cache_statistics());
+    if let Some(backend) = app.backend.vault() {
+        sections::vault(&mut page, &backend.vault.status(), &backend.vault.statistics());
+    }
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(page));
+    let mut text = String::with_capacity(16 << 10);
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,255 @@
+//! Counts of HTTP requests. Counting is a few relaxed additions: no lock, no allocation.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::http::StatusCode;
+
+use crate::errors::Code;
+
+/// What a request is for. Bounded, unlike its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// `…/encrypt`
+    Encrypt,
+    /// `…/decrypt`
+    Decrypt,
+    /// `…/invoke/…`
+    Invoke,
+    /// `…/keys…`
+    Keys,
+    /// `…/policy`
+    Policy,
+    /// `…/tokens`
+    Tokens,
+    /// Tenants themselves.
+    Tenants,
+    /// `/api/v1/vault/…`
+    Vault,
+    /// `/livez` and `/readyz`
+    Health,
+    /// `/metrics`
+    Metrics,
+    /// No route.
+    Other,
+}
+
+impl Route {
+    const ALL: [Self; 11] = [
+        Self::Encrypt,
+        Self::Decrypt,
+        Self::Invoke,
+        Self::Keys,
+        Self::Policy,
+        Self::Tokens,
+        Self::Tenants,
+        Self::Vault,
+        Self::Health,
+        Self::Metrics,
+        Self::Other,
+    ];
+
+    /// What the path is for, whether there is such a tenant, key or method or not.
+    pub fn of(path: &str) -> Self {
+        let Some(rest) = path.strip_prefix("/api/v1/") else {
+            return match path {
+                "/livez" | "/readyz" => Self::Health,
+                "/metrics" => Self::Metrics,
+                _ => Self::Other,
+            };
+        };
+        if rest.starts_with("vault/") {
+            return Self::Vault;
+        }
+        match rest.strip_prefix("tenants") {
+            Some("") => Self::Tenants,
+            Some(rest) if rest.starts_with('/') => {
+                let mut segments = rest[1..].splitn(3, '/').skip(1);
+                match segments.next() {
+                    Some("encrypt") => Self::Encrypt,
+                    Some("decrypt") => Self::Decrypt,
+                    Some("invoke") => Self::Invoke,
+                    Some("keys") => Self::Keys,
+                    Some("policy") => Self::Policy,
+                    Some("tokens") => Self::Tokens,
+                    Some("outage") => Self::Tenants,
+                    _ => Self::Other,
+                }
+            }
+            _ => Self::Other,
+        }
+    }
+
+    /// Its label.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+            Self::Invoke => "invoke",
+            Self::Keys => "keys",
+            Self::Policy => "policy",
+            Self::Tokens => "tokens",
+            Self::Tenants => "tenants",
+            Self::Vault => "vault",
+            Self::Health => "health",
+            Self::Metrics => "metrics",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// Statuses counted each for itself.
+const STATUSES: [u16; 15] =
+    [200, 201, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 502, 503];
+
+/// Upper bounds of the histogram, in seconds.
+pub const BOUNDS: [f64; 16] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    10.0, 30.0,
+];
+/// The same in microseconds.
+const BOUNDS_MICROS: [u64; BOUNDS.len()] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 10_000_000, 30_000_000,
+];
+
+#[derive(Default)]
+struct Figures {
+    /// By status; the last is for all others.
+    statuses: [AtomicU64; STATUSES.len() + 1],
+    /// Not cumulative; the last is beyond every bound.
+    buckets: [AtomicU64; BOUNDS.len() + 1],
+    micros: AtomicU64,
+}
+
+/// Counts of requests, since the start.
+pub struct Requests {
+    by_route: [Figures; Route::ALL.len()],
+    /// By the code's place in [`Code::ALL`].
+    by_code: [AtomicU64; Code::ALL.len()],
+}
+
+/// Durations of one route's requests.
+pub struct Durations {
+    /// Which.
+    pub route: Route,
+    /// Requests up to each of [`BOUNDS`] and beyond, not cumulative.
+    pub counts: Vec<u64>,
+    /// Their time together, in seconds.
+    pub sum: f64,
+}
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self {
+            by_route: std::array::from_fn(|_| Figures::default()),
+            by_code: std::array::from_fn(|_| AtomicU64::new(0)),
+        }
+    }
+}
+
+impl Requests {
+    /// Counts a request that was answered.
+    pub fn answered(&self, route: Route, status: StatusCode, after: Duration) {
+        let figures = &self.by_route[route as usize];
+        let status = status.as_u16();
+        let at = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len());
+        figures.statuses[at].fetch_add(1, Ordering::Relaxed);
+        let micros = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
+        figures.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+        figures.micros.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// Counts an error, of a request or of an item of a batch.
+    pub fn failed(&self, code: Code) {
+        self.by_code[code as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Requests by route and status (`other` for a rare one), without zeros.
+    pub fn by_status(&self) -> impl Iterator<Item = (Route, String, u64)> + '_ {
+        let all = Route::ALL.iter().zip(&self.by_route).flat_map(|(route, figures)| {
+            let names = STATUSES.iter().map(u16::to_string).chain(["other".to_owned()]);
+            let counts = figures.statuses.iter().map(|count| count.load(Ordering::Relaxed));
+            names.zip(counts).map(|(status, count)| (*route, status, count))
+        });
+        all.filter(|(.., count)| *count > 0)
+    }
+
+    /// Durations of the routes that were asked for.
+    pub fn durations(&self) -> impl Iterator<Item = Durations> + '_ {
+        let all = Route::ALL.iter().zip(&self.by_route).map(|(route, figures)| {
+            let counts = figures.buckets.iter().map(|count| count.load(Ordering::Relaxed));
+            let micros = figures.micros.load(Ordering::Relaxed);
+            let sum = Duration::from_micros(micros).as_secs_f64();
+            Durations { route: *route, counts: counts.collect(), sum }
+        });
+        all.filter(|durations| durations.counts.iter().any(|count| *count > 0))
+    }
+
+    /// Errors by code, without zeros.
+    pub fn by_code(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
+        let counts = self.by_code.iter().map(|count| count.load(Ordering::Relaxed));
+        Code::ALL.iter().copied().zip(counts).filter(|(_, count)| *count > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_told_apart() {
+        for (path, route) in [
+            ("/api/v1/tenants/acme/encrypt", Route::Encrypt),
+            ("/api/v1/tenants/acme/decrypt", Route::Decrypt),
+            ("/api/v1/tenants/encrypt/decrypt", Route::Decrypt),
+            ("/api/v1/tenants/acme/invoke/protect", Route::Invoke),
+            ("/api/v1/tenants/acme/keys/a/rotate", Route::Keys),
+            ("/api/v1/tenants/acme/policy", Route::Policy),
+            ("/api/v1/tenants/acme/tokens", Route::Tokens),
+            ("/api/v1/tenants", Route::Tenants),
+            ("/api/v1/vault/health", Route::Vault),
+            ("/livez", Route::Health),
+            ("/readyz", Route::Health),
+            ("/metrics", Route::Metrics),
+            ("/api/v1/tenantsx", Route::Other),
+            ("/", Route::Other),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn every_index_is_its_own() {
+        for (index, route) in Route::ALL.iter().enumerate() {
+            assert_eq!(*route as usize, index);
+        }
+        for (index, code) in Code::ALL.iter().enumerate() {
+            assert_eq!(*code as usize, index);
+        }
+        for (bound, micros) in BOUNDS.iter().zip(BOUNDS_MICROS) {
+            assert_eq!(Duration::from_secs_f64(*bound), Duration::from_micros(micros));
+        }
+    }
+
+    #[test]
+    fn what_is_counted_comes_out() {
+        let requests = Requests::default();
+        requests.answered(Route::Encrypt, StatusCode::OK, Duration::from_micros(100));
+        requests.answered(Route::Encrypt, StatusCode::OK, Duration::from_micros(101));
+        requests.answered(Route::Encrypt, StatusCode::IM_A_TEAPOT, Duration::from_hours(1));
+        requests.failed(Code::NotReady);
+        let by_status: Vec<_> = requests.by_status().collect();
+        let expected =
+            [(Route::Encrypt, "200".to_owned(), 2), (Route::Encrypt, "other".to_owned(), 1)];
+        assert_eq!(by_status, expected);
+        let durations: Vec<_> = requests.durations().collect();
+        let [encrypt] = durations.as_slice() else { panic!("one route was asked for") };
+        assert_eq!(encrypt.counts.len(), BOUNDS.len() + 1);
+        assert_eq!((encrypt.counts[0], encrypt.counts[1]), (1, 1));
+        assert_eq!(encrypt.counts.last(), Some(&1));
+        assert!(encrypt.sum > 3600.0);
+        assert_eq!(requests.by_code().collect::<Vec<_>>(), [(Code::NotReady, 1)]);
+    }
+}

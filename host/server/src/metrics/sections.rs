@@ -1,0 +1,149 @@
+//! Which figures there are, and where each comes from.
+
+mod vault;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use keyward_keyring::CacheStatistics;
+
+pub(super) use self::vault::vault;
+use super::page::{Labels, Page};
+use super::requests::{self, Requests};
+use crate::app::App;
+
+/// A name, what it means, and a figure.
+type Row<T> = (&'static str, &'static str, T);
+
+fn flag(value: bool) -> f64 {
+    f64::from(u8::from(value))
+}
+
+/// A count, as a gauge shows it.
+#[expect(clippy::cast_precision_loss, reason = "exact below 2^53")]
+fn number(count: u64) -> f64 {
+    count as f64
+}
+
+fn seconds_since_epoch(time: SystemTime) -> f64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+fn label(name: &'static str, value: impl Into<String>) -> Labels {
+    vec![(name, value.into())]
+}
+
+pub(super) fn server(page: &mut Page, app: &App, ready: bool) {
+    let store = if app.backend.is_shared() { "vault" } else { "embedded" };
+    let build = vec![("version", env!("CARGO_PKG_VERSION").into()), ("store", store.into())];
+    page.gauges("keyward_build_info", "Version, and where keys are kept; always 1", [(build, 1.0)]);
+    page.gauge("keyward_ready", "Whether /readyz answers 200", Some(flag(ready)));
+    let policies = [("ready", app.policies.ready()), ("failed", app.policies.failed())];
+    page.gauges(
+        "keyward_policies",
+        "Tenants with an active policy, by whether it could be loaded",
+        policies.map(|(state, count)| (label("state", state), number(count as u64))),
+    );
+    page.counter(
+        "keyward_token_stale_serves",
+        "Keyward tokens believed beyond their time in the cache, under an outage contract",
+        app.tokens.stale_serves(),
+    );
+    page.gauge(
+        "keyward_changes_lag_seconds",
+        "Time since other hosts' changes were last asked for with success",
+        app.keyring.since_last_poll().map(|lag| lag.as_secs_f64()),
+    );
+}
+
+pub(super) fn requests(page: &mut Page, requests: &Requests) {
+    page.counters(
+        "keyward_http_requests",
+        "HTTP requests answered, by route and status",
+        requests.by_status().map(|(route, status, count)| {
+            (vec![("route", route.as_str().into()), ("status", status)], count)
+        }),
+    );
+    page.counters(
+        "keyward_http_errors",
+        "Error answers and failed items of batches, by code",
+        requests.by_code().map(|(code, count)| (label("code", code.as_str()), count)),
+    );
+    page.histograms(
+        "keyward_http_request_duration_seconds",
+        "Time from a request's headers to its answer, by route",
+        requests.durations().map(|durations| {
+            let route = label("route", durations.route.as_str());
+            (route, &requests::BOUNDS[..], durations.counts, durations.sum)
+        }),
+    );
+}
+
+pub(super) fn cache(page: &mut Page, cache: &CacheStatistics) {
+    let counters: [Row<u64>; 7] = [
+        (
+            "keyward_cache_hits",
+            "Look-ups of keys answered without waiting for the store",
+            cache.hits,
+        ),
+        ("keyward_cache_misses", "Look-ups of keys that waited for the store", cache.misses),
+        ("keyward_cache_loads", "Loads from the store", cache.loads),
+        ("keyward_cache_load_failures", "Loads that failed", cache.load_failures),
+        ("keyward_cache_evictions", "Keys dropped because the cache was full", cache.evictions),
+        ("keyward_cache_expirations", "Keys dropped because their time was up", cache.expirations),
+        (
+            "keyward_cache_stale_serves",
+            "Look-ups answered beyond the entry's time, under an outage contract",
+            cache.stale_serves,
+        ),
+    ];
+    for (name, help, count) in counters {
+        page.counter(name, help, count);
+    }
+    let gauges: [Row<Option<f64>>; 8] = [
+        ("keyward_cache_entries", "Keys cached", Some(number(cache.entries))),
+        ("keyward_cache_versions", "Expanded key versions cached", Some(number(cache.versions))),
+        (
+            "keyward_cache_bytes",
+            "Memory that cached keys take, by estimate",
+            Some(number(cache.bytes)),
+        ),
+        (
+            "keyward_cache_max_bytes",
+            "Most memory that cached keys may take",
+            Some(number(cache.max_bytes)),
+        ),
+        (
+            "keyward_cache_ttl_seconds",
+            "How long a loaded key is used",
+            Some(cache.ttl.as_secs_f64()),
+        ),
+        ("keyward_cache_hit_ratio", "Hits of all look-ups since the start", cache.hit_rate()),
+        (
+            "keyward_cache_oldest_access_timestamp_seconds",
+            "Last use of the cached key left alone longest",
+            cache.oldest_access.map(seconds_since_epoch),
+        ),
+        (
+            "keyward_cache_newest_access_timestamp_seconds",
+            "Last use of any cached key",
+            cache.newest_access.map(seconds_since_epoch),
+        ),
+    ];
+    for (name, help, value) in gauges {
+        page.gauge(name, help, value);
+    }
+    let times = &cache.load_seconds;
+    page.histograms(
+        "keyward_cache_load_duration_seconds",
+        "Time of a load from the store",
+        [(Labels::new(), times.bounds, times.counts.clone(), times.sum)],
+    );
+    page.gauges(
+        "keyward_cache_tenant_accesses",
+        "Look-ups of keys by tenant since something of it is cached, of the tenants with the most",
+        cache
+            .tenants
+            .iter()
+            .map(|(tenant, count)| (label("tenant", tenant.as_str()), number(*count))),
+    );
+}

@@ -1,0 +1,220 @@
+//! Where the bytes of components are kept.
+//!
+//! Each is a file in the data directory, named by its digest. Hosts that share a key store find
+//! there what another host was given: a component is cut into records below `components/<digest>`,
+//! written before the record that names their number, and checked against the digest when they are
+//! put together again.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+use keyward_keyring::store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use super::PolicyRecord;
+use crate::files;
+
+/// Bytes of one record: in base64 it stays below what the smallest storage of a Vault accepts.
+const CHUNK: usize = 256 << 10;
+/// Records read or written at a time.
+const CONCURRENCY: usize = 4;
+/// More than any component has.
+const MAX_CHUNKS: u32 = 4096;
+
+/// Keeps components.
+pub(super) struct Components {
+    dir: PathBuf,
+    /// The key store, where other hosts share it.
+    shared: Option<Arc<dyn Store>>,
+}
+
+/// Why a component cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ComponentError {
+    /// The key store does not answer; the call may be repeated.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It is not there, or not what it was.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+#[derive(Deserialize, Serialize)]
+struct Manifest {
+    chunks: u32,
+}
+
+impl Components {
+    pub(super) fn new(dir: PathBuf, shared: Option<Arc<dyn Store>>) -> Self {
+        Self { dir, shared }
+    }
+
+    /// Keeps `wasm`, whose digest `record` states, before any record names it.
+    pub(super) async fn keep(
+        &self,
+        record: &PolicyRecord,
+        wasm: &Bytes,
+    ) -> Result<(), ComponentError> {
+        self.keep_file(record, wasm.clone()).await?;
+        let Some(store) = &self.shared else { return Ok(()) };
+        let folder = folder(record)?;
+        match fetch(store, &folder).await {
+            Ok(kept) if kept == *wasm => Ok(()),
+            Ok(_) | Err(ComponentError::Unusable(_)) => share(store, &folder, wasm).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The bytes that `record` names, with that digest.
+    pub(super) async fn read(&self, record: &PolicyRecord) -> Result<Bytes, ComponentError> {
+        let path = self.path(record)?;
+        let file = path.clone();
+        let read = tokio::task::spawn_blocking(move || std::fs::read(&file)).await;
+        let read = read.map_err(|error| unusable(&error))?;
+        let local = read.map(Bytes::from).map_err(|error| {
+            ComponentError::Unusable(format!("cannot read {}: {error}", path.display()))
+        });
+        let local = local.and_then(|wasm| {
+            if digest(&wasm) == record.digest {
+                return Ok(wasm);
+            }
+            let shown = path.display();
+            Err(ComponentError::Unusable(format!("{shown} was changed: its digest is another")))
+        });
+        let Some(store) = self.shared.as_ref().filter(|_| local.is_err()) else {
+            return local;
+        };
+        let wasm = fetch(store, &folder(record)?).await?;
+        if digest(&wasm) != record.digest {
+            return Err(ComponentError::Unusable("the shared component was changed".into()));
+        }
+        if let Err(error) = self.keep_file(record, wasm.clone()).await {
+            tracing::warn!(%error, "a shared component is not kept here");
+        }
+        Ok(wasm)
+    }
+
+    fn path(&self, record: &PolicyRecord) -> Result<PathBuf, ComponentError> {
+        record.file_name().map(|name| self.dir.join(name)).ok_or_else(damaged)
+    }
+
+    async fn keep_file(&self, record: &PolicyRecord, wasm: Bytes) -> Result<(), ComponentError> {
+        let path = self.path(record)?;
+        let written = tokio::task::spawn_blocking(move || write_unless_kept(&path, &wasm)).await;
+        written.map_err(|error| unusable(&error))?.map_err(|error| unusable(&error))
+    }
+}
+
+fn write_unless_kept(path: &Path, wasm: &[u8]) -> std::io::Result<()> {
+    if std::fs::read(path).is_ok_and(|kept| kept == wasm) {
+        return Ok(());
+    }
+    files::write_atomic(path, wasm, 0o600)
+}
+
+fn digest(wasm: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(keyward_crypto::sha256(wasm)))
+}
+
+fn folder(record: &PolicyRecord) -> Result<String, ComponentError> {
+    let digest = record.digest_hex().ok_or_else(damaged)?;
+    Ok(format!("components/{digest}"))
+}
+
+fn damaged() -> ComponentError {
+    ComponentError::Unusable("its record is damaged".into())
+}
+
+fn unusable(error: &dyn std::fmt::Display) -> ComponentError {
+    ComponentError::Unusable(format!("a component cannot be kept: {error}"))
+}
+
+async fn share(store: &Arc<dyn Store>, folder: &str, wasm: &Bytes) -> Result<(), ComponentError> {
+    let chunks = (0..wasm.len()).step_by(CHUNK);
+    let chunks = chunks.map(|start| wasm.slice(start..wasm.len().min(start + CHUNK)));
+    stream::iter(chunks.enumerate())
+        .map(|(index, chunk)| async move { put(store, &format!("{folder}/{index}"), &chunk).await })
+        .buffer_unordered(CONCURRENCY)
+        .try_collect::<()>()
+        .await?;
+    let chunks = u32::try_from(wasm.chunks(CHUNK).len()).unwrap_or(u32::MAX);
+    let manifest = serde_json::to_vec(&Manifest { chunks }).map_err(|error| unusable(&error))?;
+    Ok(put(store, folder, &manifest).await?)
+}
+
+/// Writes once; what is there already and differs is replaced.
+async fn put(store: &Arc<dyn Store>, path: &str, value: &[u8]) -> Result<(), StoreError> {
+    match store.create(path, value).await {
+        Ok(_) => Ok(()),
+        Err(StoreError::Exists { .. }) => match store.get(path).await? {
+            Some(found) if found.value.as_slice() == value => Ok(()),
+            Some(found) => store.replace(path, value, found.revision).await.map(drop),
+            None => store.create(path, value).await.map(drop),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+async fn fetch(store: &Arc<dyn Store>, folder: &str) -> Result<Bytes, ComponentError> {
+    let missing = || ComponentError::Unusable("its component is not in the shared store".into());
+    let manifest = store.get(folder).await?.ok_or_else(missing)?;
+    let Manifest { chunks } = serde_json::from_slice(&manifest.value).map_err(|_| damaged())?;
+    if chunks > MAX_CHUNKS {
+        return Err(damaged());
+    }
+    let mut wasm = BytesMut::new();
+    let mut parts = stream::iter(0..chunks)
+        .map(|index| async move { store.get(&format!("{folder}/{index}")).await })
+        .buffered(CONCURRENCY);
+    while let Some(part) = parts.try_next().await? {
+        wasm.extend_from_slice(&part.ok_or_else(missing)?.value);
+    }
+    Ok(wasm.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use keyward_keyring::store::memory::MemoryStore;
+
+    use super::*;
+
+    fn record(wasm: &[u8]) -> PolicyRecord {
+        PolicyRecord { digest: digest(wasm), activated_at: 1, activated_by: "test".into() }
+    }
+
+    #[tokio::test]
+    async fn another_host_finds_it_in_the_shared_store() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let [here, there] =
+            [0, 1].map(|n| Components::new(dirs[n].path().into(), Some(Arc::clone(&store))));
+        let wasm = Bytes::from(vec![7; CHUNK * 2 + 1]);
+        let record = record(&wasm);
+        assert!(matches!(there.read(&record).await, Err(ComponentError::Unusable(_))));
+        here.keep(&record, &wasm).await.unwrap();
+        assert_eq!(there.read(&record).await.unwrap(), wasm);
+        // From now on it has a file of its own.
+        let alone = Components::new(dirs[1].path().into(), None);
+        assert_eq!(alone.read(&record).await.unwrap(), wasm);
+    }
+
+    #[tokio::test]
+    async fn what_was_changed_is_refused_and_repaired_by_keeping_it_again() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let dir = tempfile::tempdir().unwrap();
+        let components = Components::new(dir.path().into(), Some(Arc::clone(&store)));
+        let wasm = Bytes::from_static(b"component");
+        let record = record(&wasm);
+        components.keep(&record, &wasm).await.unwrap();
+        let chunk = format!("{}/0", folder(&record).unwrap());
+        let revision = store.get(&chunk).await.unwrap().unwrap().revision;
+        store.replace(&chunk, b"something else", revision).await.unwrap();
+        std::fs::remove_file(components.path(&record).unwrap()).unwrap();
+        assert!(matches!(components.read(&record).await, Err(ComponentError::Unusable(_))));
+        components.keep(&record, &wasm).await.unwrap();
+        std::fs::remove_file(components.path(&record).unwrap()).unwrap();
+        assert_eq!(components.read(&record).await.unwrap(), wasm);
+    }
+}
