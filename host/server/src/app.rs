@@ -152,12 +152,12 @@ impl App {
             }
             return reasons;
         };
-        let trouble = match self.readiness.waiting() {
-            Some(waiting) => Some(waiting),
-            None => self.health.trouble(&self.backend, &self.keyring).await,
-        };
-        if let Some(Waiting { code, reason }) = trouble {
-            // Whoever asks needs no credential, so `reason`, which names paths, is for the log.
+        if let Some(Waiting { code, reason }) = self.readiness.waiting() {
+            // What is wrong with the set-up, and what to run: no request had a part in it.
+            reasons.push(format!("{reason} ({})", code.as_str()));
+        } else if let Some(waiting) = self.health.trouble(&self.backend, &self.keyring).await {
+            // What failed may name a tenant, and whoever asks needs no credential.
+            let Waiting { code, reason } = waiting;
             tracing::debug!(code = code.as_str(), reason, "not ready");
             reasons.push(format!("{} ({})", code.title(), code.as_str()));
         }

@@ -194,8 +194,6 @@ codes! {
         "Vault has a quota, and it is used up. Retry after the time given."
     VaultServerError "vault_server_error" SERVICE_UNAVAILABLE "Vault failed"
         "The Vault that keeps the keys answered with an error of its own. Retry after the time given."
-    VaultCircuitOpen "vault_circuit_open" SERVICE_UNAVAILABLE "Vault is given a rest"
-        "Vault failed several times in a row, so it is not asked for a moment. Retry after the time given."
     VaultBusy "vault_busy" SERVICE_UNAVAILABLE "Too many calls to Vault"
         "`vault.max_concurrent` calls to Vault are under way, and none ended in time. Retry after the time given."
     VaultTokenInvalid "vault_token_invalid" SERVICE_UNAVAILABLE "Vault's token invalid"
@@ -232,7 +230,6 @@ impl Code {
         match self {
             Self::PolicyBusy
             | Self::PolicyUnavailable
-            | Self::VaultCircuitOpen
             | Self::VaultRateLimited
             | Self::VaultBusy
             | Self::VaultNotLoggedIn => Some(1),
@@ -268,8 +265,12 @@ impl Code {
 }
 
 impl From<&VaultError> for Code {
+    /// Calls that are suspended are answered with what they are suspended for.
     fn from(error: &VaultError) -> Self {
-        Self::of(error.code())
+        match error {
+            VaultError::CircuitOpen { cause } => Self::of(cause),
+            error => Self::of(error.code()),
+        }
     }
 }
 

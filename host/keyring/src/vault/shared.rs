@@ -143,12 +143,14 @@ impl Shared {
         result
     }
 
-    /// Counts a request and remembers its failure.
+    /// Counts a request and remembers its failure. What was never sent says nothing of Vault: what
+    /// stands in its way is remembered already.
     pub fn count<T>(&self, operation: Operation, started: Instant, result: &Result<T, VaultError>) {
         let outcome = result.as_ref().map_or_else(Outcome::of, |_| Outcome::Ok);
         self.counters.record(operation, outcome, started.elapsed());
         if let Err(error) = result
             && error.is_unavailable()
+            && outcome != Outcome::NotSent
         {
             self.remember(error);
         }

@@ -12,6 +12,7 @@ use super::*;
 use crate::tokens::Reach;
 
 mod management;
+mod vault;
 
 /// A server with tenant `acme`, and tokens of each kind.
 struct World {
@@ -37,6 +38,11 @@ impl World {
         config.http.max_body = 4096;
         config.http.max_items = 3;
         let app = App::build(config).await.unwrap();
+        Self::of(app, dir).await
+    }
+
+    /// Sets `app` up, whose data is in `dir`.
+    async fn of(app: Arc<App>, dir: tempfile::TempDir) -> Self {
         let acme: TenantName = "acme".parse().unwrap();
         let other: TenantName = "other".parse().unwrap();
         for tenant in [&acme, &other] {
