@@ -122,6 +122,12 @@ impl Key {
         self.versions.get(place)
     }
 
+    /// Whether the key is enabled, and lists this version as one that was not destroyed.
+    pub(crate) fn is_usable(&self, version: u32) -> bool {
+        let info = self.version_info(version);
+        self.enabled() && info.is_some_and(|info| info.destroyed.is_none())
+    }
+
     pub(crate) fn version_info_mut(&mut self, version: u32) -> Option<&mut VersionInfo> {
         let place = self.versions.binary_search_by_key(&version, |info| info.version).ok()?;
         self.versions.get_mut(place)

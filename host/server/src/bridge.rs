@@ -144,7 +144,8 @@ impl KeyHandle for Handle {
             return Ok(vec![self.term(label, value).await?]);
         }
         let mut terms = Vec::with_capacity(self.key.versions().len());
-        for info in self.key.versions().iter().rev() {
+        let usable = self.key.versions().iter().filter(|info| info.destroyed.is_none());
+        for info in usable.rev() {
             let version =
                 self.keyring.version(&self.key, info.version).await.map_err(host_error)?;
             terms.push(version.index_term(label, value).map_err(|e| self.crypto_error(&e))?);

@@ -147,14 +147,22 @@ impl Caches {
         }
     }
 
-    /// Tells the cache that the entry has gained a version, and weighs more.
-    pub(crate) async fn weigh_again(&self, key: &Key) {
+    /// Tells the cache that the entry has gained a version, and weighs more. A version that the
+    /// metadata cached by now no longer lets be used is let go of again.
+    pub(crate) async fn gained(&self, key: &Key, version: u32) {
         let entry = self.keys.entry((key.tenant.clone(), key.name.clone()));
         entry
             .and_compute_with(|found| {
                 let found = found.map(moka::Entry::into_value);
                 let op = match found.filter(|found| same_keep(found, key)) {
-                    Some(found) => Op::Put(found),
+                    Some(found) => {
+                        if let Some(cached) = &found.cached
+                            && !found.is_usable(version)
+                        {
+                            cached.keep.retain(|slot| slot.number != version);
+                        }
+                        Op::Put(found)
+                    }
                     None => Op::Nop,
                 };
                 std::future::ready(op)

@@ -22,7 +22,7 @@ impl Inner {
         let caches = &self.caches;
         if let Some(cached) = &key.cached
             && caches.is_valid(&cached.keep)
-            && key.enabled()
+            && key.is_usable(version)
             && let Some(slot) = cached.keep.slot(version)
             && caches.clock.now() < slot.life.ages
         {
@@ -38,11 +38,12 @@ impl Inner {
         version: u32,
     ) -> Result<Arc<KeyVersion>, KeyringError> {
         let not_found = || KeyringError::VersionNotFound { key: key.name.to_string(), version };
-        // Metadata that is known to be outdated, or that was read past the cache, decides nothing.
+        // Metadata that is known to be outdated, or that was read past the cache, decides nothing;
+        // what others learned meanwhile may know the version.
         let is_valid = key.cached.as_ref().is_some_and(|cached| self.caches.is_valid(&cached.keep));
         let newer;
         let mut key = key;
-        if !is_valid {
+        if !is_valid || !key.has_version(version) {
             newer = self.key(&key.tenant, &key.name).await?;
             if newer.id != key.id {
                 return Err(not_found());
@@ -106,7 +107,7 @@ impl Inner {
                         let life = Life::begin(inner.caches.clock.now(), inner.caches.config.ttl);
                         let (version, life) = (version.clone(), Arc::new(life));
                         keep.put(&Slot { number, version, life });
-                        inner.caches.weigh_again(&key).await;
+                        inner.caches.gained(&key, number).await;
                     }
                     Err(error) if error.is_unavailable() => {
                         if let Some(old) = old {

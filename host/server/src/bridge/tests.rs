@@ -76,6 +76,12 @@ async fn terms_cover_every_version_newest_first() {
     let after = bridge.open("acme", "tags", None).await.unwrap();
     let new = after.term("email", b"ada").await.unwrap();
     assert_eq!(after.terms("email", b"ada").await.unwrap(), [new, old]);
+    let (tenant, name) = ("acme".parse().unwrap(), "tags".parse().unwrap());
+    rotate(&bridge, "tags").await;
+    bridge.keyring.destroy_version(&tenant, &name, 2, "tests").await.unwrap();
+    let after = bridge.open("acme", "tags", None).await.unwrap();
+    let newest = after.term("email", b"ada").await.unwrap();
+    assert_eq!(after.terms("email", b"ada").await.unwrap(), [newest, old]);
     let pinned = bridge.open("acme", "tags", Some(1)).await.unwrap();
     assert_eq!(pinned.terms("email", b"ada").await.unwrap(), [old]);
     let tag = after.mac(b"data").await.unwrap();

@@ -116,6 +116,29 @@ async fn a_renewal_under_way_cannot_bring_back_what_was_disabled() {
 }
 
 #[tokio::test]
+async fn a_version_whose_destruction_was_learned_during_its_load_is_not_used() {
+    let (probe, ring, _) = warm(CacheConfig::default()).await;
+    ring.rotate(&tenant(), &orders(), "tests").await.unwrap();
+    let key = ring.key(&tenant(), &orders()).await.unwrap();
+    *probe.hold.lock().unwrap() = Some(VERSION_PATH.to_owned());
+    let loading = tokio::spawn({
+        let (ring, key) = (ring.clone(), key.clone());
+        async move { ring.version(&key, 1).await }
+    });
+    probe.holding.notified().await;
+    let elsewhere = over(probe.clone());
+    elsewhere.destroy_version(&tenant(), &orders(), 1, "tests").await.unwrap();
+    advance(&ring, LATE + MINUTE);
+    let key = ring.key(&tenant(), &orders()).await.unwrap();
+    probe.release.notify_one();
+    // Whoever asked before the destruction may still get it.
+    let version = Arc::downgrade(&loading.await.unwrap().unwrap());
+    let error = ring.version(&key, 1).await.err().unwrap();
+    assert!(matches!(error, KeyringError::VersionDestroyed { .. }));
+    assert_eq!(version.strong_count(), 0);
+}
+
+#[tokio::test]
 async fn expired_entries_leave_memory_at_a_sweep() {
     let (_, ring, key) = warm(CacheConfig::default()).await;
     let version = Arc::downgrade(&ring.version(&key, 1).await.unwrap());
