@@ -159,7 +159,7 @@ async fn a_load_under_way_cannot_bring_back_what_a_rotation_replaced() {
             let ring = ring.clone();
             async move { ring.key(&tenant(), &orders()).await.unwrap() }
         });
-        probe.holding.notified().await;
+        probe.wait_held().await;
         let rotation = tokio::spawn({
             let ring = ring.clone();
             async move { ring.rotate(&tenant(), &orders(), "tests").await.unwrap() }

@@ -31,7 +31,7 @@ pub struct Probe {
     pub down: Mutex<Option<String>>,
     /// The next read of this path, once done, waits for the notification before it answers.
     pub hold: Mutex<Option<String>>,
-    pub holding: Notify,
+    holding: Notify,
     pub release: Notify,
 }
 
@@ -63,6 +63,11 @@ impl Probe {
     /// How many writes of this path succeeded.
     pub fn writes(&self, path: &str) -> usize {
         self.writes.lock().unwrap().get(path).copied().unwrap_or(0)
+    }
+
+    /// Waits until the read of the path in `hold` is held.
+    pub async fn wait_held(&self) {
+        tokio::time::timeout(Duration::from_secs(5), self.holding.notified()).await.unwrap();
     }
 
     pub fn set_down(&self, prefix: Option<&str>) {

@@ -36,7 +36,7 @@ async fn a_used_entry_is_renewed_in_the_background() {
         ring.version(&key, 1).await.unwrap();
     }
     // Nobody waits for the one load that is under way.
-    probe.holding.notified().await;
+    probe.wait_held().await;
     assert_eq!(ring.cache_statistics().misses, misses);
     probe.release.notify_one();
     until(async || {
@@ -98,7 +98,7 @@ async fn a_renewal_under_way_cannot_bring_back_what_was_disabled() {
         advance(&ring, LATE);
         *probe.hold.lock().unwrap() = Some(KEY_PATH.to_owned());
         ring.key(&tenant(), &orders()).await.unwrap();
-        probe.holding.notified().await;
+        probe.wait_held().await;
         // The renewal has read the old metadata.
         let changer = if is_elsewhere { &elsewhere } else { &ring };
         changer.set_enabled(&tenant(), &orders(), false, "tests").await.unwrap();
@@ -125,7 +125,7 @@ async fn a_version_whose_destruction_was_learned_during_its_load_is_not_used() {
         let (ring, key) = (ring.clone(), key.clone());
         async move { ring.version(&key, 1).await }
     });
-    probe.holding.notified().await;
+    probe.wait_held().await;
     let elsewhere = over(probe.clone());
     elsewhere.destroy_version(&tenant(), &orders(), 1, "tests").await.unwrap();
     advance(&ring, LATE + MINUTE);
@@ -136,6 +136,47 @@ async fn a_version_whose_destruction_was_learned_during_its_load_is_not_used() {
     let error = ring.version(&key, 1).await.err().unwrap();
     assert!(matches!(error, KeyringError::VersionDestroyed { .. }));
     assert_eq!(version.strong_count(), 0);
+}
+
+#[tokio::test]
+async fn a_disabled_key_is_not_used_because_its_version_was_loaded_later() {
+    let (store, first) = ring().await;
+    create(&first).await.unwrap();
+    let ring = over(store);
+    let key = ring.key(&tenant(), &orders()).await.unwrap();
+    advance(&ring, LATE - 4 * MINUTE);
+    ring.version(&key, 1).await.unwrap();
+    first.set_enabled(&tenant(), &orders(), false, "tests").await.unwrap();
+    advance(&ring, 5 * MINUTE);
+    let key = ring.key(&tenant(), &orders()).await.unwrap();
+    let error = ring.version(&key, 1).await.err().unwrap();
+    assert!(matches!(error, KeyringError::KeyDisabled { .. }));
+}
+
+#[tokio::test]
+async fn a_load_under_way_brings_back_nothing_that_was_cleared() {
+    for is_first in [true, false] {
+        let (probe, ring, _) = warm(CacheConfig::default()).await;
+        if is_first {
+            ring.clear_cache().await;
+        } else {
+            advance(&ring, LATE);
+        }
+        *probe.hold.lock().unwrap() = Some(KEY_PATH.to_owned());
+        let reading = tokio::spawn({
+            let ring = ring.clone();
+            async move { ring.key(&tenant(), &orders()).await }
+        });
+        probe.wait_held().await;
+        ring.clear_cache().await;
+        probe.release.notify_one();
+        reading.await.unwrap().unwrap();
+        until(async || probe.reads(KEY_PATH) == 2).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        assert_eq!(ring.cache_statistics().entries, 0);
+        ring.key(&tenant(), &orders()).await.unwrap();
+        assert_eq!(probe.reads(KEY_PATH), 3);
+    }
 }
 
 #[tokio::test]
