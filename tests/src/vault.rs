@@ -13,9 +13,6 @@ pub const POLICY: &str = r#"
 path "secret/data/e2ee/*" {
   capabilities = ["create", "read", "update"]
 }
-path "secret/metadata/e2ee" {
-  capabilities = ["list"]
-}
 path "secret/metadata/e2ee/*" {
   capabilities = ["read", "list", "delete"]
 }
