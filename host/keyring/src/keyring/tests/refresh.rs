@@ -144,7 +144,7 @@ async fn a_disabled_key_is_not_used_because_its_version_was_loaded_later() {
     create(&first).await.unwrap();
     let ring = over(store);
     let key = ring.key(&tenant(), &orders()).await.unwrap();
-    advance(&ring, LATE - 4 * MINUTE);
+    advance(&ring, LATE.saturating_sub(4 * MINUTE));
     ring.version(&key, 1).await.unwrap();
     first.set_enabled(&tenant(), &orders(), false, "tests").await.unwrap();
     advance(&ring, 5 * MINUTE);
