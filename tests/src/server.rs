@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::Arc;
@@ -97,6 +98,8 @@ impl Server {
     fn to_serve(home: &TempDir, config: &str, env: &[(&str, &str)]) -> Launch {
         let file = home.path().join("keyward.toml");
         fs::write(&file, config).unwrap();
+        // It may hold a secret.
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         let mut launch = Launch::new(home.path(), &["serve", "--config", file.to_str().unwrap()])
             .env("KEYWARD_DATA_DIR", home.path().join("data").to_str().unwrap())
             .env("KEYWARD_LISTEN", "127.0.0.1:0");

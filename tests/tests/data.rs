@@ -253,9 +253,10 @@ fn keys_are_listed_and_shown_without_their_bytes() {
     assert_eq!(created.header("location"), "/api/v1/tenants/listing/keys/b.key");
     let key = created.json();
     let members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected =
-        ["algorithm", "attributes", "created_at", "current_version", "id", "name", "versions"];
+    let mut expected = ["algorithm", "attributes", "created_at", "current_version"].to_vec();
+    expected.extend(["enabled", "id", "name", "versions"]);
     assert_eq!(members, expected);
+    assert_eq!(key["enabled"], true);
     assert_eq!(key["name"], "b.key");
     assert_eq!(key["algorithm"], "aes-256-gcm");
     assert_eq!(key["current_version"], 1);

@@ -349,7 +349,9 @@ fn tells_the_truth(trouble: &Trouble, server: &Server) {
     let metrics = client.get("/metrics").expect(200).text();
     let gauge = |name: &str| {
         let line = metrics.lines().find(|line| line.starts_with(name) && line.contains(' '));
-        line.and_then(|line| line.rsplit(' ').next()).unwrap_or("missing").to_owned()
+        let value = line.and_then(|line| line.rsplit(' ').next()).unwrap_or("missing");
+        // A whole gauge is written `0.0` or `0`.
+        value.strip_suffix(".0").unwrap_or(value).to_owned()
     };
     assert_eq!(gauge("keyward_ready "), "0", "{}", trouble.name);
     let sealed = if trouble.name == "sealed" { "1" } else { "0" };

@@ -81,10 +81,11 @@ fn a_change_on_one_server_takes_effect_on_the_other() {
     let (mut disabled, mut enabled) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let sealed = there.encrypt(&body);
+        // The policy opens the key itself, so the refusal reaches the caller as its own.
         post("/keys/main/disable", 200);
-        here.app.post("/encrypt", &body).problem(403, "key_disabled");
+        here.app.post("/encrypt", &body).problem(403, "policy_refused");
         disabled.push(delay("disable", || there.post("/encrypt", &body).status == 403));
-        there.post("/decrypt", &json!({ "ciphertext": sealed })).problem(403, "key_disabled");
+        there.post("/decrypt", &json!({ "ciphertext": sealed })).problem(403, "policy_refused");
         post("/keys/main/enable", 200);
         enabled.push(delay("enable", || there.post("/encrypt", &body).status == 200));
         assert_eq!(there.decrypt(&json!({ "ciphertext": sealed })), b"x");
