@@ -196,7 +196,6 @@ fn a_token_file_is_read_again_when_it_changes() {
 }
 
 #[test]
-#[ignore = "open fault: the token of a Kubernetes login outlives the server"]
 fn a_service_account_of_kubernetes_logs_in_and_again() {
     let (vault, root) = start();
     let cluster = Kubernetes::start();
@@ -227,7 +226,6 @@ fn a_service_account_of_kubernetes_logs_in_and_again() {
 }
 
 #[test]
-#[ignore = "open fault: the warning of a token's end heeds no vault.expiry_warning"]
 fn a_token_that_ends_soon_and_cannot_be_renewed_is_warned_of_once() {
     let (vault, root) = start();
     let home = Arc::new(tempfile::tempdir().unwrap());

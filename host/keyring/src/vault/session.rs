@@ -60,9 +60,4 @@ impl Session {
             batch: lease.batch,
         }
     }
-
-    /// Whether Vault has forgotten the token by itself.
-    pub fn is_expired(&self) -> bool {
-        self.lease.load().expires().is_some_and(|expires| expires <= Instant::now())
-    }
 }

@@ -9,19 +9,48 @@ use crate::vault::VaultError;
 use crate::vault::session::Session;
 use crate::vault::shared::Login;
 
+/// The end of the current token that nothing here can prevent.
+#[derive(Default)]
+pub(super) struct Ending {
+    /// When to say so; `None` when there is nothing to say.
+    pub due: Option<Instant>,
+    /// The session of which it was said.
+    announced: u64,
+}
+
 impl Keeper {
-    /// Says once that the token will end and nothing here can prevent it.
-    pub(super) fn announce_end(&mut self, session: &Session) {
-        if self.announced == session.epoch {
+    /// Notes that the token will end and cannot be extended further.
+    pub(super) fn expect_end(&mut self, session: &Session) {
+        if self.ending.announced != session.epoch {
+            let warning = self.shared.config.expiry_warning;
+            self.ending.due = session.lease.load().expires().map(|expires| {
+                let now = Instant::now();
+                now + expires.saturating_duration_since(now).saturating_sub(warning)
+            });
+        }
+    }
+
+    /// Says once for each token that it will end, as early as the expiry warning asks.
+    pub(super) fn announce_end(&mut self, now: Instant) {
+        if self.ending.due.is_none_or(|due| due > now) {
             return;
         }
-        self.announced = session.epoch;
-        let ttl = session.status(Duration::ZERO).ttl.unwrap_or_default().as_secs();
-        tracing::warn!(
-            source = session.source,
-            ttl,
-            "the token ends in {ttl} s and cannot be extended further; give another in time"
-        );
+        self.ending.due = None;
+        let Some(session) = self.session() else { return };
+        let status = session.status(self.shared.config.expiry_warning);
+        match status.ttl {
+            Some(ttl) if status.expires_soon => {
+                self.ending.announced = session.epoch;
+                let (source, ttl) = (status.source, ttl.as_secs());
+                tracing::warn!(
+                    source,
+                    ttl,
+                    "the token ends in {ttl} s and cannot be extended; give another in time"
+                );
+            }
+            // Somebody else extended it meanwhile.
+            _ => self.expect_end(&session),
+        }
     }
 
     pub(super) async fn revoke_retired(&mut self, now: Instant) {
@@ -32,11 +61,11 @@ impl Keeper {
     }
 
     async fn revoke(&self, session: &Session) {
-        if session.own && !session.lease.load().batch && !session.is_expired() {
-            // A token that is already gone is as good as revoked.
-            if let Err(error) = self.shared.revoke(&session.connection).await {
-                tracing::debug!(code = error.code(), "a token was not revoked");
-            }
+        if session.own
+            && !session.lease.load().batch
+            && let Err(error) = self.shared.revoke(&session.connection).await
+        {
+            tracing::debug!(code = error.code(), "a token was not revoked");
         }
     }
 

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use self::end::Ending;
 use self::refresh::Doubts;
 use crate::vault::file::FileWatch;
 use crate::vault::login::Grant;
@@ -31,8 +32,7 @@ pub(super) struct Keeper {
     next: Next,
     backoff: Backoff,
     epoch: u64,
-    /// The session whose end was announced in the log.
-    announced: u64,
+    ending: Ending,
     retired: Vec<(Instant, Arc<Session>)>,
     doubts: Doubts,
 }
@@ -55,7 +55,7 @@ impl Keeper {
             next: Next::LogIn(Instant::now()),
             backoff: Backoff::default(),
             epoch: 0,
-            announced: 0,
+            ending: Ending::default(),
             retired: Vec::new(),
             doubts: Doubts::default(),
         }
@@ -88,6 +88,7 @@ impl Keeper {
             self.next.at(),
             self.file.as_ref().map(FileWatch::due),
             self.retired.iter().map(|(at, _)| *at).min(),
+            self.ending.due,
         ]
         .into_iter()
         .flatten()
@@ -134,6 +135,7 @@ impl Keeper {
             },
             _ => {}
         }
+        self.announce_end(now);
         self.revoke_retired(now).await;
     }
 
@@ -196,13 +198,14 @@ impl Keeper {
             lease: ArcSwap::from_pointee(grant.lease),
         });
         self.next = plan(&grant.lease, self.can_replace());
+        self.ending.due = None;
         if let Some(old) = self.shared.session.swap(Some(Arc::clone(&session))) {
             self.retired.push((now + GRACE, old));
         }
         self.shared.login.send_replace(Login::In);
         self.shared.check_wanted.notify_one();
         if self.next == Next::Nothing && grant.lease.ttl.is_some() {
-            self.announce_end(&session);
+            self.expect_end(&session);
         }
     }
 
@@ -217,7 +220,7 @@ impl Keeper {
                     if self.can_replace() {
                         self.log_in().await;
                     } else {
-                        self.announce_end(session);
+                        self.expect_end(session);
                     }
                 }
                 Ok(())

@@ -41,6 +41,7 @@ async fn approle_tokens_are_renewed_and_replaced_at_their_maximum_ttl() {
     assert!(statistics.renewals >= seconds / 7, "{statistics:?}");
     assert_eq!((statistics.login_failures, statistics.renewal_failures), (0, 0));
     assert!(bench.tokens() <= before + 3, "{}", bench.tokens());
+    assert!(vault.status().last_error.is_none(), "{:?}", vault.status());
     vault.shutdown().await;
     assert_eq!(bench.tokens(), before);
 }
