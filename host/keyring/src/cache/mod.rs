@@ -18,7 +18,7 @@ mod tenant;
 mod weight;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub(crate) use self::life::{Clock, Life, millis};
 pub(crate) use self::lookup::{ById, ByName};
 pub use self::statistics::{CacheStatistics, Histogram};
 pub(crate) use self::statistics::{Counters, count};
-pub(crate) use self::tenant::TenantState;
+pub(crate) use self::tenant::{Outdated, TenantState};
 use crate::flight::Flights;
 use crate::key::Key;
 use crate::names::{KeyName, TenantName};
@@ -60,7 +60,7 @@ pub(crate) struct Caches {
     /// needs no life of its own.
     pub(crate) ids: Cache<IdCacheKey, KeyName>,
     pub(crate) tenants: Cache<TenantName, Arc<TenantState>>,
-    pub(crate) tenant_loads: Arc<Flights<TenantName, Arc<AtomicBool>, Arc<TenantState>>>,
+    pub(crate) tenant_loads: Arc<Flights<TenantName, Arc<Outdated>, Arc<TenantState>>>,
     /// Every tenant that the cache or one of its keys holds.
     known_tenants: Mutex<HashMap<TenantName, Weak<TenantState>>>,
 }

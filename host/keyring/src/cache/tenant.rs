@@ -1,7 +1,7 @@
 //! What the cache knows of a tenant, shared by all its keys.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -9,6 +9,25 @@ use arc_swap::ArcSwap;
 use super::life::{Life, millis};
 use crate::names::TenantName;
 use crate::outage::Outage;
+
+/// Whether a tenant changed after a load of it began.
+#[derive(Default)]
+pub(crate) struct Outdated(Mutex<bool>);
+
+impl Outdated {
+    pub(crate) fn set(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Does it unless it is set, and lets nobody set it meanwhile. Returns whether it was done.
+    pub(crate) fn unless(&self, act: impl FnOnce()) -> bool {
+        let is_set = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*is_set {
+            act();
+        }
+        !*is_set
+    }
+}
 
 /// Stands for no contract of the tenant's own.
 const DEFAULT: u64 = u64::MAX;

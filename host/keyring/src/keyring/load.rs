@@ -60,7 +60,7 @@ impl Inner {
     }
 
     /// Loads the key from the store, or joins the load under way. `old` is the entry it renews.
-    fn load_key(
+    pub(super) fn load_key(
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
@@ -76,6 +76,10 @@ impl Inner {
             let (inner, under) = (self.clone(), keep.clone());
             let (tenant, name) = entry.clone();
             let load = async move {
+                // A load that ended since the caller looked has cached what is wanted.
+                if let Some(key) = inner.young_key(&tenant, &name).await {
+                    return Ok(key);
+                }
                 let begun = Instant::now();
                 let found = tokio::try_join!(inner.read_key(&tenant, &name), inner.tenant(&tenant));
                 inner.loaded(begun, found.as_ref().err());
@@ -110,6 +114,14 @@ impl Inner {
             };
             (under, load)
         })
+    }
+
+    /// The key, if it is cached and has not aged.
+    async fn young_key(&self, tenant: &TenantName, name: &KeyName) -> Option<Arc<Key>> {
+        let key = self.caches.keys.get(&ByName(tenant, name)).await?;
+        let cached = key.cached.as_ref()?;
+        let is_young = self.caches.clock.now() < cached.life.ages;
+        (is_young && self.caches.is_valid(&cached.keep)).then(|| key.clone())
     }
 
     /// Reads the key's metadata from the store.

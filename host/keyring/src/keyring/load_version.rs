@@ -89,7 +89,7 @@ impl Inner {
     }
 
     /// Loads a version's material, or joins the load under way. `old` is the life it renews.
-    fn load_version(
+    pub(super) fn load_version(
         self: &Arc<Self>,
         key: &Key,
         cached: &Cached,
@@ -99,6 +99,12 @@ impl Inner {
         cached.keep.loads.join(&number, || {
             let (inner, key, keep) = (self.clone(), key.clone(), cached.keep.clone());
             let load = async move {
+                // A load that ended since the caller looked has kept what is wanted.
+                if let Some(slot) = keep.slot(number)
+                    && inner.caches.clock.now() < slot.life.ages
+                {
+                    return Ok(slot.version);
+                }
                 let begun = Instant::now();
                 let found = inner.read_version(&key, number).await;
                 inner.loaded(begun, found.as_ref().err());

@@ -1,12 +1,11 @@
 //! Tenants: created once, their outage contract changed by compare-and-set, read through the cache.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use super::Inner;
 use super::late::Served;
-use crate::cache::{Life, TenantState};
+use crate::cache::{Life, Outdated, TenantState};
 use crate::change::Change;
 use crate::error::KeyringError;
 use crate::flight::Loading;
@@ -49,7 +48,7 @@ impl Inner {
         tenant: &TenantName,
     ) -> Result<Arc<TenantState>, KeyringError> {
         let Some(state) = self.caches.tenants.get(tenant).await else {
-            return self.load_tenant(tenant).await;
+            return self.load_tenant(tenant, false).await;
         };
         let life = state.life.load_full();
         if self.caches.clock.now() < life.ages {
@@ -57,20 +56,32 @@ impl Inner {
         }
         let window = state.window(self.caches.config.default_outage);
         let (served, answer) =
-            Box::pin(self.late(&life, window, state, || self.load_tenant(tenant))).await;
+            Box::pin(self.late(&life, window, state, || self.load_tenant(tenant, false))).await;
         if served == Served::Stale {
             self.tally(served);
         }
         answer
     }
 
-    /// Loads the tenant from the store, or joins the load under way.
-    fn load_tenant(self: &Arc<Self>, tenant: &TenantName) -> Loading<Arc<TenantState>> {
+    /// Loads the tenant from the store, or joins the load under way. One that `is_changed` is read
+    /// whatever is cached.
+    pub(super) fn load_tenant(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        is_changed: bool,
+    ) -> Loading<Arc<TenantState>> {
         self.caches.tenant_loads.join(tenant, || {
-            let outdated = Arc::new(AtomicBool::new(false));
+            let outdated = Arc::new(Outdated::default());
             let (inner, tenant, under) = (self.clone(), tenant.clone(), outdated.clone());
             let load = async move {
                 let caches = &inner.caches;
+                // A load that ended since the caller looked has cached what is wanted.
+                if !is_changed
+                    && let Some(state) = caches.tenants.get(&tenant).await
+                    && caches.clock.now() < state.life.load().ages
+                {
+                    return Ok(state);
+                }
                 let (begun, epoch) = (Instant::now(), caches.epoch());
                 let found = inner.read_tenant(&tenant).await;
                 inner.loaded(begun, found.as_ref().err());
@@ -88,10 +99,12 @@ impl Inner {
                     }
                 };
                 let state = caches.tenant_state(&tenant);
-                if !outdated.load(Ordering::SeqCst) && epoch == caches.epoch() {
+                if outdated.unless(|| {
                     state.set_outage(data.outage);
                     let life = Life::begin(caches.clock.now(), caches.config.ttl);
                     state.life.store(Arc::new(life));
+                }) && epoch == caches.epoch()
+                {
                     caches.tenants.insert(tenant, state.clone()).await;
                 }
                 Ok(state)
@@ -103,10 +116,11 @@ impl Inner {
     /// Brings what is cached of a tenant up to date with the store.
     pub(super) async fn refresh_tenant(self: &Arc<Self>, tenant: &TenantName) {
         if let Some(outdated) = self.caches.tenant_loads.cancel(tenant) {
-            outdated.store(true, Ordering::SeqCst);
+            outdated.set();
         }
+        self.caches.tenants.invalidate(tenant).await;
         if self.caches.knows_tenant(tenant)
-            && let Err(error) = self.load_tenant(tenant).await
+            && let Err(error) = self.load_tenant(tenant, true).await
         {
             tracing::warn!(%tenant, %error, "a change of a tenant could not be read");
             self.caches.tenants.invalidate(tenant).await;

@@ -8,31 +8,53 @@ const VERSION_PATH: &str = "tenants/demo/keys/orders/versions/1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stampede_loads_once() {
-    let (store, first) = ring().await;
-    let id = create(&first).await.unwrap().id();
-    let mut probe = Probe::over(&store);
-    probe.delay = Duration::from_millis(20);
-    let probe = Arc::new(probe);
-    let ring = over(probe.clone());
-    let tasks: Vec<_> = (0..1000)
-        .map(|n| {
-            let ring = ring.clone();
-            tokio::spawn(async move {
-                let key = if n % 2 == 0 {
-                    ring.key(&tenant(), &orders()).await.unwrap()
-                } else {
-                    ring.key_by_id(&tenant(), id).await.unwrap()
-                };
-                ring.version(&key, 1).await.unwrap();
+    // Also those who look just before a load ends, and ask just after, do not load again.
+    for delay in [20, 5, 2, 1, 0, 0, 0, 0] {
+        let (store, first) = ring().await;
+        let id = create(&first).await.unwrap().id();
+        let mut probe = Probe::over(&store);
+        probe.delay = Duration::from_millis(delay);
+        let probe = Arc::new(probe);
+        let ring = over(probe.clone());
+        let tasks: Vec<_> = (0..1000)
+            .map(|n| {
+                let ring = ring.clone();
+                tokio::spawn(async move {
+                    let key = if n % 2 == 0 {
+                        ring.key(&tenant(), &orders()).await.unwrap()
+                    } else {
+                        ring.key_by_id(&tenant(), id).await.unwrap()
+                    };
+                    ring.version(&key, 1).await.unwrap();
+                })
             })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
+            .collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(probe.reads(KEY_PATH), 1);
+        assert_eq!(probe.reads(VERSION_PATH), 1);
+        assert_eq!(probe.reads("tenants/demo"), 1);
+        assert_eq!(probe.reads(&format!("tenants/demo/key-ids/{id}")), 1);
     }
-    assert_eq!(probe.reads(KEY_PATH), 1);
-    assert_eq!(probe.reads(VERSION_PATH), 1);
-    assert_eq!(probe.reads(&format!("tenants/demo/key-ids/{id}")), 1);
+}
+
+#[tokio::test]
+async fn a_load_that_begins_just_after_another_reads_nothing() {
+    let (store, first) = ring().await;
+    create(&first).await.unwrap();
+    let probe = Arc::new(Probe::over(&store));
+    let ring = over(probe.clone());
+    let key = ring.key(&tenant(), &orders()).await.unwrap();
+    ring.version(&key, 1).await.unwrap();
+    // As one who looked before these were cached, and got here after.
+    let again = ring.inner.load_key(&tenant(), &orders(), None).await.unwrap();
+    assert!(Arc::ptr_eq(&again, &key));
+    ring.inner.load_version(&key, key.cached.as_ref().unwrap(), 1, None).await.unwrap();
+    ring.inner.load_tenant(&tenant(), false).await.unwrap();
+    for path in ["tenants/demo", KEY_PATH, VERSION_PATH] {
+        assert_eq!(probe.reads(path), 1, "{path}");
+    }
 }
 
 #[tokio::test]
