@@ -61,7 +61,6 @@ fn report(what: &str, mut delays: Vec<Duration>) {
 }
 
 #[test]
-#[ignore = "open fault: another policy has no effect on the other server"]
 fn a_change_on_one_server_takes_effect_on_the_other() {
     let nodes = Nodes::start();
     let (here, there) = (&nodes.tenant, nodes.there(&nodes.tenant.app_token));

@@ -56,7 +56,6 @@ fn commands(text: &str) -> Vec<String> {
 }
 
 #[test]
-#[ignore = "open fault: login, monitor and poll each log the same cause"]
 fn unreachable_then_sealed_then_ready() {
     let mut vault = Vault::start(Options { durable: true, ..Options::default() });
     let root = vault::prepare(&vault);
@@ -77,7 +76,6 @@ fn unreachable_then_sealed_then_ready() {
 
 /// A server without a Vault ends when it is told to.
 #[test]
-#[ignore = "open fault: login, monitor and poll each log the same cause"]
 fn a_server_that_waits_stops_as_any_other() {
     let env = Env::new("http://127.0.0.1:1").token("hvs.nothing");
     let mut server = Server::serve_unready("", &env.pairs());
@@ -130,7 +128,6 @@ fn what_is_missing_is_named_with_the_command_that_makes_it() {
 }
 
 #[test]
-#[ignore = "open fault: login, monitor and poll each log the same cause"]
 fn a_login_that_is_refused_is_tried_again() {
     let vault = Vault::start(Options::default());
     let root = vault::prepare(&vault);

@@ -85,7 +85,6 @@ impl App {
     pub async fn build(config: Config) -> Result<Arc<Self>, StartError> {
         let Config { data_dir, root_key, policy, http, cache, vault, .. } = config;
         let (components, artefacts) = (data_dir.join("policies"), data_dir.join("artefacts"));
-        let poll = vault.as_ref().map(|settings| settings.poll);
         let Opened { backend, store, artefact_key } =
             Backend::open(data_dir, root_key, vault).await?;
         create_dir(&components)?;
@@ -118,9 +117,10 @@ impl App {
             requests: Arc::default(),
             draining: AtomicBool::new(false),
         });
-        match poll {
-            None => app.load_policies().await?,
-            Some(period) => changes::follow(&app, period),
+        if shared {
+            changes::follow(&app);
+        } else {
+            app.load_policies().await?;
         }
         Ok(app)
     }

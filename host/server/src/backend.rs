@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyward_crypto::CryptoError;
 use keyward_crypto::at_rest::RootKey;
@@ -29,6 +30,8 @@ pub struct VaultBackend {
     pub store: Arc<VaultStore>,
     /// Its address.
     pub address: String,
+    /// How often other hosts' changes are asked for.
+    pub poll: Duration,
     _dir: LocalDir,
 }
 
@@ -55,11 +58,11 @@ impl Backend {
         };
         let dir = blocking(move || LocalDir::open(&data_dir, &root_key)).await?;
         let artefact_key = artefact_key(dir.root_key())?;
-        let address = settings.access.address.clone();
+        let (address, poll) = (settings.access.address.clone(), settings.poll);
         let vault = Vault::start(settings.access).map_err(StartError::Vault)?;
         let store = Arc::new(VaultStore::new(vault.clone()));
         let shared: Arc<dyn Store> = store.clone();
-        let backend = Self::Vault(VaultBackend { vault, store, address, _dir: dir });
+        let backend = Self::Vault(VaultBackend { vault, store, address, poll, _dir: dir });
         Ok(Opened { backend, store: shared, artefact_key })
     }
 

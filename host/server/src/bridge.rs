@@ -12,6 +12,9 @@ use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{HostError, KeyHandle, KeyService};
 use zeroize::Zeroizing;
 
+use crate::errors::Code;
+use crate::http::Problem;
+
 /// Opens keys of the keyring for policies.
 pub struct Bridge {
     keyring: Keyring,
@@ -167,6 +170,10 @@ fn host_error(error: KeyringError) -> HostError {
         | KeyringError::VersionDestroyed { .. } => HostError::NotFound(error.to_string()),
         KeyringError::Conflict { .. } => HostError::Conflict(error.to_string()),
         KeyringError::KeyDisabled { .. } => HostError::Denied(error.to_string()),
+        KeyringError::Store(error) => HostError::Unavailable(match Problem::store(&error).code {
+            Code::StoreUnavailable => "the key store did not answer".into(),
+            code => format!("{} ({})", code.title(), code.as_str()),
+        }),
         error => {
             tracing::error!(%error, "a key could not be loaded for a policy");
             HostError::Unavailable("the key store did not answer".into())

@@ -12,10 +12,10 @@ use crate::app::App;
 /// Pause before something is asked for again that could not be read.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Starts to ask for changes every `period`, for as long as the application lives.
-pub(crate) fn follow(app: &Arc<App>, period: Duration) {
+/// Starts to apply what [polling](keyward_keyring::Keyring::start_polling) finds, for as long as
+/// the application lives.
+pub(crate) fn follow(app: &Arc<App>) {
     let mut changes = app.keyring.subscribe();
-    app.keyring.start_polling(period, std::future::pending());
     let app = Arc::downgrade(app);
     tokio::spawn(async move {
         loop {

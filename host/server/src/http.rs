@@ -9,6 +9,7 @@ mod items;
 mod json;
 mod keys;
 mod metrics;
+mod outage_log;
 mod output;
 mod policy;
 mod problem;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_keyring::store::{Store, StoreError};
-use keyward_keyring::{Keyring, TenantName};
+use keyward_keyring::{Change, Keyring, TenantName};
 use keyward_policy_host::{Policy, PolicyHost};
 
 use self::components::{ComponentError, Components};
@@ -49,6 +49,8 @@ enum Slot {
 pub struct Policies {
     host: Arc<PolicyHost>,
     store: Arc<dyn Store>,
+    /// Tells other hosts.
+    keyring: Keyring,
     components: Components,
     /// Whether the records have been read.
     loaded: AtomicBool,
@@ -67,6 +69,7 @@ impl Policies {
             host,
             components: Components::new(dir, shared.then(|| Arc::clone(&store))),
             store,
+            keyring: keyring.clone(),
             loaded: AtomicBool::new(false),
             slots: ArcSwap::from_pointee(HashMap::new()),
             activating: tokio::sync::Mutex::new(()),
@@ -202,7 +205,7 @@ impl Policies {
             activated_at: clock::unix_ms(),
             activated_by: activated_by.to_owned(),
         };
-        let _order = self.activating.lock().await;
+        let order = self.activating.lock().await;
         self.components.keep(&record, &wasm).await.map_err(|error| match error {
             ComponentError::Store(error) => Problem::store(&error),
             ComponentError::Unusable(reason) => Problem::internal(reason),
@@ -211,6 +214,8 @@ impl Policies {
         let active = Arc::new(Active { policy, record });
         self.set(tenant, Some(&Slot::Ready(Arc::clone(&active))));
         tracing::info!(%tenant, digest = active.record.digest, by = activated_by, "policy active");
+        drop(order);
+        self.keyring.announce(Change::Policy(tenant.clone())).await;
         Ok(active)
     }
 

@@ -48,6 +48,9 @@ pub(crate) async fn run<F>(app: &Arc<App>, vault: &VaultBackend, finish: F)
 where
     F: AsyncFn(&Arc<App>) -> Result<(), Trouble>,
 {
+    log_in(app, vault).await;
+    // Before anything is read, so that no change in between is missed.
+    app.keyring.start_polling(vault.poll, std::future::pending());
     loop {
         log_in(app, vault).await;
         match attempt(app, vault, &finish).await {

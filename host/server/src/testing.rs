@@ -44,8 +44,8 @@ pub fn vault_config(dir: &Path, address: &str, token: &str, more: &[(&str, &str)
 pub async fn start(config: Config) -> Arc<App> {
     let app = App::build(config).await.unwrap();
     let starting = Arc::clone(&app);
+    let runtime = tokio::runtime::Handle::current();
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let vault = starting.backend.vault().unwrap();
             crate::startup::run(&starting, vault, async |_| Ok(())).await;

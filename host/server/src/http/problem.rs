@@ -12,6 +12,7 @@ use keyward_keyring::vault::VaultError;
 use keyward_policy_host::{AdmissionError, HostError, ObligationError, PolicyError};
 use serde::Serialize;
 
+use super::outage_log;
 use crate::errors::Code;
 
 /// Why a request, or one item of a batch, was not done. The texts reach the caller: no secrets.
@@ -63,7 +64,7 @@ impl Problem {
             tracing::error!(%reason, "the key store failed");
             return Self::new(code, "the key store did not answer; retry after the time given");
         }
-        tracing::warn!(code = code.as_str(), %reason, "Vault failed");
+        outage_log::failed(code, reason);
         Self::new(code, code.about())
     }
 

@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tower::Service;
 
+use super::outage_log;
 use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::errors::Code;
@@ -81,8 +82,7 @@ fn finish(response: &mut Response<Body>, id: &RequestId, requests: &Requests) {
     response.headers_mut().insert(X_REQUEST_ID, id.header());
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         requests.failed(problem.code);
-        // What the start waits for is in the log already, and whoever watches asks every second.
-        if response.status().is_server_error() && problem.code != Code::NotReady {
+        if response.status().is_server_error() && !outage_log::is_said_elsewhere(problem.code) {
             // A policy may have written it: bounded, and escaped because it is logged as text.
             let detail: String = problem.detail.chars().take(MAX_LOGGED_DETAIL).collect();
             let code = problem.code.as_str();
