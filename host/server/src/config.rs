@@ -5,6 +5,8 @@
 //! [`ALL`], from which docs/configuration.md is generated.
 
 mod build;
+#[cfg(test)]
+mod examples;
 mod kind;
 mod settings;
 mod values;
