@@ -81,6 +81,37 @@ mod tests {
     use super::*;
     use crate::testing;
 
+    #[tokio::test(flavor = "multi_thread")]
+    async fn stored_material_is_wrapped_and_unwrapped() {
+        let server = keyward_test_vault::Vault::start(keyward_test_vault::Options::default());
+        let root = server.root();
+        root.mount_kv2("secret");
+        root.post("sys/mounts/transit", &serde_json::json!({ "type": "transit" })).ok();
+        root.post("transit/keys/keyward", &serde_json::json!({})).ok();
+        let dir = tempfile::tempdir().unwrap();
+        let config =
+            |more| testing::vault_config(dir.path(), &server.address, &server.root_token, more);
+        let app = testing::start(config(&[])).await;
+        testing::eventually("a start", async || app.readiness.waiting().is_none().then_some(()))
+            .await;
+        let (tenant, key) = ("acme".parse().unwrap(), "orders".parse().unwrap());
+        app.keyring.create_tenant(&tenant).await.unwrap();
+        let algorithm = keyward_crypto::Algorithm::default();
+        let attributes = std::collections::BTreeMap::new();
+        app.keyring.create_key(&tenant, &key, algorithm, attributes, "test").await.unwrap();
+        let wrapped = || {
+            let secret = root.get("secret/data/e2ee/tenants/acme/keys/orders/versions/1").ok();
+            secret["data"]["data"].get("transit").is_some()
+        };
+        let error = run(config(&[]), Form::Transit).await.unwrap_err();
+        assert!(matches!(error, MigrateError::NoTransitKey) && !wrapped());
+        let with_key = [("E2EE_VAULT_TRANSIT_KEY", "keyward")];
+        run(config(&with_key), Form::Transit).await.unwrap();
+        assert!(wrapped());
+        run(config(&with_key), Form::Plain).await.unwrap();
+        assert!(!wrapped());
+    }
+
     #[tokio::test]
     async fn without_a_vault_there_is_nothing_to_migrate() {
         let dir = tempfile::tempdir().unwrap();
