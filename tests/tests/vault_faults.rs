@@ -163,7 +163,6 @@ struct Acknowledged {
 }
 
 #[test]
-#[ignore = "open fault: a key that a policy opens itself fails as policy_unavailable, which hides the cause"]
 fn every_fault_is_survived() {
     let vault = Vault::start(Options { durable: true, ..Options::default() });
     let root = vault::prepare(&vault);
