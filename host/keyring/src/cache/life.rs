@@ -34,6 +34,25 @@ impl Clock {
     }
 }
 
+/// Whether the store was found unavailable a moment ago, by whichever load. Who has something old
+/// to serve then serves it, instead of each finding out anew and waiting for it.
+#[derive(Default)]
+pub(crate) struct Away(AtomicU64);
+
+impl Away {
+    pub(crate) fn is(&self, now: u64) -> bool {
+        now < self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn begin(&self, now: u64) {
+        self.0.store(now.saturating_add(RETRY_MS), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
 /// The life of something cached, from its load.
 pub(crate) struct Life {
     /// From when on a use makes a load in the background worth while.

@@ -28,7 +28,7 @@ use moka::ops::compute::Op;
 
 pub use self::config::CacheConfig;
 pub(crate) use self::entry::{Cached, Keep, Slot};
-pub(crate) use self::life::{Clock, Life, millis};
+pub(crate) use self::life::{Away, Clock, Life, millis};
 pub(crate) use self::lookup::{ById, ByName};
 pub use self::statistics::{CacheStatistics, Histogram};
 pub(crate) use self::statistics::{Counters, count};
@@ -52,6 +52,7 @@ pub(crate) struct Caches {
     pub(crate) config: CacheConfig,
     pub(crate) clock: Clock,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) away: Away,
     /// How often everything was forgotten.
     epoch: AtomicU64,
     pub(crate) keys: Cache<KeyCacheKey, Arc<Key>>,
@@ -77,6 +78,7 @@ impl Caches {
             config: *config,
             clock: Clock::new(),
             counters,
+            away: Away::default(),
             epoch: AtomicU64::new(0),
             keys: Cache::builder()
                 .max_capacity(config.max_bytes.saturating_sub(of_names + of_tenants))

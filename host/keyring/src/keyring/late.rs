@@ -42,7 +42,7 @@ impl Inner {
         if now >= life.expires.saturating_add(millis(window)) {
             return (Served::Loaded, load().await);
         }
-        if life.is_failing() {
+        if life.is_failing() || self.caches.away.is(now) {
             if life.claims_load(now) {
                 drop(load());
             }
@@ -52,7 +52,9 @@ impl Inner {
             Ok(Err(error)) if error.is_unavailable() => (Served::Stale, Ok(value)),
             Ok(answer) => (Served::Loaded, answer),
             Err(_) => {
+                let now = self.caches.clock.now();
                 life.failed(now);
+                self.caches.away.begin(now);
                 (Served::Stale, Ok(value))
             }
         }
@@ -78,5 +80,12 @@ impl Inner {
             Some(KeyringError::TenantNotFound { .. } | KeyringError::KeyNotFound { .. })
         );
         self.caches.counters.loaded(begun.elapsed(), error.is_some() && !absent);
+        match error {
+            Some(error) if error.is_unavailable() => {
+                self.caches.away.begin(self.caches.clock.now());
+            }
+            Some(_) if !absent => {}
+            _ => self.caches.away.end(),
+        }
     }
 }

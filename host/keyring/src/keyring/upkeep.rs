@@ -66,6 +66,13 @@ impl Keyring {
         known.map_or(default.window(), |state| state.window(default))
     }
 
+    /// Whether the store was found unavailable a moment ago. Who may use something beyond its time
+    /// need not wait to find that out again.
+    pub fn is_store_away(&self) -> bool {
+        let caches = &self.inner.caches;
+        caches.away.is(caches.clock.now())
+    }
+
     /// Polls once, now.
     pub async fn poll(&self) -> Result<(), KeyringError> {
         self.inner.poll().await
