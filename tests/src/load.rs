@@ -133,10 +133,12 @@ pub struct Count {
     pub total: usize,
     /// Those that failed, by status and code.
     pub failed: BTreeMap<String, usize>,
-    /// The one that failed last of those that took longest to fail.
+    /// The longest that a failure took.
     pub slowest_failure: Duration,
     /// The slowest of all.
     pub slowest: Duration,
+    /// The one in the middle, by the time it took.
+    pub median: Duration,
 }
 
 impl Count {
@@ -148,15 +150,19 @@ impl Count {
     /// Counts the requests of one kind sent between two moments.
     pub fn of(samples: &[Sample], kind: &str, from: Instant, to: Instant) -> Self {
         let mut count = Self::default();
+        let mut times = Vec::new();
         for sample in samples.iter().filter(|it| it.kind == kind && (from..to).contains(&it.at)) {
             count.total += 1;
-            count.slowest = count.slowest.max(sample.took);
+            times.push(sample.took);
             if let Err(failure) = &sample.outcome {
                 let cause = format!("{} {}", failure.status, failure.code);
                 *count.failed.entry(cause).or_default() += 1;
                 count.slowest_failure = count.slowest_failure.max(sample.took);
             }
         }
+        times.sort_unstable();
+        count.median = times.get(times.len() / 2).copied().unwrap_or_default();
+        count.slowest = times.last().copied().unwrap_or_default();
         count
     }
 }
@@ -171,6 +177,12 @@ impl std::fmt::Display for Count {
         if self.failures() > 0 {
             write!(f, "; slowest failure {} ms", self.slowest_failure.as_millis())?;
         }
+        write!(
+            f,
+            "; slowest {} ms, median {} ms",
+            self.slowest.as_millis(),
+            self.median.as_millis()
+        )?;
         Ok(())
     }
 }

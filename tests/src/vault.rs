@@ -107,3 +107,18 @@ pub fn secrets(root: &Root, mount: &str) -> Vec<(String, Value)> {
     secrets.sort_by(|a, b| a.0.cmp(&b.0));
     secrets
 }
+
+/// Moves a secrets engine, and waits until it is there.
+#[track_caller]
+pub fn move_mount(root: &Root, from: &str, to: &str) {
+    let moved = root.post("sys/remount", &json!({ "from": from, "to": to })).ok();
+    let Some(id) = moved["data"]["migration_id"].as_str() else { return };
+    for _ in 0..400 {
+        let status = root.get(&format!("sys/remount/status/{id}")).ok();
+        if status["data"]["migration_info"]["status"] == "success" {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(25));
+    }
+    panic!("{from} was not moved to {to}");
+}

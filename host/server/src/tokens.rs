@@ -152,7 +152,7 @@ impl Tokens {
                 Ok(Err(TokenError::Store(error))) if error.is_unavailable() => {}
                 Ok(looked_up) => return looked_up,
                 // A store this slow is as good as unavailable.
-                Err(_) => {}
+                Err(_) => self.keyring.store_is_slow(),
             }
         }
         self.stale.fetch_add(1, Ordering::Relaxed);

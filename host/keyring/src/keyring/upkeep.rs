@@ -73,6 +73,12 @@ impl Keyring {
         caches.away.is(caches.clock.now())
     }
 
+    /// Notes that the store did not answer in the time there was.
+    pub fn store_is_slow(&self) {
+        let caches = &self.inner.caches;
+        caches.away.begin(caches.clock.now());
+    }
+
     /// Polls once, now.
     pub async fn poll(&self) -> Result<(), KeyringError> {
         self.inner.poll().await
