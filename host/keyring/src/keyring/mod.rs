@@ -6,6 +6,7 @@ mod late;
 mod lifecycle;
 mod load;
 mod load_version;
+mod rotations;
 mod tenants;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_crypto::{Algorithm, KeyId, KeyVersion};
 
 use self::generation::Generation;
+use self::rotations::Rotations;
 use crate::cache::{CacheConfig, Caches};
 use crate::error::KeyringError;
 use crate::key::{Key, VersionInfo};
@@ -47,6 +49,7 @@ struct Inner {
     store: Arc<dyn Store>,
     caches: Arc<Caches>,
     generation: Arc<Generation>,
+    rotations: Rotations,
 }
 
 impl Keyring {
@@ -54,7 +57,9 @@ impl Keyring {
     /// drops expired entries from memory on time; elsewhere, call [`Keyring::sweep`].
     pub fn new(store: Arc<dyn Store>, config: CacheConfig) -> Self {
         let generation = Generation::new(store.clone(), config.shared);
-        Self { inner: Arc::new(Inner { store, caches: Caches::new(&config), generation }) }
+        let caches = Caches::new(&config);
+        let rotations = Rotations::default();
+        Self { inner: Arc::new(Inner { store, caches, generation, rotations }) }
     }
 
     /// The store below.

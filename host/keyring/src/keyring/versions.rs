@@ -1,4 +1,4 @@
-//! Adding a version: material first, written once, then the metadata by compare-and-set.
+//! Adding versions: material first, written once, then the metadata by compare-and-set.
 //!
 //! Whoever writes the material of a number owns that number, so two rotations never share one. A
 //! rotation that stops in between leaves material that no metadata lists: later ones step over
@@ -6,11 +6,14 @@
 //! material was destroyed is not taken again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use futures_util::stream::{self, StreamExt};
 use keyward_crypto::KeyMaterial;
 
 use super::Inner;
 use super::lifecycle::Step;
+use super::rotations::Wanted;
 use crate::error::KeyringError;
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
@@ -20,32 +23,67 @@ use crate::store::StoreError;
 /// How many taken numbers to step over.
 const ATTEMPTS: usize = 1000;
 
+/// How much material is written at a time.
+const CONCURRENCY: usize = 16;
+
 impl Inner {
-    pub(super) async fn create_version(
+    /// Adds a version for each of those who want one, and tells each.
+    pub(super) async fn rotate_together(
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
-        description: &str,
-    ) -> Result<VersionInfo, KeyringError> {
-        let key = self.read_key(tenant, name).await?;
-        let created = self.next_material(&key, actor, description).await?;
-        let (newest, _) = self.list_version(key, &created).await?;
-        self.changed(&newest).await;
-        Ok(created)
+        wanted: Vec<Wanted>,
+    ) {
+        let key = match self.read_key(tenant, name).await {
+            Ok(key) => Arc::new(key),
+            Err(error) => {
+                for one in wanted {
+                    let _ = one.answer.send(Err(error.clone()));
+                }
+                return;
+            }
+        };
+        let highest = Arc::new(AtomicU32::new(key.highest_version()));
+        let mut made: Vec<_> = stream::iter(wanted)
+            .map(|one| {
+                let (inner, key, highest) = (self.clone(), key.clone(), highest.clone());
+                async move {
+                    let created = inner.next_material(&key, &highest, &one).await;
+                    (created, one.answer)
+                }
+            })
+            .buffer_unordered(CONCURRENCY)
+            .collect()
+            .await;
+        let created: Vec<VersionInfo> =
+            made.iter().filter_map(|(created, _)| created.as_ref().ok().cloned()).collect();
+        if !created.is_empty() {
+            match self.list_versions(Key::clone(&key), &created).await {
+                Ok(newest) => self.changed(&newest).await,
+                Err(error) => {
+                    for (created, _) in made.iter_mut().filter(|(created, _)| created.is_ok()) {
+                        *created = Err(error.clone());
+                    }
+                }
+            }
+        }
+        for (created, answer) in made {
+            let _ = answer.send(created);
+        }
     }
 
-    /// Writes new material under the first free number.
+    /// Writes new material under the first free number above `highest`, which it then is.
     async fn next_material(
         &self,
         key: &Key,
-        actor: &str,
-        description: &str,
+        highest: &AtomicU32,
+        wanted: &Wanted,
     ) -> Result<VersionInfo, KeyringError> {
         let conflict = || KeyringError::Conflict { key: key.name.to_string() };
-        let mut version = key.highest_version();
+        let next = |number: u32| number.checked_add(1);
         for _ in 0..ATTEMPTS {
-            version = version.checked_add(1).ok_or_else(conflict)?;
+            let before = highest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+            let version = before.ok().and_then(next).ok_or_else(conflict)?;
             let created_at = record::now_ms();
             let material =
                 Material { key_id: key.id, version, created_at, secret: KeyMaterial::generate()? };
@@ -55,8 +93,8 @@ impl Inner {
                     return Ok(VersionInfo {
                         version,
                         created_at,
-                        created_by: Some(actor.to_owned()),
-                        description: description.to_owned(),
+                        created_by: Some(wanted.actor.clone()),
+                        description: wanted.description.clone(),
                         destroyed: None,
                         fingerprint: Some(record::fingerprint(&material)),
                     });
@@ -68,19 +106,22 @@ impl Inner {
         Err(conflict())
     }
 
-    /// Adds the version to the metadata. It becomes the current one unless a higher is already.
-    async fn list_version(
+    /// Adds the versions to the metadata. The highest becomes the current one unless a higher is
+    /// already.
+    async fn list_versions(
         self: &Arc<Self>,
         key: Key,
-        created: &VersionInfo,
-    ) -> Result<(Key, Step), KeyringError> {
-        self.change_key(key, |key| {
-            let place = key.versions.partition_point(|info| info.version < created.version);
-            key.versions.insert(place, created.clone());
-            key.current_version = key.current_version.max(created.version);
-            key.last_rotation = key.last_rotation.max(Some(created.created_at));
+        created: &[VersionInfo],
+    ) -> Result<Key, KeyringError> {
+        let listed = self.change_key(key, |key| {
+            for created in created {
+                let place = key.versions.partition_point(|info| info.version < created.version);
+                key.versions.insert(place, created.clone());
+                key.current_version = key.current_version.max(created.version);
+                key.last_rotation = key.last_rotation.max(Some(created.created_at));
+            }
             Ok(Step::Write)
-        })
-        .await
+        });
+        Ok(listed.await?.0)
     }
 }

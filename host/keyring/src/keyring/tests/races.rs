@@ -65,3 +65,42 @@ async fn concurrent_creations_make_one_key() {
         assert!(opens(&ring.version(key, 1).await.unwrap(), &sealed));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotations_of_one_host_share_their_writes() {
+    const MANY: usize = 100;
+    let (store, first) = ring().await;
+    create(&first).await.unwrap();
+    let revision = async || {
+        let path = crate::record::key_path(&tenant(), &orders());
+        store.get(&path).await.unwrap().unwrap().revision
+    };
+    let before = revision().await;
+    let mut slow = Probe::over(&store);
+    slow.delay = std::time::Duration::from_millis(5);
+    let host = over(Arc::new(slow));
+    let tasks: Vec<_> = (0..MANY)
+        .map(|n| {
+            let host = host.clone();
+            tokio::spawn(async move {
+                let actor = format!("actor-{n}");
+                host.create_version(&tenant(), &orders(), &actor, &actor).await.unwrap()
+            })
+        })
+        .collect();
+    let mut given = BTreeSet::new();
+    for (n, task) in tasks.into_iter().enumerate() {
+        let created = task.await.unwrap();
+        // Each gets the version it asked for.
+        assert_eq!(created.created_by, Some(format!("actor-{n}")));
+        assert!(given.insert(created.version));
+    }
+    assert_eq!(given, (2..=101).collect(), "no number is left out");
+    // The store counts every write: 100 of material, and few of metadata.
+    let writes = revision().await - before;
+    assert!(writes < 120, "{writes} writes");
+    assert_eq!(host.rotate(&tenant(), &orders(), "x").await.unwrap(), 102, "the key is stuck");
+    let missing = "missing".parse().unwrap();
+    let error = host.rotate(&tenant(), &missing, "x").await.unwrap_err();
+    assert!(matches!(error, KeyringError::KeyNotFound { .. }));
+}
