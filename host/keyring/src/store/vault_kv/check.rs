@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use rustify::Endpoint;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::VaultStore;
 use super::wire::{self, Answer, Request};
-use super::{VaultStore, refused};
 use crate::store::{Store, StoreError};
-use crate::vault::{Operation, VaultError};
+use crate::vault::{Call, Connection, Operation, Repeat, VaultError};
 
 /// A record that is never written, to ask for capabilities on its path.
 const PROBE: &str = "tenants/keyward-check";
@@ -43,9 +45,11 @@ impl VaultStore {
     /// [`VaultError::MountNotKv2`], [`VaultError::PermissionDenied`] …), with
     /// [`StoreError::Setup`], which says what to run, or with [`StoreError::TransitRefused`].
     pub async fn check(&self) -> Result<(), StoreError> {
+        // First, so that a token that has ended is replaced: the questions below do not see to it.
+        let answers = self.ping().await;
         self.check_mount().await?;
         self.check_capabilities().await?;
-        self.ping().await?;
+        answers?;
         self.list("tenants").await?;
         self.check_expiry().await?;
         self.check_transit().await
@@ -175,34 +179,31 @@ impl VaultStore {
         let Some(key) = self.transit_key() else { return Ok(()) };
         let path = self.transit_path("keys", key);
         let request = Request::get(path.clone());
-        match self.send(Operation::System, &request).await {
-            Ok(Answer::NotFound(_)) => {
+        match self.question(&request).await? {
+            Answer::NotFound(_) => {
                 let mount = self.transit_mount();
                 return Err(StoreError::Setup(format!(
                     "Vault Transit has no key {key:?}; run `vault write -f {path}`, or correct \
                      vault.transit_key and vault.transit_mount (now {mount:?})"
                 )));
             }
-            Ok(Answer::Ok(body)) => {
-                if wire::data::<Key>(&body).is_some_and(|key| key.derived) {
-                    return Err(StoreError::Setup(format!(
-                        "the Vault Transit key {key:?} is made for key derivation; make another \
-                         one without `derived` and set vault.transit_key to it"
-                    )));
-                }
+            Answer::Ok(body) if wire::data::<Key>(&body).is_some_and(|key| key.derived) => {
+                return Err(StoreError::Setup(format!(
+                    "the Vault Transit key {key:?} is made for key derivation; make another one \
+                     without `derived` and set vault.transit_key to it"
+                )));
             }
-            Ok(Answer::Refused) => return Err(refused(&request)),
-            // Not needed for more than this check.
-            Err(StoreError::Vault(VaultError::PermissionDenied { .. })) => {}
+            Answer::Ok(_) | Answer::Refused => {}
+        }
+        let wrapped = match self.wrap(PROBE, PROBE.as_bytes()).await {
             Err(StoreError::Vault(VaultError::MountMissing { mount })) => {
                 return Err(StoreError::Setup(format!(
                     "Vault has no secrets engine at {mount:?}; run `vault secrets enable \
                      -path={mount} transit`, or correct vault.transit_mount"
                 )));
             }
-            Err(error) => return Err(error),
-        }
-        let wrapped = self.wrap(PROBE, PROBE.as_bytes()).await?;
+            wrapped => wrapped?,
+        };
         match self.value(PROBE, wrapped).await? {
             value if value.as_slice() == PROBE.as_bytes() => Ok(()),
             _ => Err(self.transit_refused(PROBE, key)),
@@ -211,17 +212,21 @@ impl VaultStore {
 
     /// What Vault answers about itself; `None` when it does not tell this token.
     async fn ask(&self, request: &Request) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
-        match self.send(Operation::System, request).await {
-            Ok(Answer::Ok(body)) => Ok(Some(body)),
-            Ok(Answer::NotFound(_) | Answer::Refused)
-            | Err(StoreError::Vault(
-                VaultError::PermissionDenied { .. }
-                | VaultError::MountMissing { .. }
-                | VaultError::NotFound { .. }
-                | VaultError::Rejected { .. },
-            )) => Ok(None),
-            Err(error) => Err(error),
+        match self.question(request).await? {
+            Answer::Ok(body) => Ok(Some(body)),
+            Answer::NotFound(_) | Answer::Refused => Ok(None),
         }
+    }
+
+    /// Asks what need not be answered, so that a denial does not count as a failed request.
+    async fn question(&self, request: &Request) -> Result<Answer, StoreError> {
+        let path = request.path();
+        let call = Call { operation: Operation::System, path: &path, repeat: Repeat::Safe };
+        let attempt = |connection: Arc<Connection>| {
+            let request = request.clone();
+            async move { wire::ask(&connection, request).await }
+        };
+        Ok(self.vault.call(call, attempt).await?)
     }
 }
 

@@ -46,6 +46,17 @@ pub(super) async fn send(connection: &Connection, request: Request) -> Result<An
     }
 }
 
+/// Sends a question whose answer is of use but not needed. That Vault does not tell this token, or
+/// that no engine serves the path, is an answer as well: [`Answer::Refused`].
+pub(super) async fn ask(connection: &Connection, request: Request) -> Result<Answer, ClientError> {
+    match send(connection, request).await {
+        Err(ClientError::RestClientError {
+            source: RestError::ServerResponseError { code: 400 | 403..=405, content: Some(content) },
+        }) if said(&content).is_some() => Ok(Answer::Refused),
+        answer => answer,
+    }
+}
+
 /// What Vault says went wrong, which is nothing when there is just nothing to be found; `None` when
 /// the body is not one that Vault sends.
 fn said(body: &str) -> Option<Vec<String>> {

@@ -79,6 +79,7 @@ async fn the_policy_it_names_is_enough_and_each_part_of_it_is_needed() {
     let hcl = over(wrapped_with_root(&server)).policy_hcl();
     let store = with_policy(&server, &root, &hcl, settings());
     store.check().await.unwrap();
+    assert_eq!(store.vault().status().requests.failed, 0);
     let material = "tenants/demo/keys/orders/versions/1";
     let revision = store.create(material, b"1").await.unwrap();
     store.replace(material, b"2", revision).await.unwrap();
@@ -133,6 +134,9 @@ async fn a_token_that_may_not_ask_about_itself_is_tried_for_real() {
     let hcl = format!("{}{deny}", store(&server, PREFIX).policy_hcl());
     let good = with_policy(&server, &root, &hcl, plain(&server));
     good.check().await.unwrap();
+    let status = good.vault().status();
+    assert!(status.last_error.is_none(), "{:?}", status.last_error);
+    assert_eq!(status.requests.failed, 0, "a question not answered is no failure");
     good.create("a", b"v").await.unwrap();
 
     let blind = deny.to_owned() + r#" path "secret/metadata/e2ee/*" { capabilities = ["list"] }"#;
@@ -146,6 +150,29 @@ async fn a_token_that_may_not_ask_about_itself_is_tried_for_real() {
     let elsewhere = config(&server.address, "", "nowhere/data/e2ee");
     let error = checked(&with_policy(&server, &root, &hcl, elsewhere)).await;
     assert_eq!(error.code(), "vault-mount-missing");
+}
+
+#[tokio::test]
+async fn a_token_that_ended_before_the_check_is_replaced_and_nothing_is_left_out() {
+    let (server, root) = server();
+    root.policy("needed", &store(&server, PREFIX).policy_hcl());
+    let role = json!({"token_policies": ["needed"], "token_ttl": "1h"});
+    let (role_id, secret_id) = root.approle("host", &role);
+    let (secret_id, mount) = (zeroize::Zeroizing::new(secret_id), "approle".to_owned());
+    let auth = Auth::AppRole { role_id, secret_id, mount };
+    let store = over(VaultConfig { auth, ..plain(&server) });
+    store.check().await.unwrap();
+    let accessors = root.list("auth/token/accessors");
+    let lookup = |accessor: &String| {
+        let reply = root.post("auth/token/lookup-accessor", &json!({"accessor": accessor}));
+        reply.body["data"]["path"] == "auth/approle/login"
+    };
+    let accessor = accessors.iter().find(|it| lookup(it)).unwrap();
+    root.post("auth/token/revoke-accessor", &json!({"accessor": accessor})).ok();
+    let narrow = r#"path "secret/*" { capabilities = ["read", "list"] }"#;
+    root.policy("needed", narrow);
+    let error = checked(&store).await;
+    assert!(error.to_string().contains("lacks create, update"), "{error}");
 }
 
 #[tokio::test]
