@@ -29,7 +29,7 @@ impl Nodes {
         let root = vault::prepare(&vault);
         let env = Env::new(&vault.address).approle(&vault::role(&root, "1h", "4h"));
         let first = Server::serve_with("", &env.pairs());
-        let tenant = first.tenant_with_policy("acme", "baseline");
+        let tenant = first.tenant_with_policy("acme", "fields");
         let mut second = Server::serve_with("", &env.pairs());
         second.operator_token.clone_from(&first.operator_token);
         Self { _vault: vault, first, second, tenant }
@@ -81,11 +81,10 @@ fn a_change_on_one_server_takes_effect_on_the_other() {
     let (mut disabled, mut enabled) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let sealed = there.encrypt(&body);
-        // The policy opens the key itself, so the refusal reaches the caller as its own.
         post("/keys/main/disable", 200);
-        here.app.post("/encrypt", &body).problem(403, "policy_refused");
+        here.app.post("/encrypt", &body).problem(403, "key_disabled");
         disabled.push(delay("disable", || there.post("/encrypt", &body).status == 403));
-        there.post("/decrypt", &json!({ "ciphertext": sealed })).problem(403, "policy_refused");
+        there.post("/decrypt", &json!({ "ciphertext": sealed })).problem(403, "key_disabled");
         post("/keys/main/enable", 200);
         enabled.push(delay("enable", || there.post("/encrypt", &body).status == 200));
         assert_eq!(there.decrypt(&json!({ "ciphertext": sealed })), b"x");

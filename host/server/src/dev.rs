@@ -101,7 +101,7 @@ pub async fn run(config: Config) -> Result<Drained, DevError> {
             error => Trouble::Other(error.to_string()),
         })
     });
-    Ok(bound.serve(Arc::clone(&app), starting).await?)
+    Ok(Box::pin(bound.serve(Arc::clone(&app), starting)).await?)
 }
 
 /// Everything there is to try things with.
