@@ -22,12 +22,14 @@ const KEYS: usize = 1_000;
 
 struct World {
     ring: Keyring,
+    store: Arc<CountingStore>,
     tenant: TenantName,
     keys: Vec<(KeyName, KeyId)>,
 }
 
 async fn world() -> Result<World, KeyringError> {
-    let ring = Keyring::new(Arc::new(CountingStore::default()), CacheConfig::default());
+    let store = Arc::new(CountingStore::default());
+    let ring = Keyring::new(store.clone(), CacheConfig::default());
     let tenant: TenantName = "demo".parse()?;
     ring.create_tenant(&tenant).await?;
     let mut keys = Vec::new();
@@ -39,7 +41,7 @@ async fn world() -> Result<World, KeyringError> {
         ring.version(&key, 1).await?;
         keys.push((name, key.id()));
     }
-    Ok(World { ring, tenant, keys })
+    Ok(World { ring, store, tenant, keys })
 }
 
 impl World {
@@ -114,7 +116,9 @@ fn bench(criterion: &mut Criterion) {
             return;
         }
     };
+    let reads = world.store.reads();
     percentiles(&runtime, &world);
+    assert_eq!(world.store.reads(), reads, "what is measured was not cached");
     let mut group = criterion.benchmark_group("lookup");
     group.bench_function("key and version by name", |bencher| {
         bencher.iter_custom(|count| runtime.block_on(world.many(count)));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use keyward_keyring::Keyring;
-use keyward_keyring::vault::{LastError, Requests, State, Status, TokenStatus};
+use keyward_keyring::vault::{LastError, Requests, State, Status};
 use moka::future::Cache;
 
 use crate::backend::Backend;
@@ -15,36 +15,6 @@ use crate::readiness::Waiting;
 const HOLDS: Duration = Duration::from_secs(1);
 /// How long a probe may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// What was seen of the store.
-#[derive(Clone, Debug)]
-pub struct Observed {
-    /// Whether it can be used.
-    pub state: State,
-    /// When it was last checked.
-    pub last_check: Option<SystemTime>,
-    /// How long that took.
-    pub check_duration: Option<Duration>,
-    /// The last error and its time. Nothing in it is secret.
-    pub last_error: Option<LastError>,
-    /// The token in use; an embedded store has none.
-    pub token: Option<TokenStatus>,
-    /// Requests to Vault; an embedded store gets none.
-    pub requests: Requests,
-}
-
-impl From<Status> for Observed {
-    fn from(status: Status) -> Self {
-        Self {
-            state: status.state,
-            last_check: status.last_check,
-            check_duration: status.check_duration,
-            last_error: status.last_error,
-            token: status.token,
-            requests: status.requests,
-        }
-    }
-}
 
 /// Asks the store how it is, at most once a second.
 pub struct Health {
@@ -60,18 +30,18 @@ impl Default for Health {
 
 impl Health {
     /// What is seen now.
-    pub async fn check(&self, backend: &Backend, keyring: &Keyring) -> Observed {
+    pub async fn check(&self, backend: &Backend, keyring: &Keyring) -> Status {
         match backend {
             Backend::Embedded => ping(keyring).await,
-            Backend::Vault(backend) => backend.vault.check_now().await.into(),
+            Backend::Vault(backend) => backend.vault.check_now().await,
         }
     }
 
     /// What was seen last; of an embedded store, which answers at once, what is seen now.
-    pub async fn last(&self, backend: &Backend, keyring: &Keyring) -> Observed {
+    pub async fn last(&self, backend: &Backend, keyring: &Keyring) -> Status {
         match backend {
             Backend::Embedded => ping(keyring).await,
-            Backend::Vault(backend) => backend.vault.status().into(),
+            Backend::Vault(backend) => backend.vault.status(),
         }
     }
 
@@ -90,10 +60,10 @@ impl Health {
     }
 }
 
-async fn ping(keyring: &Keyring) -> Observed {
+async fn ping(keyring: &Keyring) -> Status {
     let (now, start) = (SystemTime::now(), Instant::now());
     let error = keyring.store().ping().await.err();
-    Observed {
+    Status {
         state: if error.is_none() { State::Healthy } else { State::Unhealthy },
         last_check: Some(now),
         check_duration: Some(start.elapsed()),
@@ -104,6 +74,7 @@ async fn ping(keyring: &Keyring) -> Observed {
         }),
         token: None,
         requests: Requests::default(),
+        version: None,
     }
 }
 

@@ -17,7 +17,6 @@ pub struct CountingStore {
 
 impl CountingStore {
     /// How many reads there were so far.
-    #[allow(dead_code)] // not every bench asks
     pub fn reads(&self) -> u64 {
         self.reads.load(Ordering::Relaxed)
     }

@@ -11,27 +11,15 @@ use super::connection::Connection;
 use super::shared::{Shared, Verdict};
 use super::{Operation, Vault, VaultError};
 
-/// What a call is.
+/// What a call is. Every call may be carried out twice: it changes nothing the second time (reads,
+/// destruction), or is guarded by compare-and-set. A guarded write whose first answer was lost finds
+/// its own revision: see `retried` in [`VaultError::CasMismatch`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call<'a> {
     /// How it is counted, and which capability is named when it is denied.
     pub operation: Operation,
     /// The path below `/v1/`, for errors: `secret/data/e2ee/tenants/demo`.
     pub path: &'a str,
-    /// Whether it may be sent again when Vault may have carried it out already.
-    pub repeat: Repeat,
-}
-
-/// Whether a call may be carried out twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Repeat {
-    /// It changes nothing the second time (reads, destruction), or is guarded by compare-and-set.
-    /// A guarded write whose first answer was lost finds its own revision: see `retried` in
-    /// [`VaultError::CasMismatch`].
-    Safe,
-    /// It is sent again only when Vault surely has not carried it out.
-    #[cfg_attr(not(test), allow(dead_code, reason = "every call of the stores is safe"))]
-    Unsafe,
 }
 
 impl Vault {
@@ -39,7 +27,7 @@ impl Vault {
     /// for every try, with the token in use then:
     ///
     /// ```ignore
-    /// let call = Call { operation: Operation::KvRead, path: &path, repeat: Repeat::Safe };
+    /// let call = Call { operation: Operation::KvRead, path: &path };
     /// let request = Raw::<Secret>::get(&path);
     /// vault
     ///     .call(call, |connection| {
@@ -134,7 +122,6 @@ impl Shared {
             maybe_executed |= failure.maybe_executed;
             let pause = pause(retries);
             let again = is_passing(&failure.error)
-                && (call.repeat == Repeat::Safe || !maybe_executed)
                 && retries < self.config.max_retries
                 && Instant::now() + pause < deadline;
             if !again {

@@ -42,7 +42,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-pub(crate) use call::{Call, Repeat};
+pub(crate) use call::Call;
 pub use config::{Auth, BreakerConfig, KUBERNETES_JWT_FILE, Tls, VaultConfig};
 pub(crate) use connection::Connection;
 pub use error::VaultError;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::{Bytes, BytesMut};
@@ -10,12 +11,8 @@ use http_body_util::BodyExt;
 use hyper::body::Body as _;
 
 use super::Problem;
+use crate::app::App;
 use crate::errors::Code;
-
-/// Refuses a body that does not say it is JSON.
-pub fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
-    require(headers, "application/json")
-}
 
 /// Refuses a body of another media type than `wanted`; parameters do not matter.
 pub fn require(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem> {
@@ -28,6 +25,12 @@ pub fn require(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem>
             format!("this route takes `Content-Type: {wanted}`"),
         )),
     }
+}
+
+/// Reads the body of a request that must say it is JSON, within the server's limits.
+pub async fn read_json(app: &App, request: Request) -> Result<Bytes, Problem> {
+    require(request.headers(), "application/json")?;
+    read(request.into_body(), app.http.max_body, app.http.body_timeout).await
 }
 
 /// Reads the body to its end, if it has at most `limit` bytes and arrives within `timeout`.

@@ -46,9 +46,8 @@ async fn run(
     request: Request,
 ) -> Result<Response<axum::body::Body>, Problem> {
     let Access { credential, tenant, .. } = Access::data(app, path, request.headers()).await?;
-    body::require_json(request.headers())?;
     let id = request_id::of(&request);
-    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
+    let bytes = body::read_json(app, request).await?;
     let mut input: Body<'_> = json::parse(&bytes)?;
     let active = app.policies.active(&tenant)?;
     let call = Call {

@@ -87,8 +87,7 @@ pub async fn create(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
-    body::require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
+    let bytes = body::read_json(&app, request).await?;
     let new: NewKey<'_> = json::parse(&bytes)?;
     let name = KeyName::from_str(new.name.as_str())
         .map_err(|error| Problem { field: Some("/name".into()), ..error.into() })?;

@@ -60,8 +60,7 @@ pub async fn create(
 ) -> Result<Response<Body>, Problem> {
     let credential = auth::authenticate(&app, request.headers()).await?;
     auth::for_operators(&credential)?;
-    body::require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
+    let bytes = body::read_json(&app, request).await?;
     let new: NewTenant<'_> = json::parse(&bytes)?;
     let name = TenantName::from_str(new.name.as_str())
         .map_err(|error| Problem { field: Some("/name".into()), ..error.into() })?;
@@ -113,8 +112,7 @@ pub async fn set_outage(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
-    body::require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
+    let bytes = body::read_json(&app, request).await?;
     let new: NewOutage = json::parse(&bytes)?;
     let own = new.outage.map(|text| text.parse::<Outage>()).transpose();
     let own =
@@ -150,8 +148,7 @@ pub async fn mint_token(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
-    body::require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
+    let bytes = body::read_json(&app, request).await?;
     let caller = caller_of(json::parse(&bytes)?)?;
     let minted = app.tokens.mint(Reach::Tenant(tenant.clone()), caller).await;
     let (token, minted) = minted.map_err(|error| match error {

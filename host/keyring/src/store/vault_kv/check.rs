@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::VaultStore;
 use super::wire::{self, Answer, Request};
 use crate::store::{Store, StoreError};
-use crate::vault::{Call, Connection, Operation, Repeat, VaultError};
+use crate::vault::{Call, Connection, Operation, VaultError};
 
 /// A record that is never written, to ask for capabilities on its path.
 const PROBE: &str = "tenants/keyward-check";
@@ -221,7 +221,7 @@ impl VaultStore {
     /// Asks what need not be answered, so that a denial does not count as a failed request.
     async fn question(&self, request: &Request) -> Result<Answer, StoreError> {
         let path = request.path();
-        let call = Call { operation: Operation::System, path: &path, repeat: Repeat::Safe };
+        let call = Call { operation: Operation::System, path: &path };
         let attempt = |connection: Arc<Connection>| {
             let request = request.clone();
             async move { wire::ask(&connection, request).await }

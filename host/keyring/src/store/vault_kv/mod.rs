@@ -43,7 +43,7 @@ use self::secret::Found;
 use self::wire::{Answer, Request};
 use self::write::Write;
 use super::{Record, Store, StoreError, check_path, check_prefix, check_value};
-use crate::vault::{Call, Connection, Operation, Repeat, Vault, VaultError};
+use crate::vault::{Call, Connection, Operation, Vault, VaultError};
 
 pub use self::migrate::Migration;
 pub use self::wrap::Wrap;
@@ -161,7 +161,7 @@ impl VaultStore {
         let tries = AtomicU32::new(0);
         // All of them may be repeated: reads, writes over a named revision, and removals.
         let path = request.path();
-        let call = Call { operation, path: &path, repeat: Repeat::Safe };
+        let call = Call { operation, path: &path };
         let attempt = |connection: Arc<Connection>| {
             tries.fetch_add(1, Ordering::Relaxed);
             let request = request.clone();

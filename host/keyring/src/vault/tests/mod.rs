@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Auth, Call, Operation, Raw, Repeat, Status, Vault, VaultConfig, VaultError};
+use super::{Auth, Call, Operation, Raw, Status, Vault, VaultConfig, VaultError};
 
 /// What the policy of these tests grants.
 const POLICY: &str = r#"path "secret/data/e2ee/*" { capabilities = ["create", "read", "update"] }"#;
@@ -88,7 +88,7 @@ struct Value {
 /// Reads a secret as a store does.
 async fn read(vault: &Vault, name: &str) -> Result<String, VaultError> {
     let path = format!("secret/data/e2ee/{name}");
-    let call = Call { operation: Operation::KvRead, path: &path, repeat: Repeat::Safe };
+    let call = Call { operation: Operation::KvRead, path: &path };
     let request = Raw::<Secret>::get(&path);
     let secret = vault
         .call(call, |connection| {
@@ -100,9 +100,9 @@ async fn read(vault: &Vault, name: &str) -> Result<String, VaultError> {
 }
 
 /// Creates a secret as a store does.
-async fn create(vault: &Vault, name: &str, repeat: Repeat) -> Result<(), VaultError> {
+async fn create(vault: &Vault, name: &str) -> Result<(), VaultError> {
     let path = format!("secret/data/e2ee/{name}");
-    let call = Call { operation: Operation::KvWrite, path: &path, repeat };
+    let call = Call { operation: Operation::KvWrite, path: &path };
     let body = json!({ "options": { "cas": 0 }, "data": { "value": "bmV3" } });
     let request = Raw::<serde_json::Value>::post(&path, &body).unwrap();
     vault

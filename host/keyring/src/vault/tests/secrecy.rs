@@ -103,7 +103,7 @@ async fn scenario(secrets: &mut Vec<String>, said: &mut String) {
             let results = [
                 read(&vault, "one").await.map(|_| ()),
                 read(&vault, "none").await.map(|_| ()),
-                create(&vault, "one", Repeat::Safe).await,
+                create(&vault, "one").await,
                 vault.renew_now(None).await.map(|_| ()),
             ];
             for error in results.into_iter().filter_map(Result::err) {

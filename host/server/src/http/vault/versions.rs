@@ -124,8 +124,7 @@ pub async fn rollback(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let access = Access::of(&app, path, request.uri().query(), request.headers()).await?;
-    body::require_json(request.headers())?;
-    let bytes = body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await?;
+    let bytes = body::read_json(&app, request).await?;
     let Rollback { target_version, .. } = json::parse(&bytes)?;
     if target_version == 0 {
         let detail = "versions are counted from 1";
@@ -224,8 +223,7 @@ async fn optional_body(app: &App, request: Request) -> Result<Bytes, Problem> {
     if !has_body(request.headers(), request.body()) {
         return Ok(Bytes::new());
     }
-    body::require_json(request.headers())?;
-    body::read(request.into_body(), app.http.max_body, app.http.body_timeout).await
+    body::read_json(app, request).await
 }
 
 fn has_body(headers: &HeaderMap, body: &Body) -> bool {

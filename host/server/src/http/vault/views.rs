@@ -2,11 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
+use keyward_keyring::vault::Status;
 use keyward_keyring::{CacheStatistics, Key, VersionInfo};
 use serde::Serialize;
 
 use crate::clock;
-use crate::health::Observed;
 
 /// Now, in seconds since 1970-01-01T00:00:00Z.
 pub(super) fn unix_seconds() -> u64 {
@@ -59,7 +59,7 @@ pub(super) struct HealthView {
 }
 
 impl HealthView {
-    pub(super) fn of(seen: &Observed) -> Self {
+    pub(super) fn of(seen: &Status) -> Self {
         let (requests, token) = (&seen.requests, seen.token.as_ref());
         Self {
             status: seen.state.as_str(),
@@ -75,11 +75,11 @@ impl HealthView {
     }
 }
 
-fn average(seen: &Observed) -> Option<String> {
+fn average(seen: &Status) -> Option<String> {
     (seen.requests.total > 0).then(|| duration(seen.requests.average))
 }
 
-fn ttl_seconds(seen: &Observed) -> Option<u64> {
+fn ttl_seconds(seen: &Status) -> Option<u64> {
     Some(seen.token.as_ref()?.ttl?.as_secs())
 }
 
@@ -118,7 +118,7 @@ pub(super) struct TokenView {
 }
 
 impl TokenView {
-    pub(super) fn of(seen: &Observed) -> Self {
+    pub(super) fn of(seen: &Status) -> Self {
         let token = seen.token.as_ref();
         Self {
             ttl_seconds: ttl_seconds(seen),
@@ -138,7 +138,7 @@ struct Errors {
 }
 
 impl MetricsView {
-    pub(super) fn of(seen: &Observed) -> Self {
+    pub(super) fn of(seen: &Status) -> Self {
         let requests = &seen.requests;
         Self {
             connection: Connection {
@@ -170,7 +170,7 @@ pub(super) struct MonitoringView {
 }
 
 impl MonitoringView {
-    pub(super) fn of(seen: &Observed) -> Self {
+    pub(super) fn of(seen: &Status) -> Self {
         let is_healthy = seen.state.is_usable();
         Self { enabled: true, connection_status: seen.state.as_str(), is_healthy }
     }
