@@ -95,3 +95,21 @@ impl Life {
                 .is_ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn what_is_loaded_together_ages_apart_and_before_its_end() {
+        let ttl = Duration::from_secs(1_000);
+        let lives: Vec<Life> = (0..1_000).map(|_| Life::begin(7, ttl)).collect();
+        let ages: BTreeSet<u64> = lives.iter().map(|life| life.ages).collect();
+        let (first, last) = (*ages.first().unwrap(), *ages.last().unwrap());
+        assert!(first >= 800_007 && last <= 900_007, "{first} to {last}");
+        assert!(last - first > 50_000 && ages.len() > 500, "{} moments", ages.len());
+        assert!(lives.iter().all(|life| life.expires == 1_000_007));
+    }
+}

@@ -151,3 +151,21 @@ fn pause(retries: u32) -> Duration {
     let longest = Duration::from_millis(50 << retries.min(5)).min(Duration::from_secs(1));
     longest.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn those_who_failed_together_do_not_try_again_together() {
+        for (retries, longest) in [(0, 50), (3, 400), (5, 1_000), (u32::MAX, 1_000)] {
+            let longest = Duration::from_millis(longest);
+            let pauses: BTreeSet<Duration> = (0..200).map(|_| pause(retries)).collect();
+            let (shortest, last) = (*pauses.first().unwrap(), *pauses.last().unwrap());
+            assert!(shortest >= longest / 2 && last <= longest, "{shortest:?} to {last:?}");
+            assert!(last - shortest > longest / 4 && pauses.len() > 100, "{} pauses", pauses.len());
+        }
+    }
+}

@@ -1,6 +1,11 @@
+use std::collections::BTreeSet;
+
+use keyward_crypto::KeyMaterial;
+
 use super::probe::{Death, Probe};
 use super::*;
 use crate::embedded::{EmbeddedStore, RootKeySource};
+use crate::record::{self, Material};
 
 const VERSION_2: &str = "tenants/demo/keys/orders/versions/2";
 
@@ -104,6 +109,27 @@ async fn a_key_lives_in_the_embedded_store() {
     let directory = tempfile::tempdir().unwrap();
     let source = RootKeySource::File(directory.path().join("root.key"));
     live(Arc::new(EmbeddedStore::open(directory.path(), &source).unwrap())).await;
+}
+
+#[tokio::test]
+async fn a_fingerprint_is_no_hash_of_the_bare_material() {
+    let (store, ring) = ring().await;
+    let key = create(&ring).await.unwrap();
+    let shown = key.version_info(1).unwrap().fingerprint.clone().unwrap();
+    let record = store.get("tenants/demo/keys/orders/versions/1").await.unwrap().unwrap().value;
+    let (_, secret) = record.split_at(record.len() - KeyMaterial::LEN);
+    for bare in [secret, record.as_slice()] {
+        let hash = keyward_crypto::sha256(bare);
+        let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_ne!(shown, format!("sha256:{hex}"));
+    }
+    // The same material has another one in another version or key.
+    let names = [(key.id(), 1), (key.id(), 2), (KeyId(1), 1)].map(|(key_id, version)| {
+        let secret = KeyMaterial::from_bytes(secret).unwrap();
+        record::fingerprint(&Material { key_id, version, created_at: 0, secret })
+    });
+    assert_eq!(names[0], shown);
+    assert_eq!(BTreeSet::from(names).len(), 3);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod contract;
 mod deletion;
+mod denied_reads;
 mod lost_answers;
 mod malformed;
 mod migration;
