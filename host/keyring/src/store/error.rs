@@ -61,7 +61,7 @@ pub enum StoreError {
         /// What the operating system said.
         reason: String,
     },
-    /// The database, or a record in it, is not what was written.
+    /// The embedded database, or a record in it, is not what was written.
     #[error(
         "{} is damaged ({reason}); stop the process and restore the data directory from a backup",
         path.display()
@@ -69,6 +69,18 @@ pub enum StoreError {
     Corrupted {
         /// The database file, or the record's path.
         path: PathBuf,
+        /// What was found.
+        reason: String,
+    },
+    /// A record in Vault is not what was written there.
+    #[error(
+        "the record at {path:?} in Vault is damaged ({reason}); restore its newest revision that is \
+         whole (`vault kv get -version=<n>` shows one, `vault kv rollback -version=<n>` restores \
+         it), or take the record from a snapshot of Vault"
+    )]
+    CorruptedInVault {
+        /// The secret's path in Vault, or the record's.
+        path: String,
         /// What was found.
         reason: String,
     },
@@ -202,7 +214,7 @@ impl StoreError {
             Self::ValueTooLarge { .. } => "value-too-large",
             Self::Locked { .. } => "store-locked",
             Self::ReadOnly { .. } => "store-read-only",
-            Self::Corrupted { .. } => "store-corrupted",
+            Self::Corrupted { .. } | Self::CorruptedInVault { .. } => "store-corrupted",
             Self::WrongRootKey { .. } => "wrong-root-key",
             Self::RootKeyMissing { .. } => "root-key-missing",
             Self::RootKeyExposed { .. } => "root-key-exposed",
@@ -217,5 +229,28 @@ impl StoreError {
             Self::Setup(_) => "store-setup",
             Self::Random => "random-unavailable",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_damaged_is_restored_where_it_is() {
+        let (path, reason) = ("tenants/demo", "it is short".to_owned());
+        let file = StoreError::Corrupted { path: path.into(), reason: reason.clone() };
+        let secret = StoreError::CorruptedInVault { path: path.into(), reason };
+        let (in_file, in_vault) = (file.to_string(), secret.to_string());
+        for text in [&in_file, &in_vault] {
+            assert!(text.contains(path) && text.contains("it is short"), "{text}");
+        }
+        assert!(in_file.contains("data directory") && !in_file.contains("Vault"), "{in_file}");
+        for part in ["vault kv get -version=", "vault kv rollback", "snapshot of Vault"] {
+            assert!(in_vault.contains(part), "{part} is not in {in_vault}");
+        }
+        assert!(!in_vault.contains("data directory"), "{in_vault}");
+        assert_eq!(file.code(), secret.code());
+        assert!(!file.is_unavailable() && !secret.is_unavailable());
     }
 }

@@ -104,8 +104,8 @@ impl VaultStore {
     async fn read_by(&self, path: &str, request: Request) -> Result<Found, StoreError> {
         match self.send(Operation::KvRead, &request).await? {
             Answer::Ok(body) | Answer::NotFound(body) => {
-                secret::read_answer(&body).map_err(|reason| StoreError::Corrupted {
-                    path: self.data_path(path).into(),
+                secret::read_answer(&body).map_err(|reason| StoreError::CorruptedInVault {
+                    path: self.data_path(path),
                     reason: reason.to_owned(),
                 })
             }

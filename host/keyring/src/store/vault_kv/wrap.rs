@@ -96,8 +96,8 @@ impl VaultStore {
             Answer::NotFound(_) | Answer::Refused => return Err(self.transit_refused(path, key)),
         };
         let framed = plaintext.ok_or_else(|| malformed(&request))?;
-        unframe(path, &framed).ok_or_else(|| StoreError::Corrupted {
-            path: path.into(),
+        unframe(path, &framed).ok_or_else(|| StoreError::CorruptedInVault {
+            path: path.to_owned(),
             reason: "it was wrapped by Vault Transit for another path".to_owned(),
         })
     }

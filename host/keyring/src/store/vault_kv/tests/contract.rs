@@ -96,7 +96,8 @@ async fn what_others_keep_beside_is_left_alone() {
     put(&root, "folder/of%20others/x", &json!({"password": "x"}));
     put(&root, "folder/theirs", &json!({"password": "x"}));
     assert_eq!(store.list("folder").await.unwrap(), ["mine", "theirs"]);
-    assert!(matches!(store.get("folder/theirs").await, Err(StoreError::Corrupted { .. })));
+    let error = store.get("folder/theirs").await.err().unwrap();
+    assert!(matches!(error, StoreError::CorruptedInVault { .. }), "{error}");
     store.delete("folder/mine").await.unwrap();
     assert_eq!(root.list("secret/metadata/e2ee/folder").len(), 3);
 }

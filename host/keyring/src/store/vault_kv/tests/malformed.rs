@@ -61,7 +61,7 @@ async fn refuses(place: &Place, path: &str, read: impl AsyncFn() -> Option<Keyri
         let error = read().await.unwrap_or_else(|| panic!("{path}: {secret} was accepted"));
         let named = match &error {
             KeyringError::Corrupt { path } => path.clone(),
-            KeyringError::Store(StoreError::Corrupted { path, .. }) => path.display().to_string(),
+            KeyringError::Store(StoreError::CorruptedInVault { path, .. }) => path.clone(),
             other => panic!("{path}: {secret}: {other:?}"),
         };
         assert!(named.ends_with(path), "{named}");
@@ -123,8 +123,9 @@ async fn nothing_is_written_over_what_makes_no_sense() {
     let store = store(&server, PREFIX);
     for secret in malformed() {
         put(&root, "a", &secret);
-        assert!(matches!(store.create("a", b"v").await, Err(StoreError::Corrupted { .. })));
-        assert!(matches!(store.replace("a", b"v", 999).await, Err(StoreError::Corrupted { .. })));
+        for error in [store.create("a", b"v").await, store.replace("a", b"v", 999).await] {
+            assert!(matches!(error, Err(StoreError::CorruptedInVault { .. })), "{error:?}");
+        }
         assert_eq!(revisions(&root, "a").last(), Some(&secret));
     }
 }

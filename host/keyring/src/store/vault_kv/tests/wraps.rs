@@ -52,7 +52,7 @@ async fn a_wrapped_value_is_bound_to_its_path() {
     store.create(MATERIAL, SECRET).await.unwrap();
     put(&root, OTHER, &revisions(&root, MATERIAL)[0]);
     let error = store.get(OTHER).await.err().unwrap();
-    assert!(matches!(error, StoreError::Corrupted { .. }), "{error}");
+    assert!(matches!(error, StoreError::CorruptedInVault { .. }), "{error}");
     assert!(error.to_string().contains(OTHER), "{error}");
 }
 
