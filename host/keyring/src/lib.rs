@@ -10,6 +10,7 @@
 //! Start at [`Keyring`]; a [`store::Store`] is where its records live, and
 //! [`embedded::EmbeddedStore`] is the one that needs no other service.
 
+mod absence;
 mod cache;
 mod change;
 pub mod embedded;
@@ -23,6 +24,7 @@ mod record;
 pub mod store;
 pub mod vault;
 
+pub use crate::absence::{Absences, Begun};
 pub use crate::cache::{CacheConfig, CacheStatistics, Histogram};
 pub use crate::change::Change;
 pub use crate::error::KeyringError;

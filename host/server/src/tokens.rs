@@ -116,6 +116,7 @@ impl Tokens {
         let credential = Credential { id, reach, caller };
         let record = TokenRecord::of(&hash, &credential);
         self.store.create(&record::path(&credential.id), &record.to_bytes()).await?;
+        self.verified.created(&hash);
         if credential.reach == Reach::Operator {
             self.store.create(&format!("{OPERATORS}/{}", credential.id), b"{}").await?;
         }
@@ -123,7 +124,8 @@ impl Tokens {
         Ok(credential)
     }
 
-    /// Checks a presented token. `None`: not a valid token, whatever the reason.
+    /// Checks a presented token. `None`: not a valid token, whatever the reason. One that another
+    /// host minted may be unknown here for a second, if it was presented before that.
     ///
     /// While the store is unavailable, a token that was verified before stays valid for as long as
     /// its tenant's outage contract says.
@@ -133,6 +135,7 @@ impl Tokens {
         };
         let old = match self.verified.get(&hash).await {
             Found::Fresh(credential) => return Ok(Some(credential)),
+            Found::Absent => return Ok(None),
             Found::Ageing(credential) => {
                 let tokens = self.clone();
                 tokio::spawn(async move {
@@ -204,5 +207,94 @@ impl Tokens {
     /// Whether any operator token was ever minted.
     pub async fn has_operator(&self) -> Result<bool, TokenError> {
         Ok(!self.store.list(OPERATORS).await?.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use async_trait::async_trait;
+    use keyward_keyring::store::Record;
+    use keyward_keyring::store::memory::MemoryStore;
+
+    use super::*;
+
+    /// A store that counts reads.
+    #[derive(Default)]
+    struct Counting {
+        below: MemoryStore,
+        reads: AtomicU64,
+    }
+
+    #[async_trait]
+    impl Store for Counting {
+        async fn get(&self, path: &str) -> Result<Option<Record>, StoreError> {
+            self.reads.fetch_add(1, Ordering::Relaxed);
+            self.below.get(path).await
+        }
+
+        async fn create(&self, path: &str, value: &[u8]) -> Result<u64, StoreError> {
+            self.below.create(path, value).await
+        }
+
+        async fn replace(
+            &self,
+            path: &str,
+            value: &[u8],
+            expected_revision: u64,
+        ) -> Result<u64, StoreError> {
+            self.below.replace(path, value, expected_revision).await
+        }
+
+        async fn delete(&self, path: &str) -> Result<(), StoreError> {
+            self.below.delete(path).await
+        }
+
+        async fn list(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+            self.below.list(prefix).await
+        }
+
+        async fn ping(&self) -> Result<(), StoreError> {
+            self.below.ping().await
+        }
+    }
+
+    fn host(store: &Arc<Counting>) -> Tokens {
+        let cache = CacheConfig::default();
+        Tokens::new(&Keyring::new(store.clone(), cache), &cache)
+    }
+
+    fn caller() -> Caller {
+        Caller { subject: "s".into(), roles: vec![], claims: vec![] }
+    }
+
+    #[tokio::test]
+    async fn an_unknown_token_does_not_read_the_store_each_time() {
+        let store = Arc::new(Counting::default());
+        let tokens = host(&store);
+        let unknown = Token::generate().unwrap();
+        for _ in 0..1_000 {
+            assert!(tokens.verify(unknown.expose()).await.unwrap().is_none());
+        }
+        let reads = store.reads.load(Ordering::Relaxed);
+        assert!((1..=2).contains(&reads), "{reads} reads");
+    }
+
+    #[tokio::test]
+    async fn a_token_minted_here_works_at_once_and_elsewhere_within_a_second() {
+        let store = Arc::new(Counting::default());
+        let (here, elsewhere) = (host(&store), host(&store));
+        let token = Token::generate().unwrap();
+        for tokens in [&here, &elsewhere] {
+            assert!(tokens.verify(token.expose()).await.unwrap().is_none());
+        }
+        here.enrol(&token, Reach::Operator, caller()).await.unwrap();
+        assert!(here.verify(token.expose()).await.unwrap().is_some());
+        let start = Instant::now();
+        while elsewhere.verify(token.expose()).await.unwrap().is_none() {
+            assert!(start.elapsed() < Duration::from_millis(1_500), "{:?}", start.elapsed());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }

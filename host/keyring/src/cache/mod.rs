@@ -1,13 +1,17 @@
 //! What a keyring remembers, and for how long.
 //!
-//! Only what exists is remembered. A key's entry holds its metadata and, once they were used, its
+//! A key's entry holds its metadata and, once they were used, its
 //! expanded versions; each has a life of its own from its own load. An entry leaves when its time
 //! is up, when the cache is full, or when it is known to have changed. At that moment its versions
 //! are let go of, and each wipes itself with its last user.
 //!
+//! What does not exist is remembered as absent, for a second at most ([`Absences`]): keys by name
+//! and by id, and that the metadata of a key lists no more versions than are known.
+//!
 //! A change that comes while a load is under way revokes that load's result: it may still reach
 //! those who asked before the change, and is never cached.
 
+mod absent;
 mod config;
 mod entry;
 mod life;
@@ -26,6 +30,7 @@ use moka::future::Cache;
 use moka::notification::RemovalCause;
 use moka::ops::compute::Op;
 
+pub(crate) use self::absent::Absent;
 pub use self::config::CacheConfig;
 pub(crate) use self::entry::{Cached, Keep, Slot};
 pub(crate) use self::life::{Away, Clock, Life, millis};
@@ -33,6 +38,7 @@ pub(crate) use self::lookup::{ById, ByName};
 pub use self::statistics::{CacheStatistics, Histogram};
 pub(crate) use self::statistics::{Counters, count};
 pub(crate) use self::tenant::{Outdated, TenantState};
+use crate::absence::{Absences, Begun};
 use crate::flight::Flights;
 use crate::key::Key;
 use crate::names::{KeyName, TenantName};
@@ -60,6 +66,10 @@ pub(crate) struct Caches {
     /// The name of each key by its id. That the key has this id its metadata confirms, so a name
     /// needs no life of its own.
     pub(crate) ids: Cache<IdCacheKey, KeyName>,
+    /// What was not there.
+    pub(crate) absences: Absences<Absent>,
+    /// Reads of metadata past the cache, for versions it does not list.
+    pub(crate) reads: Arc<Flights<KeyCacheKey, (), (Begun, Arc<Key>)>>,
     pub(crate) tenants: Cache<TenantName, Arc<TenantState>>,
     pub(crate) tenant_loads: Arc<Flights<TenantName, Arc<Outdated>, Arc<TenantState>>>,
     /// Every tenant that the cache or one of its keys holds.
@@ -100,6 +110,8 @@ impl Caches {
                 .max_capacity(of_names)
                 .weigher(|(tenant, _): &IdCacheKey, name: &KeyName| weight::of_name(tenant, name))
                 .build(),
+            absences: Absences::default(),
+            reads: Flights::new(),
             tenants: Cache::builder()
                 .max_capacity(of_tenants)
                 .weigher(|name: &TenantName, _| weight::of_tenant(name))
@@ -186,6 +198,7 @@ impl Caches {
     /// Forgets a key that changed. What a load under way finds is not cached.
     pub(crate) async fn forget_key(&self, tenant: &TenantName, name: &KeyName) {
         let entry = (tenant.clone(), name.clone());
+        self.reads.cancel(&entry);
         if let Some(keep) = self.key_loads.cancel(&entry) {
             keep.revoke();
         }
@@ -194,6 +207,9 @@ impl Caches {
         {
             cached.keep.revoke();
         }
+        let (tenant, name) = entry;
+        self.absences.forget(&Absent::Key(tenant.clone(), name.clone()));
+        self.absences.forget(&Absent::MoreVersions(tenant, name));
     }
 
     /// The one state of this tenant, made if there is none.
@@ -261,6 +277,7 @@ impl Caches {
         self.keys.invalidate_all();
         self.ids.invalidate_all();
         self.tenants.invalidate_all();
+        self.absences.forget_all();
         self.run_pending_tasks().await;
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use keyward_crypto::{Algorithm, KeyId, KeyMaterial};
 
 use super::Inner;
+use crate::cache::Absent;
 use crate::error::KeyringError;
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
@@ -64,7 +65,11 @@ impl Inner {
         actor: &str,
     ) -> Result<Arc<Key>, KeyringError> {
         self.tenant(tenant).await?;
-        let exists = || KeyringError::KeyExists { key: name.to_string() };
+        let exists = || {
+            // It is found at once by who is told that it exists.
+            self.caches.absences.forget(&Absent::Key(tenant.clone(), name.clone()));
+            KeyringError::KeyExists { key: name.to_string() }
+        };
         let path = record::key_path(tenant, name);
         if self.store.get(&path).await?.is_some() {
             return Err(exists());
@@ -98,6 +103,7 @@ impl Inner {
             Ok(_) => {
                 // A load that began before may be about to say that there is no such key.
                 self.caches.forget_key(tenant, name).await;
+                self.caches.absences.forget(&Absent::Id(tenant.clone(), key.id));
                 self.key(tenant, name).await
             }
             Err(StoreError::Exists { .. }) => Err(exists()),

@@ -6,7 +6,8 @@ use std::time::Instant;
 use keyward_crypto::KeyId;
 
 use super::Inner;
-use crate::cache::{ById, ByName, Cached, Keep, Life, count};
+use crate::absence::Begun;
+use crate::cache::{Absent, ById, ByName, Cached, Keep, Life, count};
 use crate::change::Change;
 use crate::error::KeyringError;
 use crate::flight::Loading;
@@ -36,6 +37,10 @@ impl Inner {
                 return Ok(key);
             }
             return Box::pin(self.late_key(key.clone(), cached)).await;
+        }
+        if caches.absences.has(&Absent::Key(tenant.clone(), name.clone())) {
+            caches.counters.hits.count();
+            return Err(KeyringError::KeyNotFound { key: name.to_string() });
         }
         count(&caches.counters.misses);
         let key = self.load_key(tenant, name, None).await?;
@@ -80,10 +85,13 @@ impl Inner {
                 if let Some(key) = inner.young_key(&tenant, &name).await {
                     return Ok(key);
                 }
-                let begun = Instant::now();
+                let (begun, asked) = (Instant::now(), inner.caches.absences.begin());
                 let found = tokio::try_join!(inner.read_key(&tenant, &name), inner.tenant(&tenant));
                 inner.loaded(begun, found.as_ref().err());
                 let caches = &inner.caches;
+                if let Err(KeyringError::KeyNotFound { .. }) = found {
+                    caches.absences.note(Absent::Key(tenant.clone(), name.clone()), asked);
+                }
                 match (found, old) {
                     (Ok((mut key, state)), old) => {
                         if old.is_some_and(|(id, _)| id != key.id) {
@@ -138,15 +146,40 @@ impl Inner {
         Err(KeyringError::KeyNotFound { key: name.to_string() })
     }
 
+    /// Reads the key's metadata past the cache, or joins who does so already, and says when the
+    /// store was asked.
+    pub(super) fn newest_key(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        name: &KeyName,
+    ) -> Loading<(Begun, Arc<Key>)> {
+        let entry = (tenant.clone(), name.clone());
+        self.caches.reads.join(&entry, || {
+            let (inner, (tenant, name)) = (self.clone(), entry.clone());
+            let read = async move {
+                let asked = inner.caches.absences.begin();
+                let begun = Instant::now();
+                let found = inner.read_key(&tenant, &name).await;
+                inner.loaded(begun, found.as_ref().err());
+                Ok((asked, Arc::new(found?)))
+            };
+            ((), read)
+        })
+    }
+
     pub(super) async fn key_by_id(
         self: &Arc<Self>,
         tenant: &TenantName,
         id: KeyId,
     ) -> Result<Arc<Key>, KeyringError> {
         let not_found = || KeyringError::KeyNotFound { key: id.to_string() };
+        let absent = Absent::Id(tenant.clone(), id);
         let name = if let Some(name) = self.caches.ids.get(&ById(tenant, id)).await {
             self.caches.counters.hits.count();
             name
+        } else if self.caches.absences.has(&absent) {
+            self.caches.counters.hits.count();
+            return Err(not_found());
         } else {
             count(&self.caches.counters.misses);
             let load = self.read_key_name(tenant, id);
@@ -170,11 +203,12 @@ impl Inner {
         id: KeyId,
     ) -> Result<KeyName, KeyringError> {
         let path = record::key_id_path(tenant, id);
-        let begun = Instant::now();
+        let (begun, asked) = (Instant::now(), self.caches.absences.begin());
         let found = self.store.get(&path).await.map_err(KeyringError::from);
         self.loaded(begun, found.as_ref().err());
         let Some(found) = found? else {
             self.tenant(tenant).await?;
+            self.caches.absences.note(Absent::Id(tenant.clone(), id), asked);
             return Err(KeyringError::KeyNotFound { key: id.to_string() });
         };
         std::str::from_utf8(&found.value)

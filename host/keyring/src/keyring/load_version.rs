@@ -7,7 +7,7 @@ use std::time::Instant;
 use keyward_crypto::KeyVersion;
 
 use super::Inner;
-use crate::cache::{Cached, Life, Slot, count};
+use crate::cache::{Absent, Cached, Life, Slot, count};
 use crate::error::KeyringError;
 use crate::flight::Loading;
 use crate::key::Key;
@@ -53,11 +53,20 @@ impl Inner {
         // Material that no metadata lists belongs to an unfinished rotation: it is not a version.
         let newest;
         if !key.has_version(version) {
-            let now = self.read_key(&key.tenant, &key.name).await?;
-            if now.id != key.id || !now.has_version(version) {
+            let (tenant, name) = (&key.tenant, &key.name);
+            let others = Absent::MoreVersions(tenant.clone(), name.clone());
+            if self.caches.absences.has(&others) {
+                self.caches.counters.hits.count();
                 return Err(not_found());
             }
-            self.publish(&now).await;
+            let (asked, now) = self.newest_key(tenant, name).await?;
+            if now.revision != key.revision || now.id != key.id {
+                self.publish(&now).await;
+            }
+            if now.id != key.id || !now.has_version(version) {
+                self.caches.absences.note(others, asked);
+                return Err(not_found());
+            }
             newest = self.key(&key.tenant, &key.name).await?;
             key = &newest;
         }

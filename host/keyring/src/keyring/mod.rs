@@ -36,8 +36,9 @@ const LIST_CONCURRENCY: usize = 16;
 ///
 /// Any number of keyrings, in any number of processes, may work over one shared store: material
 /// is written once and metadata changes by compare-and-set. A change made through this keyring is
-/// seen by it at once, one made elsewhere after [`CacheConfig::ttl`] at most, except that a
-/// version unknown here is looked up in the store.
+/// seen by it at once, one made elsewhere after [`CacheConfig::ttl`] at most, except that a key or
+/// a version unknown here is looked up in the store, unless it was not there within the last
+/// second.
 ///
 /// Calls that change something run to their end even when the caller stops waiting.
 #[derive(Clone)]
@@ -267,7 +268,7 @@ impl Keyring {
     }
 
     /// One version of the key, ready to use. A version that `key` does not list is looked up in
-    /// the store, because another host may have added it since.
+    /// the store, because another host may have added it since; once a second for each key.
     ///
     /// Fails with [`KeyringError::VersionNotFound`], [`KeyringError::VersionDestroyed`] or
     /// [`KeyringError::KeyDisabled`].

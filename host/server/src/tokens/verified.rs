@@ -1,11 +1,12 @@
 //! Remembers verified tokens: by the SHA-256 of their text, so that the hot path neither reads
-//! the store nor allocates.
+//! the store nor allocates. Remembers for a moment which are none, so that a wrong token that is
+//! presented again and again has the store read once a second.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use keyward_keyring::CacheConfig;
+use keyward_keyring::{Absences, CacheConfig};
 use moka::future::Cache;
 
 use super::{Credential, TokenError};
@@ -55,6 +56,8 @@ pub(super) enum Found {
     Ageing(Arc<Credential>),
     /// Was valid, and its time was over so long ago.
     Old { credential: Arc<Credential>, beyond: Duration },
+    /// The store did not have it a moment ago.
+    Absent,
     /// Never seen, or forgotten.
     Nothing,
 }
@@ -65,6 +68,8 @@ pub(super) struct Verified {
     entries: Cache<Hash, Arc<Entry>>,
     /// Lookups under way; what they give is in `entries` before it leaves this.
     loads: Cache<Hash, Option<Arc<Credential>>>,
+    /// What the store did not have.
+    absences: Arc<Absences<Hash>>,
     /// How often something was forgotten.
     forgotten: Arc<AtomicU64>,
 }
@@ -76,13 +81,14 @@ impl Verified {
             ttl: cache.ttl,
             entries: Cache::builder().max_capacity(CAPACITY).time_to_live(remembered).build(),
             loads: Cache::builder().max_capacity(LOADS).time_to_live(SHARED).build(),
+            absences: Arc::default(),
             forgotten: Arc::default(),
         }
     }
 
     pub(super) async fn get(&self, hash: &Hash) -> Found {
         let Some(entry) = self.entries.get(hash).await else {
-            return Found::Nothing;
+            return if self.absences.has(hash) { Found::Absent } else { Found::Nothing };
         };
         let credential = Arc::clone(&entry.credential);
         let age = entry.since.elapsed();
@@ -103,6 +109,7 @@ impl Verified {
     ) -> Result<Option<Arc<Credential>>, TokenError> {
         let read = async {
             let forgotten = self.forgotten.load(Ordering::Acquire);
+            let asked = self.absences.begin();
             let credential = read.await?;
             match &credential {
                 Some(credential) => {
@@ -116,7 +123,10 @@ impl Verified {
                         self.entries.insert(hash, Arc::new(entry)).await;
                     }
                 }
-                None => self.entries.invalidate(&hash).await,
+                None => {
+                    self.entries.invalidate(&hash).await;
+                    self.absences.note(hash, asked);
+                }
             }
             Ok(credential)
         };
@@ -125,8 +135,15 @@ impl Verified {
         loaded.map_err(Arc::unwrap_or_clone)
     }
 
+    /// A token with this hash was stored.
+    pub(super) fn created(&self, hash: &Hash) {
+        self.absences.forget(hash);
+    }
+
     pub(super) async fn forget(&self, id: &str) {
         self.forgotten.fetch_add(1, Ordering::AcqRel);
+        // An identifier does not lead to a hash, and this is rare.
+        self.absences.forget_all();
         let of_id = |entry: &Arc<Entry>| entry.credential.id == id;
         let hashes: Vec<_> =
             self.entries.iter().filter(|(_, entry)| of_id(entry)).map(|(hash, _)| hash).collect();
@@ -137,6 +154,7 @@ impl Verified {
 
     pub(super) fn forget_all(&self) {
         self.forgotten.fetch_add(1, Ordering::AcqRel);
+        self.absences.forget_all();
         self.entries.invalidate_all();
     }
 }
@@ -185,7 +203,33 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(100)).await;
         assert!(matches!(verified.get(&[1; 32]).await, Found::Old { .. }));
         verified.load([1; 32], async { Ok(None) }).await.unwrap();
-        assert!(matches!(verified.get(&[1; 32]).await, Found::Nothing));
+        assert!(matches!(verified.get(&[1; 32]).await, Found::Absent));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_token_is_remembered_for_a_second_and_forgotten_when_it_becomes_one() {
+        let verified = verified(Duration::from_mins(1));
+        let absent = async |hash: &Hash| matches!(verified.get(hash).await, Found::Absent);
+        for hash in [[1; 32], [2; 32], [3; 32]] {
+            verified.load(hash, async { Ok(None) }).await.unwrap();
+            assert!(absent(&hash).await);
+        }
+        verified.created(&[1; 32]);
+        assert!(!absent(&[1; 32]).await && absent(&[2; 32]).await);
+        verified.forget("another").await;
+        assert!(!absent(&[2; 32]).await);
+
+        verified.load([3; 32], async { Ok(None) }).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1_050)).await;
+        assert!(!absent(&[3; 32]).await);
+
+        // It was read before it was stored, and the read ends after.
+        let under_way = verified.load([1; 32], async {
+            verified.created(&[1; 32]);
+            Ok(None)
+        });
+        under_way.await.unwrap();
+        assert!(!absent(&[1; 32]).await);
     }
 
     #[tokio::test]

@@ -3,7 +3,8 @@
 //! One record, `changes`, holds the number of the newest change, the generation, and names the last
 //! changes up to it. Whoever changes something appends to it by compare-and-set; every keyring
 //! polls it and drops what others changed since it looked last, or everything when the record does
-//! not reach back that far. A creation is not announced, for absence is never cached.
+//! not reach back that far. A creation is not announced, for absence is remembered for a second
+//! at most.
 
 mod announce;
 mod log;
