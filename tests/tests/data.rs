@@ -256,6 +256,9 @@ fn keys_are_listed_and_shown_without_their_bytes() {
     let mut expected = ["algorithm", "attributes", "created_at", "current_version"].to_vec();
     expected.extend(["enabled", "id", "name", "versions"]);
     assert_eq!(members, expected);
+    let version: Vec<_> =
+        key["versions"][0].as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(version, ["created_at", "version"], "fingerprints are the operators'");
     assert_eq!(key["enabled"], true);
     assert_eq!(key["name"], "b.key");
     assert_eq!(key["algorithm"], "aes-256-gcm");

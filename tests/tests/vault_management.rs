@@ -2,7 +2,7 @@
 //! with the embedded store.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use keyward_test_vault::{Options, Vault};
 use keyward_tests::vault::{self, Env};
@@ -145,7 +145,10 @@ fn versions(server: &Server, tenant: &Tenant) {
     }
 
     delete(&manage, &at("/main/versions/1")).problem(409, "key_version_is_current");
-    let gone = delete(&manage, &at("/main/versions/2")).expect(200).json();
+    let forged = json!({ "deleted_by": "mallory" }).to_string();
+    let json = [("content-type", "application/json")];
+    let gone = manage.send("DELETE", &at("/main/versions/2"), &json, forged.as_bytes());
+    let gone = gone.expect(200).json();
     members(&gone, &["message", "tenant", "key_id", "version", "deleted_by", "timestamp"]);
     assert_eq!((&gone["version"], &gone["deleted_by"]), (&json!(2), &json!("operator")));
     delete(&manage, &at("/main/versions/2")).problem(409, "key_version_destroyed");
@@ -275,7 +278,13 @@ fn clearing(server: &Server, tenant: &Tenant) {
     members(&cleared, &["message", "cleared_stats", "timestamp"]);
     assert_eq!(cleared["cleared_stats"]["total_entries"], before["total_entries"]);
     assert!(before["total_entries"].as_u64().unwrap() >= 1, "{before}");
-    assert_eq!(metrics(server).1["total_entries"], 0);
+    let emptied = metrics(server).1;
+    assert_eq!(emptied["total_entries"], 0);
+    assert_eq!(
+        (&emptied["oldest_access"], &emptied["newest_access"]),
+        (&Value::Null, &Value::Null)
+    );
+    logs_what_it_held(server, &before);
     encrypt();
     let missed = metrics(server).1;
     for _ in 0..10 {
@@ -289,6 +298,22 @@ fn clearing(server: &Server, tenant: &Tenant) {
     assert!(grew("total_accesses") >= 10, "{after}");
     let acme = after["tenants"].as_array().unwrap().iter().find(|it| it["tenant"] == "acme");
     assert!(acme.unwrap()["accesses"].as_u64().unwrap() >= 10, "{after}");
+}
+
+/// The line about the clearing tells what was there before, not what is left.
+#[track_caller]
+fn logs_what_it_held(server: &Server, before: &Value) {
+    let held = format!("entries={}", before["total_entries"]);
+    let start = Instant::now();
+    let line = loop {
+        let log = server.stderr();
+        if let Some(line) = log.lines().rfind(|line| line.contains("cache cleared")) {
+            break line.to_owned();
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "it is not logged: {log}");
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    assert!(line.split_whitespace().any(|word| word == held), "{held} is not in {line}");
 }
 
 #[test]
@@ -333,9 +358,18 @@ fn with_a_vault() {
     recent(&answer["vault_health"]["last_error_time"]);
     assert!(answer["vault_health"]["last_error"].as_str().unwrap().contains("sealed"), "{answer}");
     post(&server.operator(), "/api/v1/vault/token/renew").problem(503, "vault_sealed");
+    let told = server.operator().get("/api/v1/vault/metrics").expect(200).json();
+    assert_eq!(told["vault_metrics"]["connection"]["status"], "sealed");
+    let told = server.operator().get("/api/v1/vault/status").expect(200).json();
+    let monitoring = &told["monitoring"];
+    assert_eq!(
+        (&monitoring["connection_status"], &monitoring["is_healthy"]),
+        (&json!("sealed"), &json!(false))
+    );
     let path = "/api/v1/vault/keys/main/history?tenant=acme";
     let refused = server.operator().get(path).expect(503);
     assert!(!refused.header("retry-after").is_empty());
+    post(&server.operator(), "/api/v1/vault/cache/clear").expect(200);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use keyward_test_vault::{Client as Root, Options, Vault};
 use keyward_tests::vault::{self, Env, MOUNT};
-use keyward_tests::{Answer, Launch, Server, b64};
+use keyward_tests::{Answer, Client, Launch, Server, b64};
 use serde_json::json;
 
 /// Longest a wait may take.
@@ -36,9 +36,31 @@ fn waits(server: &Server, code: &str, parts: &[&str]) {
         assert!(!answer.header("retry-after").is_empty(), "{}", answer.text());
         answer.problem(503, code);
     }
+    management_says_why(&client, code);
     says_each_thing_once(server);
     let log = server.stderr();
     assert!(log.lines().any(|it| it.contains("not ready") && it.contains(code)), "{log}");
+}
+
+/// No handler of the management API needs a Vault that has answered before.
+#[track_caller]
+fn management_says_why(client: &Client, code: &str) {
+    for (method, path) in [
+        ("GET", "health"),
+        ("GET", "metrics"),
+        ("GET", "status"),
+        ("POST", "cache/clear"),
+        ("POST", "token/renew"),
+        ("GET", "keys/main/versions"),
+        ("POST", "keys/main/versions"),
+        ("POST", "keys/main/rollback"),
+        ("DELETE", "keys/main/versions/1"),
+        ("GET", "keys/main/history"),
+    ] {
+        let answer = client.send(method, &format!("/api/v1/vault/{path}"), &[], b"");
+        assert!(!answer.header("retry-after").is_empty(), "{}: {}", answer.asked, answer.text());
+        answer.problem(503, code);
+    }
 }
 
 /// Whatever goes on, it is logged when it begins, not again and again.

@@ -46,6 +46,7 @@ async fn no_route_answers_without_an_operators_token() {
     }
     let history = world.get(&key("history"), &world.operator).await;
     assert_eq!(history.ok(200)["total_versions"], 1);
+    assert_eq!(history.body["last_rotation"], Value::Null, "it was never rotated");
 }
 
 #[tokio::test]
@@ -214,6 +215,43 @@ async fn the_tenant_is_named_once_and_a_body_never_names_another() {
     with("?user_id=acme", None).await.problem(Code::InvalidRequest);
     with("?tenant=nobody", None).await.problem(Code::TenantNotFound);
     with("?tenant=../x", None).await.problem(Code::InvalidName);
+}
+
+#[tokio::test]
+async fn no_body_or_query_says_who_it_is_or_which_key_or_version() {
+    let world = world().await;
+    let operator = &world.operator;
+    world.post(KEYS, &world.admin, &json!({ "name": "other" })).await.ok(201);
+    for _ in 0..2 {
+        world.post(&key("versions"), operator, "{}").await.ok(201);
+    }
+    let before = world.get(&key("history"), operator).await.ok(200)["versions"].clone();
+    let routes =
+        [(Method::POST, "versions"), (Method::POST, "rollback"), (Method::DELETE, "versions/1")];
+    for (method, route) in routes {
+        for field in ["user_id", "key", "key_id", "tenant", "version"] {
+            let mut body =
+                if route == "rollback" { json!({ "target_version": 1 }) } else { json!({}) };
+            body[field] = if field == "version" { json!(2) } else { json!("other") };
+            let answer = world.call(method.clone(), &key(route), operator, &body).await;
+            answer.problem(Code::InvalidField).field(&format!("/{field}"));
+            // A second `tenant` is refused elsewhere.
+            if field != "tenant" {
+                let path = format!("{}&{field}=2", key(route));
+                let answer = world.call(method.clone(), &path, operator, "").await;
+                answer.problem(Code::InvalidRequest);
+            }
+        }
+    }
+    assert_eq!(world.get(&key("history"), operator).await.ok(200)["versions"], before);
+
+    let forged = json!({ "deleted_by": "mallory" });
+    let gone = world.call(Method::DELETE, &key("versions/1"), operator, &forged).await;
+    assert_eq!(gone.ok(200)["deleted_by"], "operator", "the token says who, not the body");
+    assert_eq!(gone.body["version"], 1);
+    let history = world.get(&key("history"), operator).await;
+    assert_eq!(history.ok(200)["versions"][0]["destroyed_by"], "operator");
+    assert_eq!(history.body["versions"][1]["destroyed_by"], Value::Null);
 }
 
 #[tokio::test]

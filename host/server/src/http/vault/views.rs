@@ -279,6 +279,13 @@ impl<'a> VersionView<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use keyward_keyring::store::memory::MemoryStore;
+    use keyward_keyring::vault::State;
+    use keyward_keyring::{CacheConfig, Keyring};
+    use serde_json::Value;
+
     use super::*;
 
     #[test]
@@ -297,5 +304,39 @@ mod tests {
         }
         assert_eq!(percent(148, 150).as_deref(), Some("98.67%"));
         assert_eq!(percent(0, 0), None);
+    }
+
+    /// Neither the year 1 nor 1970 stands for never.
+    #[tokio::test]
+    async fn what_never_happened_has_no_time() {
+        let seen = Status {
+            state: State::Unknown,
+            last_check: None,
+            check_duration: None,
+            last_error: None,
+            token: None,
+            requests: keyward_keyring::vault::Requests::default(),
+            version: None,
+        };
+        let ring = Keyring::new(Arc::new(MemoryStore::default()), CacheConfig::default());
+        let health = serde_json::to_value(HealthView::of(&seen)).unwrap();
+        let metrics = serde_json::to_value(MetricsView::of(&seen)).unwrap();
+        let cache = serde_json::to_value(CacheView::of(&ring.cache_statistics())).unwrap();
+        for (view, pointer) in [
+            (&health, "/last_check"),
+            (&health, "/avg_response_time"),
+            (&health, "/success_rate"),
+            (&metrics, "/connection/last_health_check"),
+            (&metrics, "/connection/health_check_duration"),
+            (&cache, "/oldest_access"),
+            (&cache, "/newest_access"),
+        ] {
+            assert_eq!(view.pointer(pointer), Some(&Value::Null), "{pointer}: {view}");
+        }
+        for text in [health, metrics, cache].map(|view| view.to_string()) {
+            for never in ["0001-", "1970-", "last_error_time"] {
+                assert!(!text.contains(never), "{text}");
+            }
+        }
     }
 }
