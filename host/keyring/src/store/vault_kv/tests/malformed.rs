@@ -60,8 +60,8 @@ async fn refuses(place: &Place, path: &str, read: impl AsyncFn() -> Option<Keyri
         place.ring.clear_cache().await;
         let error = read().await.unwrap_or_else(|| panic!("{path}: {secret} was accepted"));
         let named = match &error {
-            KeyringError::Corrupt { path } => path.clone(),
-            KeyringError::Store(StoreError::CorruptedInVault { path, .. }) => path.clone(),
+            KeyringError::Corrupt { path }
+            | KeyringError::Store(StoreError::CorruptedInVault { path, .. }) => path.clone(),
             other => panic!("{path}: {secret}: {other:?}"),
         };
         assert!(named.ends_with(path), "{named}");
