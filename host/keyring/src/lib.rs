@@ -11,6 +11,7 @@
 //! [`embedded::EmbeddedStore`] is the one that needs no other service.
 
 mod absence;
+pub mod backup;
 mod cache;
 mod change;
 pub mod embedded;

@@ -1,0 +1,224 @@
+//! The age format (<https://age-encryption.org/v1>) around a backup: to whom it is encrypted, and
+//! who opens it.
+
+use std::fmt;
+use std::io::{BufReader, Read};
+
+use age::secrecy::SecretString;
+use age::stream::StreamReader;
+use age::{DecryptError, Decryptor, Encryptor, Identity, Recipient, scrypt, x25519};
+use zeroize::Zeroizing;
+
+use super::error::BackupError;
+
+/// log2 of scrypt's N for new backups, as the `age` tool has it: 256 MiB of memory.
+const WORK: u8 = 18;
+/// The most work a backup may ask for: 1 GiB of memory.
+const MAX_WORK: u8 = 20;
+/// The shortest passphrase for a new backup, in bytes.
+const PASSPHRASE_MIN: usize = 12;
+const MAGIC: &[u8] = b"age-encryption.org/";
+
+/// Who will be able to open a backup.
+#[derive(Clone)]
+pub struct Recipients(To);
+
+#[derive(Clone)]
+enum To {
+    Keys(Vec<x25519::Recipient>),
+    Passphrase(Zeroizing<String>, u8),
+}
+
+impl fmt::Debug for Recipients {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            To::Keys(keys) => f.debug_list().entries(keys.iter().map(ToString::to_string)).finish(),
+            To::Passphrase(..) => f.write_str("a passphrase"),
+        }
+    }
+}
+
+impl Recipients {
+    /// X25519 recipients of age (`age1…`), any of whom can open the backup. Fails with
+    /// [`BackupError::Recipient`], also for none.
+    pub fn keys<T: AsRef<str>>(
+        recipients: impl IntoIterator<Item = T>,
+    ) -> Result<Self, BackupError> {
+        let parse = |text: T| {
+            let text = text.as_ref().trim();
+            let shown = || BackupError::Recipient(text.chars().take(80).collect());
+            // A secret key given by mistake is not shown.
+            if text.to_ascii_uppercase().contains("SECRET") {
+                return Err(BackupError::Recipient("a secret key".to_owned()));
+            }
+            text.parse::<x25519::Recipient>().map_err(|_| shown())
+        };
+        let keys = recipients.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        if keys.is_empty() {
+            return Err(BackupError::Recipient(String::new()));
+        }
+        Ok(Self(To::Keys(keys)))
+    }
+
+    /// A passphrase of at least 12 bytes, stretched by scrypt with 256 MiB of memory. Fails with
+    /// [`BackupError::Passphrase`].
+    pub fn passphrase(passphrase: Zeroizing<String>) -> Result<Self, BackupError> {
+        if passphrase.len() < PASSPHRASE_MIN {
+            return Err(BackupError::Passphrase);
+        }
+        Ok(Self(To::Passphrase(passphrase, WORK)))
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_little_work(passphrase: &str) -> Self {
+        Self(To::Passphrase(passphrase.to_owned().into(), 4))
+    }
+
+    /// Blocks: a passphrase takes about a second.
+    pub(super) fn encryptor(&self) -> Result<Encryptor, BackupError> {
+        let encryptor = match &self.0 {
+            To::Keys(keys) => {
+                Encryptor::with_recipients(keys.iter().map(|key| key as &dyn Recipient))
+            }
+            To::Passphrase(passphrase, work) => {
+                let mut recipient = scrypt::Recipient::new(secret(passphrase));
+                recipient.set_work_factor(*work);
+                Encryptor::with_recipients(std::iter::once(&recipient as &dyn Recipient))
+            }
+        };
+        encryptor.map_err(|_| BackupError::Recipient("the list of recipients".to_owned()))
+    }
+}
+
+fn secret(passphrase: &Zeroizing<String>) -> SecretString {
+    SecretString::from(passphrase.as_str().to_owned())
+}
+
+/// What opens a backup.
+pub struct Identities(From);
+
+enum From {
+    Keys(Vec<x25519::Identity>),
+    Passphrase(Zeroizing<String>),
+}
+
+impl fmt::Debug for Identities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            From::Keys(keys) => write!(f, "{} identities", keys.len()),
+            From::Passphrase(_) => f.write_str("a passphrase"),
+        }
+    }
+}
+
+impl Identities {
+    /// The X25519 identities in the text of a file that `age-keygen` wrote: one on each line, but
+    /// for empty lines and those that begin with `#`. Fails with [`BackupError::Identity`] and the
+    /// line's number; with line 0 when there is none.
+    pub fn keys(text: &str) -> Result<Self, BackupError> {
+        let mut keys = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            keys.push(line.parse().map_err(|_| BackupError::Identity(index + 1))?);
+        }
+        if keys.is_empty() {
+            return Err(BackupError::Identity(0));
+        }
+        Ok(Self(From::Keys(keys)))
+    }
+
+    /// The passphrase the backup was made with.
+    pub fn passphrase(passphrase: Zeroizing<String>) -> Self {
+        Self(From::Passphrase(passphrase))
+    }
+
+    /// Opens the age file that `source` holds from here on. Blocks.
+    pub(super) fn open<R: Read>(
+        &self,
+        source: R,
+    ) -> Result<StreamReader<BufReader<impl Read + use<R>>>, BackupError> {
+        let mut source = source;
+        let mut start = Vec::with_capacity(MAGIC.len());
+        let limit = MAGIC.len() as u64;
+        source
+            .by_ref()
+            .take(limit)
+            .read_to_end(&mut start)
+            .map_err(|e| BackupError::reading(&e))?;
+        if start.starts_with(b"-----BEGIN AGE") {
+            return Err(BackupError::Foreign("it is armored, and a backup is a binary age file"));
+        }
+        if start != MAGIC {
+            return Err(BackupError::Foreign("it is not an age file"));
+        }
+        let whole = BufReader::new(std::io::Cursor::new(start).chain(source));
+        let decryptor = Decryptor::new_buffered(whole).map_err(|error| explain(&error))?;
+        match (&self.0, decryptor.is_scrypt()) {
+            (From::Keys(_), true) => {
+                Err(BackupError::WrongIdentity("it was made with a passphrase: give that"))
+            }
+            (From::Passphrase(_), false) => {
+                Err(BackupError::WrongIdentity("it was made for age keys: give an identity file"))
+            }
+            (From::Keys(keys), false) => {
+                { decryptor.decrypt(keys.iter().map(|key| key as &dyn Identity)) }
+                    .map_err(|error| explain(&error))
+            }
+            (From::Passphrase(passphrase), true) => {
+                let mut identity = scrypt::Identity::new(secret(passphrase));
+                identity.set_max_work_factor(MAX_WORK);
+                let opened = decryptor.decrypt(std::iter::once(&identity as &dyn Identity));
+                opened.map_err(|error| match error {
+                    DecryptError::DecryptionFailed | DecryptError::KeyDecryptionFailed => {
+                        BackupError::WrongIdentity("the passphrase is another")
+                    }
+                    error => explain(&error),
+                })
+            }
+        }
+    }
+}
+
+fn explain(error: &DecryptError) -> BackupError {
+    match error {
+        DecryptError::NoMatchingKeys => {
+            BackupError::WrongIdentity("give the identity file of one of its recipients")
+        }
+        DecryptError::UnknownFormat => {
+            BackupError::Foreign("it is of a version of age unknown here")
+        }
+        DecryptError::ExcessiveWork { .. } => {
+            BackupError::Damaged("its passphrase takes more work than any backup asks for")
+        }
+        DecryptError::Io(error) => BackupError::reading(error),
+        _ => BackupError::Damaged("its age header is not what was written"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use age::secrecy::ExposeSecret;
+
+    use super::*;
+
+    #[test]
+    fn keys_are_read_and_never_shown() {
+        let identity = x25519::Identity::generate();
+        let text = identity.to_string();
+        let file = format!("# created: now\n\n{}\n", text.expose_secret());
+        let identities = Identities::keys(&file).unwrap();
+        assert_eq!(format!("{identities:?}"), "1 identities");
+        let public = identity.to_public().to_string();
+        assert_eq!(format!("{:?}", Recipients::keys([&public]).unwrap()), format!("[{public:?}]"));
+        let mistaken = Recipients::keys([text.expose_secret()]).unwrap_err();
+        assert!(!format!("{mistaken:?} {mistaken}").contains("AGE-SECRET-KEY-1"));
+        assert_eq!(Identities::keys("# none\nx").unwrap_err(), BackupError::Identity(2));
+        assert_eq!(Identities::keys("").unwrap_err(), BackupError::Identity(0));
+        assert_eq!(Recipients::keys([""; 0]).unwrap_err().code(), "backup-recipient-invalid");
+        let short = Recipients::passphrase("short".to_owned().into()).unwrap_err();
+        assert_eq!(short.code(), "backup-passphrase-short");
+    }
+}
