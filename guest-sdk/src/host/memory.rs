@@ -51,8 +51,9 @@ impl StoredKey {
 
     fn rotate(&mut self) -> Result<u32, CryptoError> {
         let number = self.current() + 1;
-        let material = KeyMaterial::generate()?;
-        let version = KeyVersion::new(native(self.algorithm), self.id, number, &material)?;
+        let algorithm = native(self.algorithm);
+        let material = KeyMaterial::generate(algorithm)?;
+        let version = KeyVersion::new(algorithm, self.id, number, &material)?;
         self.versions.push(Rc::new(version));
         Ok(number)
     }

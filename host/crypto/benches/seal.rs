@@ -27,11 +27,14 @@ fn algorithm(suite: Suite) -> Algorithm {
         Suite::XAes256Gcm => Algorithm::XAes256Gcm,
         Suite::Aes256Gcm => Algorithm::Aes256Gcm,
         Suite::Aes256Siv => Algorithm::Aes256Siv,
+        Suite::Aes256GcmSiv => Algorithm::Aes256GcmSiv,
+        Suite::ChaCha20Poly1305 => Algorithm::ChaCha20Poly1305,
+        Suite::XChaCha20Poly1305 => Algorithm::XChaCha20Poly1305,
     }
 }
 
 fn provider<P: Provider>(criterion: &mut Criterion) {
-    let Ok(material) = KeyMaterial::from_bytes(&[7; 32]) else {
+    let Ok(material) = KeyMaterial::from_bytes(Algorithm::default(), &[7; 32]) else {
         return;
     };
     for suite in Suite::ALL {

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use crate::derive::{label, subkey};
 use crate::provider;
 use crate::xaes::{self, CommittingXaes};
-use crate::{CryptoError, KeyMaterial, random_bytes};
+use crate::{CryptoError, random_bytes};
 
 /// The first byte of everything sealed at rest.
 const FORMAT: u8 = 0x01;
@@ -17,45 +17,52 @@ const DOMAIN: &[u8] = b"keyward at rest v1\0";
 
 /// The 32 secret bytes everything at rest hangs on, wiped when dropped.
 pub struct RootKey {
-    secret: KeyMaterial,
+    secret: Box<Zeroizing<[u8; 32]>>,
     sealer: Box<CommittingXaes<provider::Default>>,
 }
 
 impl RootKey {
     /// Length in bytes.
-    pub const LEN: usize = KeyMaterial::LEN;
+    pub const LEN: usize = 32;
 
     /// A fresh random root key.
     pub fn generate() -> Result<Self, CryptoError> {
-        Self::new(KeyMaterial::generate()?)
+        let mut secret = Box::new(Zeroizing::new([0; Self::LEN]));
+        random_bytes(secret.as_mut_slice())?;
+        Self::new(secret)
     }
 
     /// Copies a root key. Any other length than 32 is [`CryptoError::KeyLength`]. The caller
     /// wipes its own copy.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CryptoError> {
-        Self::new(KeyMaterial::from_bytes(bytes)?)
+        let mut secret = Box::new(Zeroizing::new([0; Self::LEN]));
+        if bytes.len() != Self::LEN {
+            return Err(CryptoError::KeyLength { expected: Self::LEN, actual: bytes.len() });
+        }
+        secret.copy_from_slice(bytes);
+        Self::new(secret)
     }
 
     /// The bytes, for writing them to the root key file.
     pub fn expose(&self) -> &[u8; 32] {
-        self.secret.expose()
+        &self.secret
     }
 
     /// An independent root key for another purpose, named by `info`; equal `info` gives an equal
     /// key. HKDF-SHA-256.
     pub fn derive(&self, info: &[u8]) -> Result<Self, CryptoError> {
         let secret = subkey::<provider::Default, 32>(
-            self.secret.expose(),
+            self.secret.as_slice(),
             &[label::DERIVED_ROOT, info].concat(),
         )?;
         Self::from_bytes(secret.as_slice())
     }
 
-    fn new(secret: KeyMaterial) -> Result<Self, CryptoError> {
+    fn new(secret: Box<Zeroizing<[u8; 32]>>) -> Result<Self, CryptoError> {
         let encryption =
-            subkey::<provider::Default, 32>(secret.expose(), label::AT_REST_ENCRYPTION)?;
+            subkey::<provider::Default, 32>(secret.as_slice(), label::AT_REST_ENCRYPTION)?;
         let commitment =
-            subkey::<provider::Default, 32>(secret.expose(), label::AT_REST_COMMITMENT)?;
+            subkey::<provider::Default, 32>(secret.as_slice(), label::AT_REST_COMMITMENT)?;
         let sealer = Box::new(CommittingXaes::new(&encryption, &commitment));
         Ok(Self { secret, sealer })
     }

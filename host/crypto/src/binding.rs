@@ -47,7 +47,7 @@ impl Binding<'_> {
     /// where `lp(x)` is the length of `x` as u32 big-endian, then `x`.
     pub(crate) fn with_aad<T>(
         &self,
-        header: Header,
+        header: [u8; Header::LEN],
         use_it: impl FnOnce(&[u8]) -> Result<T, CryptoError>,
     ) -> Result<T, CryptoError> {
         let parts =
@@ -67,7 +67,7 @@ impl Binding<'_> {
             &mut heap
         };
         let rest = put(aad, DOMAIN);
-        let rest = put(rest, &header.to_bytes());
+        let rest = put(rest, &header);
         let mut rest = put(rest, &[self.channel.id()]);
         for part in parts {
             rest = put(rest, &length_prefix(part)?);
@@ -98,7 +98,7 @@ mod tests {
         Header { suite: Suite::XAes256Gcm, key_id: KeyId(0x0102_0304_0506_0708), key_version: 9 };
 
     fn aad(binding: &Binding<'_>) -> Vec<u8> {
-        binding.with_aad(HEADER, |aad| Ok(aad.to_vec())).unwrap()
+        binding.with_aad(HEADER.to_bytes(), |aad| Ok(aad.to_vec())).unwrap()
     }
 
     #[test]

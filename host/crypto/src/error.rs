@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 
-use crate::{Algorithm, Suite};
+use crate::{Algorithm, Operation, Suite, algorithm};
 
 /// What can go wrong in this crate. No variant carries a secret, a plaintext or a ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,16 +23,23 @@ pub enum CryptoError {
     OperationNotSupported {
         /// Algorithm of the key.
         algorithm: Algorithm,
-        /// Operation asked for, for example `seal`.
-        operation: &'static str,
+        /// Operation asked for.
+        operation: Operation,
     },
     /// An input or the requested output is longer than the construction admits.
     #[error("the input is longer than the construction admits")]
     TooLong,
+    /// Every chunk of a stream but the last is of 65,536 bytes; the last has at most as many, and
+    /// none only when it is the only one.
+    #[error("a chunk of a stream has the wrong length")]
+    ChunkLength,
+    /// The last chunk of the stream was there already.
+    #[error("the stream has ended")]
+    StreamEnded,
     /// The operating system gave no random bytes.
     #[error("no random bytes available")]
     Random,
-    /// Key material must be 32 bytes.
+    /// Key material of this algorithm has one length.
     #[error("key material must be {expected} bytes, got {actual}")]
     KeyLength {
         /// Bytes wanted.
@@ -40,11 +47,24 @@ pub enum CryptoError {
         /// Bytes given.
         actual: usize,
     },
+    /// Key material of this algorithm is a PKCS#8 document, and this is none or one of another
+    /// kind of key.
+    #[error("the key material is not the PKCS#8 document of a key of algorithm {algorithm}")]
+    KeyMaterialInvalid {
+        /// Algorithm of the key.
+        algorithm: Algorithm,
+    },
+    /// This build lacks the provider for keys of this algorithm.
+    #[error("this build has no implementation of {algorithm}")]
+    AlgorithmNotInBuild {
+        /// Algorithm of the key.
+        algorithm: Algorithm,
+    },
     /// Not the name of an algorithm.
-    #[error("unknown algorithm; one of xaes-256-gcm, aes-256-gcm, aes-256-siv, hmac-sha-256")]
+    #[error("unknown algorithm; one of {}", algorithm::NAMES)]
     UnknownAlgorithm,
     /// Not the name of a suite.
-    #[error("unknown suite; one of xaes-256-gcm, aes-256-gcm, aes-256-siv")]
+    #[error("unknown suite")]
     UnknownSuite,
     /// A key id is 16 lower-case hexadecimal digits.
     #[error("a key id is 16 lower-case hexadecimal digits")]

@@ -31,29 +31,36 @@ impl Header {
 
     /// The header and what follows it.
     pub(crate) fn split(ciphertext: &[u8]) -> Result<(Self, &[u8]), CryptoError> {
-        let (&[format, suite, i0, i1, i2, i3, i4, i5, i6, i7, v0, v1, v2, v3], rest) = ciphertext
-            .split_first_chunk::<{ Self::LEN }>()
-            .ok_or(CryptoError::CiphertextInvalid)?;
-        if format != FORMAT {
-            return Err(CryptoError::CiphertextInvalid);
-        }
-        let header = Self {
-            suite: Suite::from_id(suite).ok_or(CryptoError::CiphertextInvalid)?,
-            key_id: KeyId(u64::from_be_bytes([i0, i1, i2, i3, i4, i5, i6, i7])),
-            key_version: u32::from_be_bytes([v0, v1, v2, v3]),
-        };
-        Ok((header, rest))
+        let (suite, key_id, key_version, rest) = split(ciphertext)?;
+        let suite = Suite::from_id(suite).ok_or(CryptoError::CiphertextInvalid)?;
+        Ok((Self { suite, key_id, key_version }, rest))
     }
 
     /// The header's bytes.
     pub(crate) fn to_bytes(self) -> [u8; Self::LEN] {
-        let mut bytes = [0; Self::LEN];
-        bytes[0] = FORMAT;
-        bytes[1] = self.suite.id();
-        bytes[2..10].copy_from_slice(&self.key_id.0.to_be_bytes());
-        bytes[10..].copy_from_slice(&self.key_version.to_be_bytes());
-        bytes
+        to_bytes(self.suite.id(), self.key_id, self.key_version)
     }
+}
+
+/// Suite id, key id and key version of a ciphertext or stream, and what follows them.
+pub(crate) fn split(bytes: &[u8]) -> Result<(u8, KeyId, u32, &[u8]), CryptoError> {
+    let (&[format, suite, i0, i1, i2, i3, i4, i5, i6, i7, v0, v1, v2, v3], rest) =
+        bytes.split_first_chunk::<{ Header::LEN }>().ok_or(CryptoError::CiphertextInvalid)?;
+    if format != FORMAT {
+        return Err(CryptoError::CiphertextInvalid);
+    }
+    let key_id = KeyId(u64::from_be_bytes([i0, i1, i2, i3, i4, i5, i6, i7]));
+    Ok((suite, key_id, u32::from_be_bytes([v0, v1, v2, v3]), rest))
+}
+
+/// The 14 bytes with this suite id.
+pub(crate) fn to_bytes(suite: u8, key_id: KeyId, key_version: u32) -> [u8; Header::LEN] {
+    let mut bytes = [0; Header::LEN];
+    bytes[0] = FORMAT;
+    bytes[1] = suite;
+    bytes[2..10].copy_from_slice(&key_id.0.to_be_bytes());
+    bytes[10..].copy_from_slice(&key_version.to_be_bytes());
+    bytes
 }
 
 #[cfg(test)]

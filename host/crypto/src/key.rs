@@ -1,9 +1,7 @@
-//! Key ids and key material.
+//! Key ids.
 
 use std::fmt;
 use std::str::FromStr;
-
-use zeroize::Zeroizing;
 
 use crate::{CryptoError, random_bytes};
 
@@ -42,38 +40,6 @@ impl FromStr for KeyId {
     }
 }
 
-/// The 32 secret bytes of one key version, wiped when dropped. Never used as a key directly: every
-/// subkey is derived from it (see `docs/ciphertext.md`).
-pub struct KeyMaterial(Box<Zeroizing<[u8; 32]>>);
-
-impl KeyMaterial {
-    /// Length in bytes.
-    pub const LEN: usize = 32;
-
-    /// Fresh random material.
-    pub fn generate() -> Result<Self, CryptoError> {
-        let mut material = Self(Box::new(Zeroizing::new([0; Self::LEN])));
-        random_bytes(material.0.as_mut_slice())?;
-        Ok(material)
-    }
-
-    /// Copies material read from a store. Any other length than 32 is [`CryptoError::KeyLength`].
-    /// The caller wipes its own copy.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CryptoError> {
-        let mut material = Self(Box::new(Zeroizing::new([0; Self::LEN])));
-        if bytes.len() != Self::LEN {
-            return Err(CryptoError::KeyLength { expected: Self::LEN, actual: bytes.len() });
-        }
-        material.0.copy_from_slice(bytes);
-        Ok(material)
-    }
-
-    /// The bytes, for writing them to a store.
-    pub fn expose(&self) -> &[u8; 32] {
-        &self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,16 +54,5 @@ mod tests {
         {
             assert_eq!(wrong.parse::<KeyId>(), Err(CryptoError::KeyIdInvalid), "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn material_is_32_bytes_and_random() {
-        for wrong in [0, 31, 33, 64] {
-            let error = KeyMaterial::from_bytes(&vec![0; wrong]).err();
-            assert_eq!(error, Some(CryptoError::KeyLength { expected: 32, actual: wrong }));
-        }
-        let (one, two) = (KeyMaterial::generate().unwrap(), KeyMaterial::generate().unwrap());
-        assert_ne!(one.expose(), two.expose());
-        assert_ne!(one.expose(), &[0; 32]);
     }
 }

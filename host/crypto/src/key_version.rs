@@ -1,38 +1,36 @@
-//! One version of a key, expanded and ready to use.
+//! One version of a key, ready to use.
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
+use crate::aead::AeadKeys;
+use crate::algorithm::Family;
 use crate::binding::length_prefix;
-use crate::derive::{label, subkey};
-use crate::provider::{self, AeadKey, GCM_NONCE_LEN, HmacKey, Provider, TAG_LEN};
+use crate::derive::{self, label, subkey};
+use crate::mac_keys::MacKeys;
+use crate::provider::{self, Provider};
 use crate::siv::Siv;
-use crate::xaes::{self, CommittingXaes};
-use crate::{Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Suite, random_bytes};
+use crate::{
+    Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, Suite,
+    random_bytes,
+};
 
-/// One version of a key with every subkey derived and every key schedule computed, so that using
-/// it costs the cipher only. Immutable, `Send + Sync`; the subkeys are wiped when it is dropped.
+/// One version of a key with the subkeys of its default suite derived and their key schedules
+/// computed, so that using it costs the cipher only; those of other suites are derived when first
+/// needed. Immutable, `Send + Sync`; the secrets are wiped when it is dropped.
 pub struct KeyVersion<P: Provider = provider::Default> {
     algorithm: Algorithm,
     key_id: KeyId,
     version: u32,
-    subkeys: Subkeys<P>,
+    keys: Keys<P>,
 }
 
-enum Subkeys<P: Provider> {
-    Aead(Box<AeadSubkeys<P>>),
+enum Keys<P: Provider> {
+    Aead(Box<AeadKeys<P>>),
     Siv(Box<Siv>),
-    Mac(Box<MacSubkeys<P>>),
-}
-
-struct AeadSubkeys<P: Provider> {
-    xaes: CommittingXaes<P>,
-    gcm: P::Aes256Gcm,
-}
-
-struct MacSubkeys<P: Provider> {
-    mac: P::HmacSha256,
-    index: P::HmacSha256,
+    Mac(Box<MacKeys<P>>),
+    /// Keys whose operations this crate does not have yet.
+    Asymmetric,
 }
 
 impl KeyVersion {
@@ -55,24 +53,18 @@ impl<P: Provider> KeyVersion<P> {
         version: u32,
         material: &KeyMaterial,
     ) -> Result<Self, CryptoError> {
-        let secret = material.expose();
-        let subkeys = match algorithm {
-            Algorithm::XAes256Gcm | Algorithm::Aes256Gcm => Subkeys::Aead(Box::new(AeadSubkeys {
-                xaes: CommittingXaes::new(
-                    &*subkey::<P, 32>(secret, label::XAES_ENCRYPTION)?,
-                    &*subkey::<P, 32>(secret, label::XAES_COMMITMENT)?,
-                ),
-                gcm: P::Aes256Gcm::expand(&*subkey::<P, 32>(secret, label::GCM_ENCRYPTION)?)?,
-            })),
-            Algorithm::Aes256Siv => {
-                Subkeys::Siv(Box::new(Siv::new(subkey::<P, 64>(secret, label::SIV_ENCRYPTION)?)))
-            }
-            Algorithm::HmacSha256 => Subkeys::Mac(Box::new(MacSubkeys {
-                mac: P::HmacSha256::expand(&*subkey::<P, 32>(secret, label::HMAC_MAC)?),
-                index: P::HmacSha256::expand(&*subkey::<P, 32>(secret, label::HMAC_INDEX)?),
-            })),
+        // Checked again: the material may have been made for another algorithm.
+        let material = KeyMaterial::from_bytes(algorithm, material.expose())?;
+        let keys = match algorithm.family() {
+            Family::Aead => Keys::Aead(Box::new(AeadKeys::new(algorithm, material)?)),
+            Family::Siv => Keys::Siv(Box::new(Siv::new(subkey::<P, 64>(
+                material.expose(),
+                label::SIV_ENCRYPTION,
+            )?))),
+            Family::Mac => Keys::Mac(Box::new(MacKeys::new(algorithm, material)?)),
+            Family::Signature | Family::Rsa | Family::Recipient => Keys::Asymmetric,
         };
-        Ok(Self { algorithm, key_id, version, subkeys })
+        Ok(Self { algorithm, key_id, version, keys })
     }
 
     /// What the key is for.
@@ -94,7 +86,7 @@ impl<P: Provider> KeyVersion<P> {
     /// the algorithm's default suite. Returns the binary ciphertext,
     /// [`Suite::overhead`] bytes longer than the plaintext.
     ///
-    /// [`CryptoError::OperationNotSupported`] for an HMAC key, [`CryptoError::SuiteNotAllowed`]
+    /// [`CryptoError::OperationNotSupported`] for a key that does not encrypt, [`CryptoError::SuiteNotAllowed`]
     /// for a suite of another family, [`CryptoError::TooLong`] past the suite's limits.
     pub fn seal(
         &self,
@@ -114,29 +106,24 @@ impl<P: Provider> KeyVersion<P> {
         fill_nonce: impl FnOnce(&mut [u8]) -> Result<(), CryptoError>,
     ) -> Result<Vec<u8>, CryptoError> {
         let algorithm = self.algorithm;
-        let default = algorithm
-            .default_suite()
-            .ok_or(CryptoError::OperationNotSupported { algorithm, operation: "seal" })?;
+        let default =
+            algorithm.default_suite().ok_or_else(|| self.unsupported(Operation::Encrypt))?;
         let suite = suite.unwrap_or(default);
+        if !algorithm.allows(suite) {
+            return Err(CryptoError::SuiteNotAllowed { algorithm, suite });
+        }
         let header = Header { suite, key_id: self.key_id, key_version: self.version };
         let length = plaintext.len().checked_add(suite.overhead()).ok_or(CryptoError::TooLong)?;
 
-        binding.with_aad(header, |aad| {
+        binding.with_aad(header.to_bytes(), |aad| {
             let mut out = Vec::with_capacity(length);
             out.extend_from_slice(&header.to_bytes());
-            match (&self.subkeys, suite) {
-                (Subkeys::Aead(keys), Suite::XAes256Gcm) => {
-                    let mut nonce = [0; xaes::NONCE_LEN];
-                    fill_nonce(&mut nonce)?;
-                    keys.xaes.seal_into(&nonce, aad, plaintext, &mut out)?;
+            match &self.keys {
+                Keys::Aead(keys) => keys.seal_into(suite, aad, plaintext, fill_nonce, &mut out)?,
+                Keys::Siv(key) => key.seal_into(aad, plaintext, &mut out)?,
+                Keys::Mac(_) | Keys::Asymmetric => {
+                    return Err(self.unsupported(Operation::Encrypt));
                 }
-                (Subkeys::Aead(keys), Suite::Aes256Gcm) => {
-                    let mut nonce = [0; GCM_NONCE_LEN];
-                    fill_nonce(&mut nonce)?;
-                    seal_gcm_into(&keys.gcm, &nonce, aad, plaintext, &mut out)?;
-                }
-                (Subkeys::Siv(key), Suite::Aes256Siv) => key.seal_into(aad, plaintext, &mut out)?,
-                _ => return Err(CryptoError::SuiteNotAllowed { algorithm, suite }),
             }
             Ok(out)
         })
@@ -154,26 +141,28 @@ impl<P: Provider> KeyVersion<P> {
         if header.key_id != self.key_id || header.key_version != self.version {
             return Err(CryptoError::CiphertextInvalid);
         }
+        if !self.algorithm.allows(header.suite) {
+            return Err(CryptoError::CiphertextInvalid);
+        }
         binding
-            .with_aad(header, |aad| match (&self.subkeys, header.suite) {
-                (Subkeys::Aead(keys), Suite::XAes256Gcm) => keys.xaes.open(aad, sealed),
-                (Subkeys::Aead(keys), Suite::Aes256Gcm) => open_gcm(&keys.gcm, aad, sealed),
-                (Subkeys::Siv(key), Suite::Aes256Siv) => key.open(aad, sealed),
-                _ => Err(CryptoError::CiphertextInvalid),
+            .with_aad(header.to_bytes(), |aad| match &self.keys {
+                Keys::Aead(keys) => keys.open(header.suite, aad, sealed),
+                Keys::Siv(key) => key.open(aad, sealed),
+                Keys::Mac(_) | Keys::Asymmetric => Err(CryptoError::CiphertextInvalid),
             })
             .map_err(|_| CryptoError::CiphertextInvalid)
     }
 
-    /// HMAC-SHA-256 of `data` under the key's MAC subkey. HMAC keys only, otherwise
-    /// [`CryptoError::OperationNotSupported`].
-    pub fn mac(&self, data: &[u8]) -> Result<[u8; 32], CryptoError> {
-        Ok(self.mac_subkeys("mac")?.mac.sign(&[data]))
+    /// HMAC of `data` under the key's MAC subkey, with the hash its algorithm names: 32, 48 or 64
+    /// bytes. HMAC keys only, otherwise [`CryptoError::OperationNotSupported`].
+    pub fn mac(&self, data: &[u8]) -> Result<Mac, CryptoError> {
+        Ok(self.mac_keys(Operation::Mac)?.mac(data))
     }
 
     /// Whether `tag` is the [`mac`](Self::mac) of `data`, compared in constant time. A tag of
-    /// another length than 32 bytes is not. Errors as `mac`.
+    /// another length is not. Errors as `mac`.
     pub fn verify_mac(&self, data: &[u8], tag: &[u8]) -> Result<bool, CryptoError> {
-        Ok(self.mac_subkeys("verify")?.mac.sign(&[data]).ct_eq(tag).into())
+        Ok(self.mac(data)?.ct_eq(tag).into())
     }
 
     /// The blind-index term of `value` in the index called `label`: HMAC-SHA-256 under the key's
@@ -181,47 +170,45 @@ impl<P: Provider> KeyVersion<P> {
     /// [`CryptoError::OperationNotSupported`]; a label of 2^32 bytes or more is
     /// [`CryptoError::TooLong`].
     pub fn index_term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], CryptoError> {
-        let keys = self.mac_subkeys("index terms")?;
+        let keys = self.mac_keys(Operation::Index)?;
         let label = label.as_bytes();
-        Ok(keys.index.sign(&[&length_prefix(label)?, label, value]))
+        Ok(keys.index(&[&length_prefix(label)?, label, value]))
     }
 
-    fn mac_subkeys(&self, operation: &'static str) -> Result<&MacSubkeys<P>, CryptoError> {
-        match &self.subkeys {
-            Subkeys::Mac(keys) => Ok(keys),
-            Subkeys::Aead(_) | Subkeys::Siv(_) => {
-                Err(CryptoError::OperationNotSupported { algorithm: self.algorithm, operation })
-            }
+    /// `length` secret bytes that depend on the key version and on `info`, and on nothing else:
+    /// HKDF-SHA-256 under a subkey for this alone. AEAD and HMAC keys only, otherwise
+    /// [`CryptoError::OperationNotSupported`]; more than 255 × 32 bytes is
+    /// [`CryptoError::TooLong`].
+    pub fn derive(&self, info: &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let material = match &self.keys {
+            Keys::Aead(keys) => keys.material(),
+            Keys::Mac(keys) => keys.material(),
+            Keys::Siv(_) | Keys::Asymmetric => return Err(self.unsupported(Operation::Derive)),
+        };
+        if length > derive::LONGEST {
+            return Err(CryptoError::TooLong);
+        }
+        let mut out = Zeroizing::new(vec![0; length]);
+        derive::expand::<P>(material.expose(), info, &mut out)?;
+        Ok(out)
+    }
+
+    /// The subkey that the keys of streams come from. AEAD keys only.
+    pub(crate) fn stream_subkey(&self) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
+        match &self.keys {
+            Keys::Aead(keys) => subkey::<P, 32>(keys.material().expose(), label::STREAM),
+            _ => Err(self.unsupported(Operation::Stream)),
         }
     }
-}
 
-/// Appends `nonce || ciphertext || tag` to `out`.
-fn seal_gcm_into<K: AeadKey>(
-    key: &K,
-    nonce: &[u8; GCM_NONCE_LEN],
-    aad: &[u8],
-    plaintext: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<(), CryptoError> {
-    out.extend_from_slice(nonce);
-    let start = out.len();
-    out.extend_from_slice(plaintext);
-    let tag = key.seal(nonce, aad, &mut out[start..])?;
-    out.extend_from_slice(&tag);
-    Ok(())
-}
+    fn mac_keys(&self, operation: Operation) -> Result<&MacKeys<P>, CryptoError> {
+        match &self.keys {
+            Keys::Mac(keys) => Ok(keys),
+            _ => Err(self.unsupported(operation)),
+        }
+    }
 
-/// Opens what [`seal_gcm_into`] appended.
-fn open_gcm<K: AeadKey>(
-    key: &K,
-    aad: &[u8],
-    sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    let (nonce, rest) = sealed.split_first_chunk().ok_or(CryptoError::CiphertextInvalid)?;
-    let (ciphertext, tag) =
-        rest.split_last_chunk::<TAG_LEN>().ok_or(CryptoError::CiphertextInvalid)?;
-    let mut plaintext = Zeroizing::new(ciphertext.to_vec());
-    key.open(nonce, aad, &mut plaintext, tag)?;
-    Ok(plaintext)
+    fn unsupported(&self, operation: Operation) -> CryptoError {
+        CryptoError::OperationNotSupported { algorithm: self.algorithm, operation }
+    }
 }

@@ -1,8 +1,8 @@
 //! Suites, ciphertext format and key material.
 //!
-//! This crate owns three things: which cryptographic constructions exist ([`Algorithm`], [`Suite`]),
+//! This crate owns three things: which cryptographic constructions exist ([`Algorithm`], [`Operation`], [`Suite`]),
 //! what a ciphertext looks like byte by byte ([`Header`], [`Binding`], [`text`], written down in
-//! `docs/ciphertext.md`), and how the subkeys of a key version are derived from its 32 bytes of
+//! `docs/ciphertext.md`), and how the subkeys of a key version are derived from its secret
 //! material ([`KeyMaterial`], [`KeyVersion`]). It never performs I/O, never stores or looks up a
 //! key, never decides who may use one, has no async code and no `unsafe`, and never formats, logs
 //! or serialises a secret.
@@ -15,7 +15,7 @@
 //! use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion};
 //!
 //! # fn main() -> Result<(), keyward_crypto::CryptoError> {
-//! let material = KeyMaterial::generate()?;
+//! let material = KeyMaterial::generate(Algorithm::default())?;
 //! let key = KeyVersion::new(Algorithm::default(), KeyId::random()?, 1, &material)?;
 //! let binding = Binding {
 //!     channel: Channel::Payload,
@@ -37,7 +37,9 @@
 #[cfg(not(any(feature = "aws-lc", feature = "rustcrypto")))]
 compile_error!("enable at least one provider: feature `aws-lc` or `rustcrypto`");
 
+mod aead;
 mod algorithm;
+mod asymmetric;
 pub mod at_rest;
 mod binding;
 mod derive;
@@ -48,17 +50,29 @@ mod key;
 mod key_version;
 #[cfg(test)]
 mod known_answers;
+mod lazy;
+mod mac;
+mod mac_keys;
+mod material;
+mod operation;
 pub mod provider;
 mod random;
 mod siv;
+pub mod stream;
+mod suite;
 pub mod text;
 mod xaes;
+mod xchacha;
 
-pub use algorithm::{Algorithm, Suite};
+pub use algorithm::Algorithm;
 pub use binding::{Binding, Channel};
 pub use error::CryptoError;
 pub use hash::{hkdf_sha256, hmac_sha256, sha256};
 pub use header::Header;
-pub use key::{KeyId, KeyMaterial};
+pub use key::KeyId;
 pub use key_version::KeyVersion;
+pub use mac::Mac;
+pub use material::KeyMaterial;
+pub use operation::Operation;
 pub use random::random_bytes;
+pub use suite::Suite;

@@ -8,7 +8,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::CryptoError;
-use crate::provider::{AeadKey, GCM_NONCE_LEN, HmacKey, Provider, TAG_LEN};
+use crate::provider::{AeadKey, HmacKey, NONCE_LEN as GCM_NONCE_LEN, Provider, TAG_LEN};
 
 /// Bytes of an XAES-256-GCM nonce.
 pub(crate) const NONCE_LEN: usize = 24;

@@ -32,7 +32,7 @@ proptest! {
 
     #[test]
     fn macs_and_terms_are_equal(material: [u8; 32], label: String, data: Vec<u8>) {
-        let material = KeyMaterial::from_bytes(&material).unwrap();
+        let material = KeyMaterial::from_bytes(Algorithm::HmacSha256, &material).unwrap();
         let one = KeyVersion::<AwsLc>::with_provider(
             Algorithm::HmacSha256, KeyId(1), 1, &material).unwrap();
         let two = KeyVersion::<RustCrypto>::with_provider(

@@ -51,7 +51,7 @@ async fn run(wasm: &[u8]) {
         ..HostConfig::default()
     };
     let host = PolicyHost::new(config, Arc::new(NoKeys)).unwrap();
-    let material = KeyMaterial::generate().unwrap();
+    let material = KeyMaterial::generate(Algorithm::XAes256Gcm).unwrap();
     let key = KeyVersion::new(Algorithm::XAes256Gcm, KeyId(1), 1, &material).unwrap();
     let request = Request {
         id: "bench".into(),

@@ -33,15 +33,15 @@ pub(crate) use generated::{Policy as World, PolicyPre as WorldPre};
 
 use keyward_crypto::Algorithm as KeyAlgorithm;
 
-impl From<KeyAlgorithm> for Algorithm {
-    fn from(algorithm: KeyAlgorithm) -> Self {
-        match algorithm {
-            KeyAlgorithm::XAes256Gcm => Self::Xaes256Gcm,
-            KeyAlgorithm::Aes256Gcm => Self::Aes256Gcm,
-            KeyAlgorithm::Aes256Siv => Self::Aes256Siv,
-            KeyAlgorithm::HmacSha256 => Self::HmacSha256,
-        }
-    }
+/// The algorithm as the WIT contract names it; `None` when it has no name there.
+pub(crate) fn in_contract(algorithm: KeyAlgorithm) -> Option<Algorithm> {
+    Some(match algorithm {
+        KeyAlgorithm::XAes256Gcm => Algorithm::Xaes256Gcm,
+        KeyAlgorithm::Aes256Gcm => Algorithm::Aes256Gcm,
+        KeyAlgorithm::Aes256Siv => Algorithm::Aes256Siv,
+        KeyAlgorithm::HmacSha256 => Algorithm::HmacSha256,
+        _ => return None,
+    })
 }
 
 impl From<Algorithm> for KeyAlgorithm {

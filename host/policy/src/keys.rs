@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyward_crypto::Algorithm;
+use keyward_crypto::{Algorithm, Mac};
 use zeroize::Zeroizing;
 
 use crate::error::HostError;
@@ -36,8 +36,8 @@ pub trait KeyHandle: Send + Sync + 'static {
     async fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, HostError>;
     /// Opens what [`KeyHandle::encrypt`] made with the same `aad`.
     async fn decrypt(&self, data: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, HostError>;
-    /// HMAC-SHA-256 tag of `data`.
-    async fn mac(&self, data: &[u8]) -> Result<[u8; 32], HostError>;
+    /// HMAC tag of `data`, with the hash the key's algorithm names.
+    async fn mac(&self, data: &[u8]) -> Result<Mac, HostError>;
     /// Constant-time check of a tag.
     async fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, HostError>;
     /// Blind-index term of `value` under `label`.

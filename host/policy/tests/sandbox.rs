@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion};
+use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Mac};
 use keyward_policy_host::{
     AdmissionError, Caller, Compiler, HostConfig, HostError, KeyHandle, KeyService, Limit, Limits,
     Policy, PolicyError, PolicyHost, Request, Scope, TrapKind,
@@ -30,7 +30,7 @@ struct OneKey {
 
 impl OneKey {
     fn new(tenant: &'static str, name: &'static str, id: u64) -> Arc<Self> {
-        let material = KeyMaterial::generate().unwrap();
+        let material = KeyMaterial::generate(Algorithm::XAes256Gcm).unwrap();
         let version = KeyVersion::new(Algorithm::XAes256Gcm, KeyId(id), 1, &material).unwrap();
         Arc::new(Self { tenant, name, version })
     }
@@ -90,7 +90,7 @@ impl KeyHandle for OneKey {
             .open(&self.binding(aad), data)
             .map_err(|error| HostError::Invalid(error.to_string()))
     }
-    async fn mac(&self, _data: &[u8]) -> Result<[u8; 32], HostError> {
+    async fn mac(&self, _data: &[u8]) -> Result<Mac, HostError> {
         Err(HostError::Invalid("not a MAC key".into()))
     }
     async fn verify(&self, _data: &[u8], _tag: &[u8]) -> Result<bool, HostError> {

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, KeyVersion};
+use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Mac};
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{HostError, KeyHandle, KeyService};
 use zeroize::Zeroizing;
@@ -130,7 +130,7 @@ impl KeyHandle for Handle {
         version.open(&self.binding(aad), data).map_err(|e| self.crypto_error(&e))
     }
 
-    async fn mac(&self, data: &[u8]) -> Result<[u8; 32], HostError> {
+    async fn mac(&self, data: &[u8]) -> Result<Mac, HostError> {
         self.current.mac(data).map_err(|e| self.crypto_error(&e))
     }
 

@@ -5,16 +5,20 @@ use serde::Deserialize;
 
 use super::{array, on_each_provider};
 use crate::provider::Provider;
+use crate::stream::{CHUNK_LEN, SEALED_CHUNK_LEN, StreamHeader, StreamOpener, StreamSealer};
 use crate::{
     Algorithm, Binding, Channel, Header, KeyId, KeyMaterial, KeyVersion, Suite, at_rest, text,
 };
 
-on_each_provider!(ciphertexts, macs);
+on_each_provider!(ciphertexts, streams, macs, other_macs, derivations);
 
 #[derive(Deserialize)]
 struct Vectors {
     ciphertexts: Vec<Sealed>,
+    streams: Vec<Stream>,
     macs: Macs,
+    more_macs: Vec<OtherMac>,
+    derived: Derived,
     at_rest: AtRest,
 }
 
@@ -37,6 +41,23 @@ struct Sealed {
 }
 
 #[derive(Deserialize)]
+struct Stream {
+    material: String,
+    key_id: String,
+    key_version: u32,
+    tenant: String,
+    key_name: String,
+    policy_data: String,
+    context: String,
+    salt: String,
+    plaintext: String,
+    repeat: usize,
+    sha256: String,
+    /// The whole stream, when it is short.
+    stream: Option<String>,
+}
+
+#[derive(Deserialize)]
 struct Macs {
     material: String,
     data: String,
@@ -44,6 +65,20 @@ struct Macs {
     label: String,
     value: String,
     term: String,
+}
+
+/// The same data under an HMAC with another hash.
+#[derive(Deserialize)]
+struct OtherMac {
+    algorithm: String,
+    tag: String,
+    term: String,
+}
+
+#[derive(Deserialize)]
+struct Derived {
+    info: String,
+    out: String,
 }
 
 #[derive(Deserialize)]
@@ -78,9 +113,9 @@ fn ciphertexts<P: Provider>() {
             policy_data: &policy_data,
             context: &context,
         };
-        let material = KeyMaterial::from_bytes(&bytes(&v.material)).unwrap();
         let algorithm =
             if suite == Suite::Aes256Siv { Algorithm::Aes256Siv } else { Algorithm::XAes256Gcm };
+        let material = KeyMaterial::from_bytes(algorithm, &bytes(&v.material)).unwrap();
         let key =
             KeyVersion::<P>::with_provider(algorithm, key_id, v.key_version, &material).unwrap();
 
@@ -98,7 +133,7 @@ fn ciphertexts<P: Provider>() {
         assert_eq!(key.open(&binding, &sealed).unwrap().as_slice(), bytes(&v.plaintext));
         let header = Header { suite, key_id, key_version: v.key_version };
         assert_eq!(Header::parse(&sealed), Ok(header));
-        let aad = binding.with_aad(header, |aad| Ok(hex::encode(aad))).unwrap();
+        let aad = binding.with_aad(header.to_bytes(), |aad| Ok(hex::encode(aad))).unwrap();
         assert_eq!(aad, v.aad);
         seen.push((suite, binding.channel));
     }
@@ -107,14 +142,79 @@ fn ciphertexts<P: Provider>() {
     assert_eq!(seen, expected);
 }
 
+fn streams<P: Provider>() {
+    for v in vectors().streams {
+        let (policy_data, context) = (bytes(&v.policy_data), bytes(&v.context));
+        let binding = Binding {
+            channel: Channel::Payload,
+            tenant: &v.tenant,
+            key_name: &v.key_name,
+            policy_data: &policy_data,
+            context: &context,
+        };
+        let material = KeyMaterial::from_bytes(Algorithm::XAes256Gcm, &bytes(&v.material)).unwrap();
+        let key = KeyVersion::<P>::with_provider(
+            Algorithm::XAes256Gcm,
+            v.key_id.parse().unwrap(),
+            v.key_version,
+            &material,
+        )
+        .unwrap();
+        let plaintext = bytes(&v.plaintext).repeat(v.repeat);
+        let (header, mut sealer) =
+            StreamSealer::with_salt(&key, &binding, &array(&v.salt)).unwrap();
+        let mut sealed = header.to_vec();
+        let last = plaintext.len().div_ceil(CHUNK_LEN).max(1) - 1;
+        for index in 0..=last {
+            let chunk = &plaintext[index * CHUNK_LEN..];
+            let chunk = &chunk[..chunk.len().min(CHUNK_LEN)];
+            sealer.seal_chunk_into(chunk, index == last, &mut sealed).unwrap();
+        }
+        assert_eq!(hex::encode(P::sha256(&sealed)), v.sha256);
+        assert!(v.stream.is_none_or(|stream| stream == hex::encode(&sealed)));
+
+        let (header, body) = sealed.split_at_mut(StreamHeader::LEN);
+        let mut opener = StreamOpener::new(&key, &binding, header).unwrap();
+        let mut opened = Vec::new();
+        for (index, chunk) in body.chunks_mut(SEALED_CHUNK_LEN).enumerate() {
+            opened.extend_from_slice(opener.open_chunk_in_place(chunk, index == last).unwrap());
+        }
+        assert!(opener.is_complete());
+        assert_eq!(opened, plaintext);
+    }
+}
+
 fn macs<P: Provider>() {
     let v = vectors().macs;
-    let material = KeyMaterial::from_bytes(&bytes(&v.material)).unwrap();
+    let material = KeyMaterial::from_bytes(Algorithm::HmacSha256, &bytes(&v.material)).unwrap();
     let key =
         KeyVersion::<P>::with_provider(Algorithm::HmacSha256, KeyId(1), 1, &material).unwrap();
-    assert_eq!(key.mac(&bytes(&v.data)), Ok(array(&v.tag)));
+    assert_eq!(key.mac(&bytes(&v.data)).unwrap().to_vec(), bytes(&v.tag));
     assert_eq!(key.verify_mac(&bytes(&v.data), &bytes(&v.tag)), Ok(true));
     assert_eq!(key.index_term(&v.label, &bytes(&v.value)), Ok(array(&v.term)));
+}
+
+fn other_macs<P: Provider>() {
+    let all = vectors();
+    for v in all.more_macs {
+        let algorithm: Algorithm = v.algorithm.parse().unwrap();
+        let material = KeyMaterial::from_bytes(algorithm, &bytes(&all.macs.material)).unwrap();
+        let key = KeyVersion::<P>::with_provider(algorithm, KeyId(1), 1, &material).unwrap();
+        let data = bytes(&all.macs.data);
+        assert_eq!(key.mac(&data).unwrap().to_vec(), bytes(&v.tag));
+        assert_eq!(key.verify_mac(&data, &bytes(&v.tag)), Ok(true));
+        assert_eq!(key.index_term(&all.macs.label, &bytes(&all.macs.value)), Ok(array(&v.term)));
+    }
+}
+
+fn derivations<P: Provider>() {
+    let all = vectors();
+    for algorithm in [Algorithm::XAes256Gcm, Algorithm::HmacSha512] {
+        let material = KeyMaterial::from_bytes(algorithm, &bytes(&all.macs.material)).unwrap();
+        let key = KeyVersion::<P>::with_provider(algorithm, KeyId(1), 1, &material).unwrap();
+        let out = key.derive(&bytes(&all.derived.info), all.derived.out.len() / 2).unwrap();
+        assert_eq!(out.as_slice(), bytes(&all.derived.out));
+    }
 }
 
 #[test]
@@ -135,7 +235,10 @@ fn the_documentation_lists_every_vector() {
     let page = include_str!("../../../../docs/ciphertext.md");
     let v = vectors();
     let ciphertexts = v.ciphertexts.iter().map(|v| &v.ciphertext);
-    for answer in ciphertexts.chain([&v.macs.tag, &v.macs.term, &v.at_rest.sealed]) {
+    let streams = v.streams.iter().map(|v| v.stream.as_ref().unwrap_or(&v.sha256));
+    let others = v.more_macs.iter().flat_map(|v| [&v.tag, &v.term]);
+    let rest = [&v.macs.tag, &v.macs.term, &v.derived.out, &v.at_rest.sealed];
+    for answer in ciphertexts.chain(streams).chain(others).chain(rest) {
         assert!(page.contains(answer.as_str()), "docs/ciphertext.md lacks {answer}");
     }
 }

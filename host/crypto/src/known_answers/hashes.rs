@@ -1,10 +1,10 @@
-//! RFC 4231 (HMAC-SHA-256), RFC 5869 (HKDF-SHA-256), FIPS 180-4 (SHA-256).
+//! RFC 4231 (HMAC), RFC 5869 (HKDF-SHA-256), FIPS 180-4 (SHA-256).
 
 use super::on_each_provider;
 use crate::CryptoError;
 use crate::provider::{HmacKey, Provider};
 
-on_each_provider!(rfc_4231, rfc_5869, hkdf_length_limit, fips_180_4);
+on_each_provider!(rfc_4231, rfc_4231_longer_hashes, rfc_5869, hkdf_length_limit, fips_180_4);
 
 fn rfc_4231<P: Provider>() {
     let counting: Vec<u8> = (1..=25).collect();
@@ -48,6 +48,20 @@ fn rfc_4231<P: Provider>() {
         let (front, back) = data.split_at(data.len() / 2);
         assert_eq!(key.sign(&[front, &[], back]), key.sign(&[data]));
     }
+}
+
+fn rfc_4231_longer_hashes<P: Provider>() {
+    let (key, data) = (b"Jefe", b"what do ya want for nothing?");
+    assert_eq!(
+        hex::encode(P::HmacSha384::expand(key).sign(&[data])),
+        "af45d2e376484031617f78d2b58a6b1b9c7ef464f5a01b47e42ec3736322445e\
+         8e2240ca5e69e2c78b3239ecfab21649"
+    );
+    assert_eq!(
+        hex::encode(P::HmacSha512::expand(key).sign(&[data])),
+        "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554\
+         9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737"
+    );
 }
 
 fn rfc_5869<P: Provider>() {

@@ -1,6 +1,8 @@
 //! AWS-LC through `aws-lc-rs`: the fast provider.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use std::marker::PhantomData;
+
+use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hkdf, hmac};
 
 use super::{AeadKey, HmacKey, Provider, sealed};
@@ -13,8 +15,12 @@ impl sealed::Sealed for AwsLc {}
 
 impl Provider for AwsLc {
     const NAME: &'static str = "aws-lc";
-    type Aes256Gcm = AwsLcGcm;
-    type HmacSha256 = hmac::Key;
+    type Aes256Gcm = AwsLcAead<Aes256Gcm>;
+    type Aes256GcmSiv = AwsLcAead<Aes256GcmSiv>;
+    type ChaCha20Poly1305 = AwsLcAead<ChaCha20Poly1305>;
+    type HmacSha256 = AwsLcHmac<32>;
+    type HmacSha384 = AwsLcHmac<48>;
+    type HmacSha512 = AwsLcHmac<64>;
 
     fn sha256(data: &[u8]) -> [u8; 32] {
         to_array(digest::digest(&digest::SHA256, data).as_ref())
@@ -42,19 +48,41 @@ impl hkdf::KeyType for OutputLength {
     }
 }
 
-fn to_array(bytes: &[u8]) -> [u8; 32] {
-    let mut array = [0; 32];
+fn to_array<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut array = [0; N];
     array.copy_from_slice(bytes);
     array
 }
 
-/// AES-256-GCM under one key. AWS-LC wipes the schedule when it is freed.
-pub struct AwsLcGcm(LessSafeKey);
+/// Names an AEAD of AWS-LC by type.
+pub trait Cipher: sealed::Sealed + Send + Sync {
+    /// The AEAD.
+    const ALGORITHM: &'static aead::Algorithm;
+}
 
-impl AeadKey for AwsLcGcm {
+macro_rules! ciphers {
+    ($($name:ident = $algorithm:ident),+) => {$(
+        #[doc = concat!("AWS-LC's `", stringify!($algorithm), "`.")]
+        pub enum $name {}
+        impl sealed::Sealed for $name {}
+        impl Cipher for $name {
+            const ALGORITHM: &'static aead::Algorithm = &aead::$algorithm;
+        }
+    )+};
+}
+ciphers!(
+    Aes256Gcm = AES_256_GCM,
+    Aes256GcmSiv = AES_256_GCM_SIV,
+    ChaCha20Poly1305 = CHACHA20_POLY1305
+);
+
+/// An AEAD under one key. AWS-LC wipes the schedule when it is freed.
+pub struct AwsLcAead<C>(LessSafeKey, PhantomData<fn() -> C>);
+
+impl<C: Cipher> AeadKey for AwsLcAead<C> {
     fn expand(key: &[u8; 32]) -> Result<Self, CryptoError> {
-        let key = UnboundKey::new(&AES_256_GCM, key).map_err(|_| CryptoError::Provider)?;
-        Ok(Self(LessSafeKey::new(key)))
+        let key = UnboundKey::new(C::ALGORITHM, key).map_err(|_| CryptoError::Provider)?;
+        Ok(Self(LessSafeKey::new(key), PhantomData))
     }
 
     fn seal(
@@ -84,16 +112,26 @@ impl AeadKey for AwsLcGcm {
     }
 }
 
-impl HmacKey for hmac::Key {
-    fn expand(key: &[u8]) -> Self {
-        Self::new(hmac::HMAC_SHA256, key)
-    }
+/// HMAC under one key, with the hash of `N` bytes.
+pub struct AwsLcHmac<const N: usize>(hmac::Key);
 
-    fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut context = hmac::Context::with_key(self);
-        for part in parts {
-            context.update(part);
+macro_rules! hmac_key {
+    ($length:literal, $algorithm:ident) => {
+        impl HmacKey<$length> for AwsLcHmac<$length> {
+            fn expand(key: &[u8]) -> Self {
+                Self(hmac::Key::new(hmac::$algorithm, key))
+            }
+
+            fn sign(&self, parts: &[&[u8]]) -> [u8; $length] {
+                let mut context = hmac::Context::with_key(&self.0);
+                for part in parts {
+                    context.update(part);
+                }
+                to_array(context.sign().as_ref())
+            }
         }
-        to_array(context.sign().as_ref())
-    }
+    };
 }
+hmac_key!(32, HMAC_SHA256);
+hmac_key!(48, HMAC_SHA384);
+hmac_key!(64, HMAC_SHA512);

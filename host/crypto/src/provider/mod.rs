@@ -22,9 +22,9 @@ pub type Default = AwsLc;
 #[cfg(all(feature = "rustcrypto", not(feature = "aws-lc")))]
 pub type Default = RustCrypto;
 
-/// Bytes of an AES-GCM nonce.
-pub(crate) const GCM_NONCE_LEN: usize = 12;
-/// Bytes of an AES-GCM tag.
+/// Bytes of the nonce of AES-GCM, AES-GCM-SIV and ChaCha20-Poly1305.
+pub(crate) const NONCE_LEN: usize = 12;
+/// Bytes of a tag of any AEAD.
 pub(crate) const TAG_LEN: usize = 16;
 
 mod sealed {
@@ -35,10 +35,18 @@ mod sealed {
 pub trait Provider: sealed::Sealed + Sized + 'static {
     /// Name for reports: `aws-lc` or `rustcrypto`.
     const NAME: &'static str;
-    /// AES-256-GCM under one key.
+    /// AES-256-GCM (NIST SP 800-38D) under one key.
     type Aes256Gcm: AeadKey;
+    /// AES-256-GCM-SIV (RFC 8452) under one key.
+    type Aes256GcmSiv: AeadKey;
+    /// ChaCha20-Poly1305 (RFC 8439) under one key.
+    type ChaCha20Poly1305: AeadKey;
     /// HMAC-SHA-256 under one key.
-    type HmacSha256: HmacKey;
+    type HmacSha256: HmacKey<32>;
+    /// HMAC-SHA-384 under one key.
+    type HmacSha384: HmacKey<48>;
+    /// HMAC-SHA-512 under one key.
+    type HmacSha512: HmacKey<64>;
 
     /// SHA-256 of `data`.
     fn sha256(data: &[u8]) -> [u8; 32];
@@ -47,7 +55,7 @@ pub trait Provider: sealed::Sealed + Sized + 'static {
     -> Result<(), CryptoError>;
 }
 
-/// An AES-256-GCM key with its schedule expanded; 96-bit nonces, 128-bit tags.
+/// An AEAD key with its schedule expanded: 256-bit keys, 96-bit nonces, 128-bit tags.
 pub trait AeadKey: Sized + Send + Sync {
     /// Expands the key.
     fn expand(key: &[u8; 32]) -> Result<Self, CryptoError>;
@@ -69,10 +77,10 @@ pub trait AeadKey: Sized + Send + Sync {
     ) -> Result<(), CryptoError>;
 }
 
-/// An HMAC-SHA-256 key with its inner and outer state computed.
-pub trait HmacKey: Sized + Send + Sync {
+/// An HMAC key with its inner and outer state computed; `N` is the length of the hash in bytes.
+pub trait HmacKey<const N: usize>: Sized + Send + Sync {
     /// Expands the key; any length.
     fn expand(key: &[u8]) -> Self;
     /// The tag over the concatenation of `parts`.
-    fn sign(&self, parts: &[&[u8]]) -> [u8; 32];
+    fn sign(&self, parts: &[&[u8]]) -> [u8; N];
 }

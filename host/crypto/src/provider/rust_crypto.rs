@@ -2,7 +2,7 @@
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use hmac::Mac;
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
 use super::{AeadKey, HmacKey, Provider, sealed};
@@ -16,7 +16,11 @@ impl sealed::Sealed for RustCrypto {}
 impl Provider for RustCrypto {
     const NAME: &'static str = "rustcrypto";
     type Aes256Gcm = aes_gcm::Aes256Gcm;
+    type Aes256GcmSiv = aes_gcm_siv::Aes256GcmSiv;
+    type ChaCha20Poly1305 = chacha20poly1305::ChaCha20Poly1305;
     type HmacSha256 = hmac::Hmac<Sha256>;
+    type HmacSha384 = hmac::Hmac<Sha384>;
+    type HmacSha512 = hmac::Hmac<Sha512>;
 
     fn sha256(data: &[u8]) -> [u8; 32] {
         Sha256::digest(data).into()
@@ -34,51 +38,65 @@ impl Provider for RustCrypto {
     }
 }
 
-impl AeadKey for aes_gcm::Aes256Gcm {
-    fn expand(key: &[u8; 32]) -> Result<Self, CryptoError> {
-        Ok(<Self as KeyInit>::new(key.into()))
-    }
+macro_rules! aead_key {
+    ($cipher:ty) => {
+        impl AeadKey for $cipher {
+            fn expand(key: &[u8; 32]) -> Result<Self, CryptoError> {
+                Ok(<Self as KeyInit>::new(key.into()))
+            }
 
-    fn seal(
-        &self,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        in_out: &mut [u8],
-    ) -> Result<[u8; 16], CryptoError> {
-        self.encrypt_inout_detached(nonce.into(), aad, in_out.into())
-            .map(Into::into)
-            .map_err(|_| CryptoError::TooLong)
-    }
+            fn seal(
+                &self,
+                nonce: &[u8; 12],
+                aad: &[u8],
+                in_out: &mut [u8],
+            ) -> Result<[u8; 16], CryptoError> {
+                self.encrypt_inout_detached(nonce.into(), aad, in_out.into())
+                    .map(Into::into)
+                    .map_err(|_| CryptoError::TooLong)
+            }
 
-    fn open(
-        &self,
-        nonce: &[u8; 12],
-        aad: &[u8],
-        in_out: &mut [u8],
-        tag: &[u8; 16],
-    ) -> Result<(), CryptoError> {
-        self.decrypt_inout_detached(nonce.into(), aad, in_out.into(), tag.into())
-            .map_err(|_| CryptoError::CiphertextInvalid)
-    }
-}
-
-impl HmacKey for hmac::Hmac<Sha256> {
-    fn expand(key: &[u8]) -> Self {
-        // RFC 2104, section 2: longer than a block is hashed, shorter is padded with zeros.
-        let mut block = Zeroizing::new([0; 64]);
-        if key.len() <= block.len() {
-            block[..key.len()].copy_from_slice(key);
-        } else {
-            block[..32].copy_from_slice(&Sha256::digest(key));
+            fn open(
+                &self,
+                nonce: &[u8; 12],
+                aad: &[u8],
+                in_out: &mut [u8],
+                tag: &[u8; 16],
+            ) -> Result<(), CryptoError> {
+                self.decrypt_inout_detached(nonce.into(), aad, in_out.into(), tag.into())
+                    .map_err(|_| CryptoError::CiphertextInvalid)
+            }
         }
-        <Self as KeyInit>::new((&*block).into())
-    }
-
-    fn sign(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut mac = self.clone();
-        for part in parts {
-            mac.update(part);
-        }
-        mac.finalize().into_bytes().into()
-    }
+    };
 }
+aead_key!(aes_gcm::Aes256Gcm);
+aead_key!(aes_gcm_siv::Aes256GcmSiv);
+aead_key!(chacha20poly1305::ChaCha20Poly1305);
+
+macro_rules! hmac_key {
+    ($hash:ty, $length:literal, $block:literal) => {
+        impl HmacKey<$length> for hmac::Hmac<$hash> {
+            fn expand(key: &[u8]) -> Self {
+                // RFC 2104, section 2: longer than a block is hashed, shorter is padded with zeros.
+                let mut block = Zeroizing::new([0; $block]);
+                if key.len() <= block.len() {
+                    block[..key.len()].copy_from_slice(key);
+                } else {
+                    block[..$length].copy_from_slice(&<$hash>::digest(key));
+                }
+                <Self as KeyInit>::new((&*block).into())
+            }
+
+            fn sign(&self, parts: &[&[u8]]) -> [u8; $length] {
+                let mut mac = self.clone();
+                for part in parts {
+                    mac.update(part);
+                }
+                mac.finalize().into_bytes().into()
+            }
+        }
+    };
+}
+hmac_key!(Sha256, 32, 64);
+hmac_key!(Sha384, 48, 128);
+hmac_key!(Sha512, 64, 128);

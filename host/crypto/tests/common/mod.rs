@@ -25,11 +25,14 @@ impl Case {
             Suite::XAes256Gcm => Algorithm::XAes256Gcm,
             Suite::Aes256Gcm => Algorithm::Aes256Gcm,
             Suite::Aes256Siv => Algorithm::Aes256Siv,
+            Suite::Aes256GcmSiv => Algorithm::Aes256GcmSiv,
+            Suite::ChaCha20Poly1305 => Algorithm::ChaCha20Poly1305,
+            Suite::XChaCha20Poly1305 => Algorithm::XChaCha20Poly1305,
         }
     }
 
     pub fn key<P: Provider>(&self) -> KeyVersion<P> {
-        let material = KeyMaterial::from_bytes(&self.material).unwrap();
+        let material = KeyMaterial::from_bytes(self.algorithm(), &self.material).unwrap();
         KeyVersion::with_provider(self.algorithm(), KeyId(self.key_id), self.version, &material)
             .unwrap()
     }

@@ -75,7 +75,7 @@ impl Inner {
             return Err(exists());
         }
 
-        let material = self.first_material(tenant, name).await?;
+        let material = self.first_material(tenant, name, algorithm).await?;
         self.index_id(tenant, name, material.key_id).await?;
         let created_at = record::now_ms();
         let key = Key {
@@ -116,18 +116,19 @@ impl Inner {
         &self,
         tenant: &TenantName,
         name: &KeyName,
+        algorithm: Algorithm,
     ) -> Result<Material, KeyringError> {
         let path = record::version_path(tenant, name, FIRST_VERSION);
         let material = Material {
             key_id: self.unused_id(tenant).await?,
             version: FIRST_VERSION,
             created_at: record::now_ms(),
-            secret: KeyMaterial::generate()?,
+            secret: KeyMaterial::generate(algorithm)?,
         };
         match self.store.create(&path, &record::encode_material(&material)).await {
             Ok(_) => Ok(material),
             Err(StoreError::Exists { .. }) => self
-                .read_material(&path, FIRST_VERSION)
+                .read_material(&path, algorithm, FIRST_VERSION)
                 .await?
                 .ok_or_else(|| KeyringError::Conflict { key: name.to_string() }),
             Err(error) => Err(error.into()),

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use keyward_crypto::KeyVersion;
+use keyward_crypto::{Algorithm, KeyVersion};
 
 use super::Inner;
 use crate::cache::{Absent, Cached, Life, Slot, count};
@@ -145,7 +145,7 @@ impl Inner {
     ) -> Result<Arc<KeyVersion>, KeyringError> {
         let path = record::version_path(&key.tenant, &key.name, version);
         let corrupt = || KeyringError::Corrupt { path: path.clone() };
-        let Some(material) = self.read_material(&path, version).await? else {
+        let Some(material) = self.read_material(&path, key.algorithm, version).await? else {
             return Err(corrupt());
         };
         let listed = key.version_info(version).and_then(|info| info.fingerprint.as_ref());
@@ -160,10 +160,13 @@ impl Inner {
     pub(super) async fn read_material(
         &self,
         path: &str,
+        algorithm: Algorithm,
         version: u32,
     ) -> Result<Option<Material>, KeyringError> {
         match self.store.get(path).await? {
-            Some(found) => record::decode_material(path, &found.value, version).map(Some),
+            Some(found) => {
+                record::decode_material(path, &found.value, algorithm, version).map(Some)
+            }
             None => Ok(None),
         }
     }

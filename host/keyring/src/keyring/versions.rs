@@ -85,8 +85,12 @@ impl Inner {
             let before = highest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
             let version = before.ok().and_then(next).ok_or_else(conflict)?;
             let created_at = record::now_ms();
-            let material =
-                Material { key_id: key.id, version, created_at, secret: KeyMaterial::generate()? };
+            let material = Material {
+                key_id: key.id,
+                version,
+                created_at,
+                secret: KeyMaterial::generate(key.algorithm)?,
+            };
             let path = record::version_path(&key.tenant, &key.name, version);
             match self.store.create(&path, &record::encode_material(&material)).await {
                 Ok(_) => {

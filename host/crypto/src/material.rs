@@ -1,0 +1,121 @@
+//! The secret bytes of a key version.
+
+use zeroize::Zeroizing;
+
+use crate::algorithm::Family;
+use crate::{Algorithm, CryptoError, asymmetric, random_bytes};
+
+/// The secret bytes of one key version, wiped when dropped. What they are depends on the key's
+/// algorithm (see `docs/ciphertext.md`):
+///
+/// | algorithm | bytes |
+/// |---|---|
+/// | AEAD, AES-256-SIV, HMAC | 32 random bytes, never used directly: every subkey is derived |
+/// | `ed25519`, `ml-dsa-65` | the 32-byte seed (RFC 8032; FIPS 204) |
+/// | `ecdsa-*`, `rsa-*` | PKCS#8 v1 (RFC 5208), DER |
+/// | `x25519` | the 32-byte private key (RFC 7748) |
+/// | `ml-kem-768` | the 64-byte seed `d || z` (FIPS 203) |
+/// | `x25519-ml-kem-768` | the 32-byte seed (X-Wing) |
+pub struct KeyMaterial(Zeroizing<Box<[u8]>>);
+
+impl KeyMaterial {
+    /// Length in bytes of the material of symmetric keys.
+    pub const SYMMETRIC_LEN: usize = 32;
+
+    /// Fresh random material for a key of `algorithm`. For RSA it searches for primes, which
+    /// takes from tenths of a second to several.
+    pub fn generate(algorithm: Algorithm) -> Result<Self, CryptoError> {
+        match Self::fixed_len(algorithm) {
+            Some(length) => {
+                let mut bytes = Zeroizing::new(vec![0; length].into_boxed_slice());
+                random_bytes(&mut bytes)?;
+                Ok(Self(bytes))
+            }
+            None => asymmetric::generate_pkcs8(algorithm).map(Self),
+        }
+    }
+
+    /// Copies material of a key of `algorithm`, as read from a store or imported. The caller wipes
+    /// its own copy.
+    ///
+    /// [`CryptoError::KeyLength`] for material of another length where that is fixed,
+    /// [`CryptoError::KeyMaterialInvalid`] where it is a PKCS#8 document and this is none, or one
+    /// of another kind of key.
+    pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, CryptoError> {
+        match Self::fixed_len(algorithm) {
+            Some(expected) if bytes.len() != expected => {
+                return Err(CryptoError::KeyLength { expected, actual: bytes.len() });
+            }
+            Some(_) => {}
+            None => asymmetric::check_pkcs8(algorithm, bytes)?,
+        }
+        Ok(Self(Zeroizing::new(bytes.into())))
+    }
+
+    /// The bytes, for writing them to a store.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Length of the material where the algorithm fixes it.
+    const fn fixed_len(algorithm: Algorithm) -> Option<usize> {
+        match algorithm.family() {
+            Family::Aead | Family::Siv | Family::Mac => Some(Self::SYMMETRIC_LEN),
+            Family::Rsa => None,
+            Family::Signature | Family::Recipient => match algorithm {
+                Algorithm::EcdsaP256 | Algorithm::EcdsaP384 => None,
+                Algorithm::MlKem768 => Some(64),
+                _ => Some(32),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fixed_lengths_are_enforced() {
+        for algorithm in Algorithm::ALL {
+            let Some(expected) = KeyMaterial::fixed_len(algorithm) else { continue };
+            for wrong in [0, expected - 1, expected + 1, 2 * expected] {
+                let error = KeyMaterial::from_bytes(algorithm, &vec![0; wrong]).err();
+                assert_eq!(error, Some(CryptoError::KeyLength { expected, actual: wrong }));
+            }
+            let one = KeyMaterial::generate(algorithm).unwrap();
+            let two = KeyMaterial::generate(algorithm).unwrap();
+            assert_eq!(one.expose().len(), expected);
+            assert_ne!(one.expose(), two.expose());
+            assert_ne!(one.expose(), vec![0; expected]);
+            let copy = KeyMaterial::from_bytes(algorithm, one.expose()).unwrap();
+            assert_eq!(copy.expose(), one.expose());
+        }
+    }
+
+    #[cfg(feature = "aws-lc")]
+    #[test]
+    fn documents_are_of_their_algorithm_only() {
+        // One RSA size is enough to generate; the others are told apart by it.
+        let documents = [Algorithm::EcdsaP256, Algorithm::EcdsaP384, Algorithm::Rsa2048]
+            .map(|algorithm| (algorithm, KeyMaterial::generate(algorithm).unwrap()));
+        for (made_for, material) in &documents {
+            for algorithm in Algorithm::ALL {
+                let read = KeyMaterial::from_bytes(algorithm, material.expose()).err();
+                match KeyMaterial::fixed_len(algorithm) {
+                    None if algorithm == *made_for => assert_eq!(read, None),
+                    None => {
+                        assert_eq!(read, Some(CryptoError::KeyMaterialInvalid { algorithm }));
+                    }
+                    Some(_) => assert!(matches!(read, Some(CryptoError::KeyLength { .. }))),
+                }
+            }
+            let (&last, front) = material.expose().split_last().unwrap();
+            for damaged in [front.to_vec(), [material.expose(), &[last]].concat(), vec![]] {
+                let error = KeyMaterial::from_bytes(*made_for, &damaged).err();
+                let algorithm = *made_for;
+                assert_eq!(error, Some(CryptoError::KeyMaterialInvalid { algorithm }));
+            }
+        }
+    }
+}

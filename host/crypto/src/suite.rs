@@ -1,0 +1,99 @@
+//! Which suites ciphertexts name.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::provider::{NONCE_LEN, TAG_LEN};
+use crate::{CryptoError, Header, siv, xaes, xchacha};
+
+/// How one ciphertext was made; its id is the second byte of the ciphertext.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Suite {
+    /// XAES-256-GCM (C2SP) with a 256-bit key commitment: 192-bit random nonce.
+    XAes256Gcm = 0x01,
+    /// AES-256-GCM: 96-bit random nonce, at most 2^32 messages per key version, no commitment.
+    Aes256Gcm = 0x02,
+    /// AES-256-SIV: no nonce; equal plaintexts under equal bindings give equal ciphertexts.
+    Aes256Siv = 0x03,
+    /// AES-256-GCM-SIV (RFC 8452): 96-bit random nonce whose repetition does little harm.
+    Aes256GcmSiv = 0x04,
+    /// ChaCha20-Poly1305 (RFC 8439): 96-bit random nonce, at most 2^32 messages per key version.
+    ChaCha20Poly1305 = 0x05,
+    /// XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha): 192-bit random nonce.
+    XChaCha20Poly1305 = 0x06,
+}
+
+impl Suite {
+    /// Every suite, in the order of ids.
+    pub const ALL: [Self; 6] = [
+        Self::XAes256Gcm,
+        Self::Aes256Gcm,
+        Self::Aes256Siv,
+        Self::Aes256GcmSiv,
+        Self::ChaCha20Poly1305,
+        Self::XChaCha20Poly1305,
+    ];
+
+    /// The byte that names the suite in a ciphertext.
+    pub const fn id(self) -> u8 {
+        self as u8
+    }
+
+    /// The suite of that id, if there is one.
+    pub const fn from_id(id: u8) -> Option<Self> {
+        match id {
+            0x01 => Some(Self::XAes256Gcm),
+            0x02 => Some(Self::Aes256Gcm),
+            0x03 => Some(Self::Aes256Siv),
+            0x04 => Some(Self::Aes256GcmSiv),
+            0x05 => Some(Self::ChaCha20Poly1305),
+            0x06 => Some(Self::XChaCha20Poly1305),
+            _ => None,
+        }
+    }
+
+    /// The stable name, for example `xaes-256-gcm`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::XAes256Gcm => "xaes-256-gcm",
+            Self::Aes256Gcm => "aes-256-gcm",
+            Self::Aes256Siv => "aes-256-siv",
+            Self::Aes256GcmSiv => "aes-256-gcm-siv",
+            Self::ChaCha20Poly1305 => "chacha20-poly1305",
+            Self::XChaCha20Poly1305 => "xchacha20-poly1305",
+        }
+    }
+
+    /// Whether it is one of the randomised AEADs, which form one family.
+    pub(crate) const fn is_aead(self) -> bool {
+        !matches!(self, Self::Aes256Siv)
+    }
+
+    /// Bytes by which a ciphertext is longer than its plaintext, header included.
+    pub const fn overhead(self) -> usize {
+        Header::LEN
+            + match self {
+                Self::XAes256Gcm => xaes::NONCE_LEN + xaes::OVERHEAD,
+                Self::Aes256Gcm | Self::Aes256GcmSiv | Self::ChaCha20Poly1305 => {
+                    NONCE_LEN + TAG_LEN
+                }
+                Self::XChaCha20Poly1305 => xchacha::NONCE_LEN + TAG_LEN,
+                Self::Aes256Siv => siv::IV_LEN,
+            }
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Suite {
+    type Err = CryptoError;
+
+    fn from_str(name: &str) -> Result<Self, CryptoError> {
+        Self::ALL.into_iter().find(|suite| suite.name() == name).ok_or(CryptoError::UnknownSuite)
+    }
+}
