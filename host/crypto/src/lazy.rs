@@ -21,7 +21,7 @@ impl<T> Lazy<T> {
         if let Some(value) = self.0.get() {
             return Ok(value);
         }
-        let made = Box::new(make()?);
-        Ok(self.0.get_or_init(|| made))
+        let value = Box::new(make()?);
+        Ok(self.0.get_or_init(|| value))
     }
 }
