@@ -30,14 +30,15 @@ fn algorithm(suite: Suite) -> Algorithm {
         Suite::Aes256GcmSiv => Algorithm::Aes256GcmSiv,
         Suite::ChaCha20Poly1305 => Algorithm::ChaCha20Poly1305,
         Suite::XChaCha20Poly1305 => Algorithm::XChaCha20Poly1305,
+        Suite::HpkeX25519 => Algorithm::X25519,
+        Suite::HpkeMlKem768 => Algorithm::MlKem768,
+        Suite::HpkeXWing => Algorithm::X25519MlKem768,
     }
 }
 
 fn provider<P: Provider>(criterion: &mut Criterion) {
-    let Ok(material) = KeyMaterial::from_bytes(Algorithm::default(), &[7; 32]) else {
-        return;
-    };
     for suite in Suite::ALL {
+        let Ok(material) = KeyMaterial::generate(algorithm(suite)) else { return };
         let key = KeyVersion::<P>::with_provider(algorithm(suite), KeyId(1), 1, &material);
         let Ok(key) = key else { return };
         for operation in ["seal", "open"] {

@@ -47,7 +47,7 @@ impl<P: Provider> AeadKeys<P> {
             Suite::Aes256GcmSiv => self.gcm_siv().map(|_| ()),
             Suite::ChaCha20Poly1305 => self.chacha().map(|_| ()),
             Suite::XChaCha20Poly1305 => self.xchacha().map(|_| ()),
-            Suite::Aes256Siv => Ok(()),
+            _ => Ok(()),
         }
     }
 
@@ -128,7 +128,7 @@ impl<P: Provider> AeadKeys<P> {
             Suite::Aes256GcmSiv => open(self.gcm_siv()?, aad, sealed),
             Suite::ChaCha20Poly1305 => open(self.chacha()?, aad, sealed),
             Suite::XChaCha20Poly1305 => self.xchacha()?.open(aad, sealed),
-            Suite::Aes256Siv => Err(CryptoError::CiphertextInvalid),
+            _ => Err(CryptoError::CiphertextInvalid),
         }
     }
 }

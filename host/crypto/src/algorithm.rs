@@ -34,11 +34,11 @@ pub enum Algorithm {
     EcdsaP256,
     /// Signatures, ECDSA (FIPS 186-5) on P-384 with SHA-384.
     EcdsaP384,
-    /// Signatures and encryption to a public key, RSA of 2048 bits (RFC 8017).
+    /// Signatures, RSA of 2048 bits (RFC 8017).
     Rsa2048,
-    /// Signatures and encryption to a public key, RSA of 3072 bits (RFC 8017).
+    /// Signatures, RSA of 3072 bits (RFC 8017).
     Rsa3072,
-    /// Signatures and encryption to a public key, RSA of 4096 bits (RFC 8017).
+    /// Signatures, RSA of 4096 bits (RFC 8017).
     Rsa4096,
     /// Encryption to a public key, X25519 (RFC 7748).
     X25519,
@@ -64,7 +64,7 @@ pub(crate) enum Family {
     Mac,
     /// Signs only.
     Signature,
-    /// Signs and decrypts.
+    /// Signs; of several sizes.
     Rsa,
     /// Decrypts what was encrypted to its public key.
     Recipient,
@@ -138,10 +138,7 @@ impl Algorithm {
     pub const fn supports(self, operation: Operation) -> bool {
         match operation {
             Operation::Encrypt | Operation::Decrypt => {
-                matches!(
-                    self.family(),
-                    Family::Aead | Family::Siv | Family::Recipient | Family::Rsa
-                )
+                matches!(self.family(), Family::Aead | Family::Siv | Family::Recipient)
             }
             Operation::Stream => matches!(self.family(), Family::Aead),
             Operation::Sign | Operation::Verify => {
@@ -166,16 +163,25 @@ impl Algorithm {
             Self::ChaCha20Poly1305 => Some(Suite::ChaCha20Poly1305),
             Self::XChaCha20Poly1305 => Some(Suite::XChaCha20Poly1305),
             Self::Aes256Siv => Some(Suite::Aes256Siv),
+            Self::X25519 => Some(Suite::HpkeX25519),
+            Self::MlKem768 => Some(Suite::HpkeMlKem768),
+            Self::X25519MlKem768 => Some(Suite::HpkeXWing),
             _ => None,
         }
     }
 
     /// Whether a key of this algorithm seals and opens with `suite`. The randomised AEAD suites
-    /// form one family (each has its own subkey); AES-256-SIV is its own.
+    /// form one family (each has its own subkey); AES-256-SIV is its own, and so is HPKE with each KEM.
     pub const fn allows(self, suite: Suite) -> bool {
         match self.family() {
             Family::Aead => suite.is_aead(),
             Family::Siv => matches!(suite, Suite::Aes256Siv),
+            Family::Recipient => matches!(
+                (self, suite),
+                (Self::X25519, Suite::HpkeX25519)
+                    | (Self::MlKem768, Suite::HpkeMlKem768)
+                    | (Self::X25519MlKem768, Suite::HpkeXWing)
+            ),
             _ => false,
         }
     }

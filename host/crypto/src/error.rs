@@ -1,6 +1,6 @@
 //! The one error type of the crate.
 
-use crate::{Algorithm, Operation, Suite, algorithm};
+use crate::{Algorithm, Operation, SignatureForm, Suite, algorithm};
 
 /// What can go wrong in this crate. No variant carries a secret, a plaintext or a ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,20 @@ pub enum CryptoError {
         algorithm: Algorithm,
         /// Operation asked for.
         operation: Operation,
+    },
+    /// The algorithm's signatures do not come in this form.
+    #[error("signatures of {algorithm} do not come in the form {form}")]
+    SignatureFormNotAllowed {
+        /// Algorithm of the key.
+        algorithm: Algorithm,
+        /// Form asked for.
+        form: SignatureForm,
+    },
+    /// Not the SubjectPublicKeyInfo of a key of this algorithm.
+    #[error("not the public key of a key of algorithm {algorithm}")]
+    PublicKeyInvalid {
+        /// Algorithm of the key.
+        algorithm: Algorithm,
     },
     /// An input or the requested output is longer than the construction admits.
     #[error("the input is longer than the construction admits")]

@@ -5,14 +5,16 @@ use zeroize::Zeroizing;
 
 use crate::aead::AeadKeys;
 use crate::algorithm::Family;
+use crate::asymmetric::SigningKey;
 use crate::binding::length_prefix;
 use crate::derive::{self, label, subkey};
 use crate::mac_keys::MacKeys;
 use crate::provider::{self, Provider};
+use crate::recipient::Recipient;
 use crate::siv::Siv;
 use crate::{
-    Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, Suite,
-    random_bytes,
+    Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, PublicKey,
+    SignatureForm, Suite, random_bytes,
 };
 
 /// One version of a key with the subkeys of its default suite derived and their key schedules
@@ -29,8 +31,8 @@ enum Keys<P: Provider> {
     Aead(Box<AeadKeys<P>>),
     Siv(Box<Siv>),
     Mac(Box<MacKeys<P>>),
-    /// Keys whose operations this crate does not have yet.
-    Asymmetric,
+    Signing(Box<SigningKey>),
+    Recipient(Box<Recipient>),
 }
 
 impl KeyVersion {
@@ -62,7 +64,10 @@ impl<P: Provider> KeyVersion<P> {
                 label::SIV_ENCRYPTION,
             )?))),
             Family::Mac => Keys::Mac(Box::new(MacKeys::new(algorithm, material)?)),
-            Family::Signature | Family::Rsa | Family::Recipient => Keys::Asymmetric,
+            Family::Signature | Family::Rsa => {
+                Keys::Signing(Box::new(SigningKey::new(algorithm, &material)?))
+            }
+            Family::Recipient => Keys::Recipient(Box::new(Recipient::new(algorithm, &material)?)),
         };
         Ok(Self { algorithm, key_id, version, keys })
     }
@@ -121,7 +126,8 @@ impl<P: Provider> KeyVersion<P> {
             match &self.keys {
                 Keys::Aead(keys) => keys.seal_into(suite, aad, plaintext, fill_nonce, &mut out)?,
                 Keys::Siv(key) => key.seal_into(aad, plaintext, &mut out)?,
-                Keys::Mac(_) | Keys::Asymmetric => {
+                Keys::Recipient(key) => key.seal_into(aad, plaintext, &mut out)?,
+                Keys::Mac(_) | Keys::Signing(_) => {
                     return Err(self.unsupported(Operation::Encrypt));
                 }
             }
@@ -148,7 +154,8 @@ impl<P: Provider> KeyVersion<P> {
             .with_aad(header.to_bytes(), |aad| match &self.keys {
                 Keys::Aead(keys) => keys.open(header.suite, aad, sealed),
                 Keys::Siv(key) => key.open(aad, sealed),
-                Keys::Mac(_) | Keys::Asymmetric => Err(CryptoError::CiphertextInvalid),
+                Keys::Recipient(key) => key.open(aad, sealed),
+                Keys::Mac(_) | Keys::Signing(_) => Err(CryptoError::CiphertextInvalid),
             })
             .map_err(|_| CryptoError::CiphertextInvalid)
     }
@@ -183,7 +190,7 @@ impl<P: Provider> KeyVersion<P> {
         let material = match &self.keys {
             Keys::Aead(keys) => keys.material(),
             Keys::Mac(keys) => keys.material(),
-            Keys::Siv(_) | Keys::Asymmetric => return Err(self.unsupported(Operation::Derive)),
+            _ => return Err(self.unsupported(Operation::Derive)),
         };
         if length > derive::LONGEST {
             return Err(CryptoError::TooLong);
@@ -191,6 +198,48 @@ impl<P: Provider> KeyVersion<P> {
         let mut out = Zeroizing::new(vec![0; length]);
         derive::expand::<P>(material.expose(), info, &mut out)?;
         Ok(out)
+    }
+
+    /// The signature of `input` in this form. Ed25519 and PKCS#1 signatures of equal inputs are
+    /// equal, the others are random. [`CryptoError::OperationNotSupported`] for a key that does not
+    /// sign, [`CryptoError::SignatureFormNotAllowed`] for a form its algorithm does not know.
+    pub fn sign(&self, input: &[u8], form: SignatureForm) -> Result<Vec<u8>, CryptoError> {
+        self.signing_key(Operation::Sign)?.sign(input, form)
+    }
+
+    /// Whether `signature` is one of `input` in this form by this key version. Errors as
+    /// [`sign`](Self::sign).
+    pub fn verify(
+        &self,
+        input: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<bool, CryptoError> {
+        self.signing_key(Operation::Verify)?;
+        self.public_key()?.verify(input, signature, form)
+    }
+
+    /// The public half. [`CryptoError::OperationNotSupported`] for a key that does not sign.
+    pub fn public_key(&self) -> Result<PublicKey, CryptoError> {
+        let der = self.signing_key(Operation::Verify)?.public_key_der()?;
+        Ok(PublicKey::new(self.algorithm, der))
+    }
+
+    /// The public half of a key that others encrypt to, as HPKE (RFC 9180) serialises it: 32 bytes
+    /// for X25519, 1,184 for ML-KEM-768, 1,216 for both. [`CryptoError::OperationNotSupported`] for
+    /// any other key.
+    pub fn encryption_public_key(&self) -> Result<Vec<u8>, CryptoError> {
+        match &self.keys {
+            Keys::Recipient(key) => Ok(key.public_key()),
+            _ => Err(self.unsupported(Operation::Encrypt)),
+        }
+    }
+
+    fn signing_key(&self, operation: Operation) -> Result<&SigningKey, CryptoError> {
+        match &self.keys {
+            Keys::Signing(key) => Ok(key),
+            _ => Err(self.unsupported(operation)),
+        }
     }
 
     /// The subkey that the keys of streams come from. AEAD keys only.

@@ -57,6 +57,7 @@ mod material;
 mod operation;
 pub mod provider;
 mod random;
+mod recipient;
 mod siv;
 pub mod stream;
 mod suite;
@@ -65,6 +66,7 @@ mod xaes;
 mod xchacha;
 
 pub use algorithm::Algorithm;
+pub use asymmetric::{PublicKey, SignatureForm};
 pub use binding::{Binding, Channel};
 pub use error::CryptoError;
 pub use hash::{hkdf_sha256, hmac_sha256, sha256};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::provider::{NONCE_LEN, TAG_LEN};
-use crate::{CryptoError, Header, siv, xaes, xchacha};
+use crate::{CryptoError, Header, recipient, siv, xaes, xchacha};
 
 /// How one ciphertext was made; its id is the second byte of the ciphertext.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,17 +22,26 @@ pub enum Suite {
     ChaCha20Poly1305 = 0x05,
     /// XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha): 192-bit random nonce.
     XChaCha20Poly1305 = 0x06,
+    /// HPKE (RFC 9180) to an X25519 key, AES-256-GCM.
+    HpkeX25519 = 0x12,
+    /// HPKE to an ML-KEM-768 key, AES-256-GCM.
+    HpkeMlKem768 = 0x13,
+    /// HPKE to an X-Wing key (X25519 and ML-KEM-768), AES-256-GCM.
+    HpkeXWing = 0x14,
 }
 
 impl Suite {
     /// Every suite, in the order of ids.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::XAes256Gcm,
         Self::Aes256Gcm,
         Self::Aes256Siv,
         Self::Aes256GcmSiv,
         Self::ChaCha20Poly1305,
         Self::XChaCha20Poly1305,
+        Self::HpkeX25519,
+        Self::HpkeMlKem768,
+        Self::HpkeXWing,
     ];
 
     /// The byte that names the suite in a ciphertext.
@@ -49,6 +58,9 @@ impl Suite {
             0x04 => Some(Self::Aes256GcmSiv),
             0x05 => Some(Self::ChaCha20Poly1305),
             0x06 => Some(Self::XChaCha20Poly1305),
+            0x12 => Some(Self::HpkeX25519),
+            0x13 => Some(Self::HpkeMlKem768),
+            0x14 => Some(Self::HpkeXWing),
             _ => None,
         }
     }
@@ -62,12 +74,22 @@ impl Suite {
             Self::Aes256GcmSiv => "aes-256-gcm-siv",
             Self::ChaCha20Poly1305 => "chacha20-poly1305",
             Self::XChaCha20Poly1305 => "xchacha20-poly1305",
+            Self::HpkeX25519 => "hpke-x25519",
+            Self::HpkeMlKem768 => "hpke-ml-kem-768",
+            Self::HpkeXWing => "hpke-x25519-ml-kem-768",
         }
     }
 
     /// Whether it is one of the randomised AEADs, which form one family.
     pub(crate) const fn is_aead(self) -> bool {
-        !matches!(self, Self::Aes256Siv)
+        matches!(
+            self,
+            Self::XAes256Gcm
+                | Self::Aes256Gcm
+                | Self::Aes256GcmSiv
+                | Self::ChaCha20Poly1305
+                | Self::XChaCha20Poly1305
+        )
     }
 
     /// Bytes by which a ciphertext is longer than its plaintext, header included.
@@ -80,6 +102,9 @@ impl Suite {
                 }
                 Self::XChaCha20Poly1305 => xchacha::NONCE_LEN + TAG_LEN,
                 Self::Aes256Siv => siv::IV_LEN,
+                Self::HpkeX25519 => recipient::X25519_ENC_LEN + TAG_LEN,
+                Self::HpkeMlKem768 => recipient::ML_KEM_768_ENC_LEN + TAG_LEN,
+                Self::HpkeXWing => recipient::X_WING_ENC_LEN + TAG_LEN,
             }
     }
 }

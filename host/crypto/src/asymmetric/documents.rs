@@ -28,7 +28,7 @@ fn kind(algorithm: Algorithm) -> Result<Kind, CryptoError> {
 }
 
 /// A fresh key as PKCS#8 v1.
-pub(super) fn generate(algorithm: Algorithm) -> Result<Zeroizing<Box<[u8]>>, CryptoError> {
+pub(crate) fn generate(algorithm: Algorithm) -> Result<Zeroizing<Box<[u8]>>, CryptoError> {
     let failed = |_| CryptoError::Provider;
     let document = match kind(algorithm)? {
         Kind::Ecdsa(parameters) => {
@@ -45,7 +45,7 @@ pub(super) fn generate(algorithm: Algorithm) -> Result<Zeroizing<Box<[u8]>>, Cry
 }
 
 /// [`CryptoError::KeyMaterialInvalid`] unless `document` is the PKCS#8 of a key of `algorithm`.
-pub(super) fn check(algorithm: Algorithm, document: &[u8]) -> Result<(), CryptoError> {
+pub(crate) fn check(algorithm: Algorithm, document: &[u8]) -> Result<(), CryptoError> {
     let invalid = CryptoError::KeyMaterialInvalid { algorithm };
     if !is_one_sequence(document) {
         return Err(invalid);
@@ -68,8 +68,9 @@ pub(super) fn check(algorithm: Algorithm, document: &[u8]) -> Result<(), CryptoE
 /// what a store gave back longer than it was written is damaged.
 fn is_one_sequence(document: &[u8]) -> bool {
     match document {
-        [0x30, length @ 0..=0x7f, rest @ ..] => rest.len() == usize::from(*length),
-        [0x30, 0x81, length, rest @ ..] => rest.len() == usize::from(*length),
+        [0x30, length @ 0..=0x7f, rest @ ..] | [0x30, 0x81, length, rest @ ..] => {
+            rest.len() == usize::from(*length)
+        }
         [0x30, 0x82, high, low, rest @ ..] => {
             rest.len() == usize::from(u16::from_be_bytes([*high, *low]))
         }

@@ -1,32 +1,20 @@
 //! Keys with a public half.
 
-use zeroize::Zeroizing;
-
-use crate::{Algorithm, CryptoError};
-
+#[cfg(not(feature = "aws-lc"))]
+mod absent;
 #[cfg(feature = "aws-lc")]
 mod documents;
-
-/// A fresh key as PKCS#8, for the algorithms whose material is such a document.
+mod form;
+mod public_key;
 #[cfg(feature = "aws-lc")]
-pub(crate) fn generate_pkcs8(algorithm: Algorithm) -> Result<Zeroizing<Box<[u8]>>, CryptoError> {
-    documents::generate(algorithm)
-}
+mod signing;
 
-/// Whether `document` is the PKCS#8 document of a key of `algorithm`.
+#[cfg(not(feature = "aws-lc"))]
+use absent as signing;
+#[cfg(not(feature = "aws-lc"))]
+pub(crate) use absent::{check_pkcs8, generate_pkcs8};
 #[cfg(feature = "aws-lc")]
-pub(crate) fn check_pkcs8(algorithm: Algorithm, document: &[u8]) -> Result<(), CryptoError> {
-    documents::check(algorithm, document)
-}
-
-/// Only AWS-LC has RSA without known timing faults, and it has ECDSA faster.
-#[cfg(not(feature = "aws-lc"))]
-pub(crate) fn generate_pkcs8(algorithm: Algorithm) -> Result<Zeroizing<Box<[u8]>>, CryptoError> {
-    Err(CryptoError::AlgorithmNotInBuild { algorithm })
-}
-
-/// Only AWS-LC has RSA without known timing faults, and it has ECDSA faster.
-#[cfg(not(feature = "aws-lc"))]
-pub(crate) fn check_pkcs8(algorithm: Algorithm, _document: &[u8]) -> Result<(), CryptoError> {
-    Err(CryptoError::AlgorithmNotInBuild { algorithm })
-}
+pub(crate) use documents::{check as check_pkcs8, generate as generate_pkcs8};
+pub use form::SignatureForm;
+pub use public_key::PublicKey;
+pub(crate) use signing::SigningKey;

@@ -137,8 +137,12 @@ fn ciphertexts<P: Provider>() {
         assert_eq!(aad, v.aad);
         seen.push((suite, binding.channel));
     }
-    let expected =
-        Suite::ALL.map(|suite| [(suite, Channel::Payload), (suite, Channel::Policy)]).concat();
+    // Those to public keys are random; see `public_keys`.
+    let expected: Vec<_> = Suite::ALL
+        .into_iter()
+        .filter(|suite| suite.id() < 0x10)
+        .flat_map(|suite| [(suite, Channel::Payload), (suite, Channel::Policy)])
+        .collect();
     assert_eq!(seen, expected);
 }
 

@@ -2,6 +2,7 @@
 
 mod formats;
 mod hashes;
+mod public_keys;
 mod wycheproof;
 mod xaes_256_gcm;
 

@@ -28,11 +28,20 @@ impl Case {
             Suite::Aes256GcmSiv => Algorithm::Aes256GcmSiv,
             Suite::ChaCha20Poly1305 => Algorithm::ChaCha20Poly1305,
             Suite::XChaCha20Poly1305 => Algorithm::XChaCha20Poly1305,
+            Suite::HpkeX25519 => Algorithm::X25519,
+            Suite::HpkeMlKem768 => Algorithm::MlKem768,
+            Suite::HpkeXWing => Algorithm::X25519MlKem768,
         }
     }
 
     pub fn key<P: Provider>(&self) -> KeyVersion<P> {
-        let material = KeyMaterial::from_bytes(self.algorithm(), &self.material).unwrap();
+        let material = match self.algorithm() {
+            algorithm @ Algorithm::MlKem768 => {
+                KeyMaterial::from_bytes(algorithm, &self.material.repeat(2))
+            }
+            algorithm => KeyMaterial::from_bytes(algorithm, &self.material),
+        }
+        .unwrap();
         KeyVersion::with_provider(self.algorithm(), KeyId(self.key_id), self.version, &material)
             .unwrap()
     }

@@ -1,0 +1,71 @@
+//! The half of a key that anyone may have.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{SignatureForm, signing};
+use crate::{Algorithm, CryptoError, Operation};
+
+/// The public half of a version of a key that signs, as SubjectPublicKeyInfo (RFC 5280).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicKey {
+    algorithm: Algorithm,
+    der: Vec<u8>,
+}
+
+impl PublicKey {
+    /// Reads a DER document. [`CryptoError::PublicKeyInvalid`] when it is none of a key of
+    /// `algorithm`, [`CryptoError::OperationNotSupported`] when such keys do not sign.
+    pub fn from_der(algorithm: Algorithm, der: &[u8]) -> Result<Self, CryptoError> {
+        if !algorithm.supports(Operation::Verify) {
+            let operation = Operation::Verify;
+            return Err(CryptoError::OperationNotSupported { algorithm, operation });
+        }
+        // The parser would take a bare key too.
+        if der.first() != Some(&0x30) {
+            return Err(CryptoError::PublicKeyInvalid { algorithm });
+        }
+        signing::check_public_key(algorithm, der)?;
+        Ok(Self { algorithm, der: der.to_vec() })
+    }
+
+    pub(crate) const fn new(algorithm: Algorithm, der: Vec<u8>) -> Self {
+        Self { algorithm, der }
+    }
+
+    /// Algorithm of the key.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The document, DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// The document in text form (RFC 7468), label `PUBLIC KEY`.
+    pub fn pem(&self) -> String {
+        let text = STANDARD.encode(&self.der);
+        let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            let (line, after) = rest.split_at(rest.len().min(64));
+            pem.push_str(line);
+            pem.push('\n');
+            rest = after;
+        }
+        pem.push_str("-----END PUBLIC KEY-----\n");
+        pem
+    }
+
+    /// Whether `signature` is one of `input` in this form.
+    /// [`CryptoError::SignatureFormNotAllowed`] when the algorithm does not know the form.
+    pub fn verify(
+        &self,
+        input: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<bool, CryptoError> {
+        signing::verify(self.algorithm, &self.der, input, signature, form)
+    }
+}

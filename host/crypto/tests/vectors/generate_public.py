@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Ciphertexts to public keys and signatures, made by Python's `cryptography` (>= 48).
+
+Prints public.json. Both are random, so another run prints another file; the Rust tests open and
+verify the pinned one.
+"""
+
+import hashlib
+import json
+import struct
+
+from cryptography.hazmat.primitives import hpke
+from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM768PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+MATERIAL = bytes(range(64))
+RAW = (Encoding.Raw, PublicFormat.Raw)
+
+
+def lp(part):
+    return struct.pack(">I", len(part)) + part
+
+
+def sealed(algorithm, suite, kem, private, public):
+    header = struct.pack(">BBQI", 1, suite, 0x0123456789ABCDEF, 3)
+    aad = b"keyward aad v1\0" + header + b"\1" + lp(b"acme") + lp(b"orders") + lp(b"") + lp(b"order 17")
+    sender = hpke.Suite(kem, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
+    body = sender.encrypt(b"4111 1111 1111 1111", private.public_key(), aad)
+    return {"algorithm": algorithm, "public_key": public.hex(), "ciphertext": (header + body).hex()}
+
+
+def main():
+    x25519 = X25519PrivateKey.from_private_bytes(MATERIAL[:32])
+    ml_kem = MLKEM768PrivateKey.from_seed_bytes(MATERIAL)
+    # X-Wing (draft-connolly-cfrg-xwing-kem): both private keys come from one seed of 32 bytes.
+    expanded = hashlib.shake_256(MATERIAL[:32]).digest(96)
+    parts = MLKEM768PrivateKey.from_seed_bytes(expanded[:64]), X25519PrivateKey.from_private_bytes(expanded[64:])
+    x_wing = hpke.MLKEM768X25519PrivateKey(*parts)
+    x_wing_public = b"".join(part.public_key().public_bytes(*RAW) for part in parts)
+    ciphertexts = [
+        sealed("x25519", 0x12, hpke.KEM.X25519, x25519, x25519.public_key().public_bytes(*RAW)),
+        sealed("ml-kem-768", 0x13, hpke.KEM.MLKEM768, ml_kem, ml_kem.public_key().public_bytes(*RAW)),
+        sealed("x25519-ml-kem-768", 0x14, hpke.KEM.MLKEM768_X25519, x_wing, x_wing_public),
+    ]
+    ml_dsa = MLDSA65PrivateKey.from_seed_bytes(MATERIAL[:32])
+    signature = {"algorithm": "ml-dsa-65", "input": b"what is signed".hex(),
+                 "public_key": ml_dsa.public_key().public_bytes(*RAW).hex(),
+                 "signature": ml_dsa.sign(b"what is signed").hex()}
+    print(json.dumps({"ciphertexts": ciphertexts, "signatures": [signature]}, indent=1))
+
+
+main()
