@@ -77,6 +77,9 @@ pub enum CryptoError {
     /// Not the name of an algorithm.
     #[error("unknown algorithm; one of {}", algorithm::NAMES)]
     UnknownAlgorithm,
+    /// Not the name of a hash function.
+    #[error("unknown hash function; one of sha-256, sha-384, sha-512")]
+    UnknownDigest,
     /// Not the name of a suite.
     #[error("unknown suite")]
     UnknownSuite,

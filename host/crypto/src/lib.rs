@@ -69,7 +69,7 @@ pub use algorithm::Algorithm;
 pub use asymmetric::{PublicKey, SignatureForm};
 pub use binding::{Binding, Channel};
 pub use error::CryptoError;
-pub use hash::{hkdf_sha256, hmac_sha256, sha256};
+pub use hash::{Digest, hkdf_sha256, hmac_sha256, sha256};
 pub use header::Header;
 pub use key::KeyId;
 pub use key_version::KeyVersion;

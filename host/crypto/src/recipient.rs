@@ -20,9 +20,9 @@ pub(crate) const X_WING_ENC_LEN: usize = 1120;
 
 /// The private half of a key that others encrypt to.
 pub(crate) enum Recipient {
-    X25519(Pair<X25519HkdfSha256>),
-    MlKem768(Pair<MlKem768>),
-    XWing(Pair<XWing>),
+    X25519(Box<Pair<X25519HkdfSha256>>),
+    MlKem768(Box<Pair<MlKem768>>),
+    XWing(Box<Pair<XWing>>),
 }
 
 /// A key pair of one KEM.
@@ -36,9 +36,9 @@ impl Recipient {
     pub(crate) fn new(algorithm: Algorithm, material: &KeyMaterial) -> Result<Self, CryptoError> {
         let secret = material.expose();
         match algorithm {
-            Algorithm::X25519 => Pair::new(secret).map(Self::X25519),
-            Algorithm::MlKem768 => Pair::new(secret).map(Self::MlKem768),
-            Algorithm::X25519MlKem768 => Pair::new(secret).map(Self::XWing),
+            Algorithm::X25519 => Pair::new(secret).map(Box::new).map(Self::X25519),
+            Algorithm::MlKem768 => Pair::new(secret).map(Box::new).map(Self::MlKem768),
+            Algorithm::X25519MlKem768 => Pair::new(secret).map(Box::new).map(Self::XWing),
             _ => None,
         }
         .ok_or(CryptoError::KeyMaterialInvalid { algorithm })

@@ -23,6 +23,16 @@ fn refuses(case: &Case, ciphertext: &[u8]) {
     assert_eq!(error, Some(CryptoError::CiphertextInvalid), "{ciphertext:02x?}");
 }
 
+/// Whether to damage this place of a ciphertext: each, unless it is one of those with an
+/// encapsulated key of a thousand bytes, each of whose trials is a decapsulation. Of these each of
+/// the first and last 100 bytes, and of the others one bit in 64, all of them over many cases.
+fn is_tried(byte: usize, bit: usize, length: usize) -> bool {
+    length < 1_000
+        || byte < 100
+        || byte + 100 >= length
+        || (byte * 8 + bit + length).is_multiple_of(64)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -51,7 +61,7 @@ proptest! {
     #[test]
     fn no_bit_may_flip(case in case(40)) {
         let sealed = seal(&case);
-        for bit in 0..sealed.len() * 8 {
+        for bit in (0..sealed.len() * 8).filter(|bit| is_tried(bit / 8, bit % 8, sealed.len())) {
             let mut damaged = sealed.clone();
             damaged[bit / 8] ^= 1 << (bit % 8);
             refuses(&case, &damaged);
@@ -61,11 +71,11 @@ proptest! {
     #[test]
     fn no_byte_may_be_missing_or_added(case in case(40), extra in any::<u8>()) {
         let sealed = seal(&case);
-        for length in 0..sealed.len() {
+        for length in (0..sealed.len()).filter(|length| is_tried(*length, 0, sealed.len())) {
             refuses(&case, &sealed[..length]);
             refuses(&case, &sealed[sealed.len() - length..]);
         }
-        for position in 0..=sealed.len() {
+        for position in (0..=sealed.len()).filter(|at| is_tried(*at, 0, sealed.len())) {
             let mut longer = sealed.clone();
             longer.insert(position, extra);
             refuses(&case, &longer);

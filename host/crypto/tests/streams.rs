@@ -190,7 +190,7 @@ fn misuse_is_told() {
         assert_eq!(error, Err(CryptoError::ChunkLength));
     }
     assert!(out.is_empty());
-    sealer.seal_chunk_into(&[0; CHUNK_LEN], false, &mut out).unwrap();
+    sealer.seal_chunk_into(&vec![0; CHUNK_LEN], false, &mut out).unwrap();
     assert_eq!(sealer.seal_chunk_into(&[], true, &mut out), Err(CryptoError::ChunkLength));
     sealer.seal_chunk_into(&[0], true, &mut out).unwrap();
     assert_eq!(sealer.seal_chunk_into(&[0], true, &mut out), Err(CryptoError::StreamEnded));

@@ -54,7 +54,8 @@ struct Stream {
     repeat: usize,
     sha256: String,
     /// The whole stream, when it is short.
-    stream: Option<String>,
+    #[serde(rename = "stream")]
+    whole: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -165,25 +166,25 @@ fn streams<P: Provider>() {
         )
         .unwrap();
         let plaintext = bytes(&v.plaintext).repeat(v.repeat);
-        let (header, mut sealer) =
+        let (header, mut writer) =
             StreamSealer::with_salt(&key, &binding, &array(&v.salt)).unwrap();
         let mut sealed = header.to_vec();
         let last = plaintext.len().div_ceil(CHUNK_LEN).max(1) - 1;
         for index in 0..=last {
             let chunk = &plaintext[index * CHUNK_LEN..];
             let chunk = &chunk[..chunk.len().min(CHUNK_LEN)];
-            sealer.seal_chunk_into(chunk, index == last, &mut sealed).unwrap();
+            writer.seal_chunk_into(chunk, index == last, &mut sealed).unwrap();
         }
         assert_eq!(hex::encode(P::sha256(&sealed)), v.sha256);
-        assert!(v.stream.is_none_or(|stream| stream == hex::encode(&sealed)));
+        assert!(v.whole.is_none_or(|stream| stream == hex::encode(&sealed)));
 
         let (header, body) = sealed.split_at_mut(StreamHeader::LEN);
-        let mut opener = StreamOpener::new(&key, &binding, header).unwrap();
+        let mut reader = StreamOpener::new(&key, &binding, header).unwrap();
         let mut opened = Vec::new();
         for (index, chunk) in body.chunks_mut(SEALED_CHUNK_LEN).enumerate() {
-            opened.extend_from_slice(opener.open_chunk_in_place(chunk, index == last).unwrap());
+            opened.extend_from_slice(reader.open_chunk_in_place(chunk, index == last).unwrap());
         }
-        assert!(opener.is_complete());
+        assert!(reader.is_complete());
         assert_eq!(opened, plaintext);
     }
 }
@@ -239,7 +240,7 @@ fn the_documentation_lists_every_vector() {
     let page = include_str!("../../../../docs/ciphertext.md");
     let v = vectors();
     let ciphertexts = v.ciphertexts.iter().map(|v| &v.ciphertext);
-    let streams = v.streams.iter().map(|v| v.stream.as_ref().unwrap_or(&v.sha256));
+    let streams = v.streams.iter().map(|v| v.whole.as_ref().unwrap_or(&v.sha256));
     let others = v.more_macs.iter().flat_map(|v| [&v.tag, &v.term]);
     let rest = [&v.macs.tag, &v.macs.term, &v.derived.out, &v.at_rest.sealed];
     for answer in ciphertexts.chain(streams).chain(others).chain(rest) {

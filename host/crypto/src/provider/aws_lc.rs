@@ -6,7 +6,7 @@ use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
 use aws_lc_rs::{digest, hkdf, hmac};
 
 use super::{AeadKey, HmacKey, Provider, sealed};
-use crate::CryptoError;
+use crate::{CryptoError, Digest};
 
 /// The fast provider.
 pub enum AwsLc {}
@@ -24,6 +24,15 @@ impl Provider for AwsLc {
 
     fn sha256(data: &[u8]) -> [u8; 32] {
         to_array(digest::digest(&digest::SHA256, data).as_ref())
+    }
+
+    fn digest(digest: Digest, data: &[u8]) -> Vec<u8> {
+        let function = match digest {
+            Digest::Sha256 => &digest::SHA256,
+            Digest::Sha384 => &digest::SHA384,
+            Digest::Sha512 => &digest::SHA512,
+        };
+        digest::digest(function, data).as_ref().to_vec()
     }
 
     fn hkdf_sha256(

@@ -3,7 +3,7 @@
 //! A provider is chosen at compile time by type, so there is no dispatch on the hot path. The
 //! traits are sealed: the providers are the ones in this module.
 
-use crate::CryptoError;
+use crate::{CryptoError, Digest};
 
 #[cfg(feature = "aws-lc")]
 mod aws_lc;
@@ -50,6 +50,8 @@ pub trait Provider: sealed::Sealed + Sized + 'static {
 
     /// SHA-256 of `data`.
     fn sha256(data: &[u8]) -> [u8; 32];
+    /// The digest of `data`, as long as the function makes it.
+    fn digest(digest: Digest, data: &[u8]) -> Vec<u8>;
     /// HKDF-SHA-256, extract and expand.
     fn hkdf_sha256(salt: &[u8], key: &[u8], info: &[u8], out: &mut [u8])
     -> Result<(), CryptoError>;

@@ -26,6 +26,14 @@ impl Provider for RustCrypto {
         Sha256::digest(data).into()
     }
 
+    fn digest(digest: crate::Digest, data: &[u8]) -> Vec<u8> {
+        match digest {
+            crate::Digest::Sha256 => Sha256::digest(data).to_vec(),
+            crate::Digest::Sha384 => Sha384::digest(data).to_vec(),
+            crate::Digest::Sha512 => Sha512::digest(data).to_vec(),
+        }
+    }
+
     fn hkdf_sha256(
         salt: &[u8],
         key: &[u8],

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyward_crypto::Algorithm;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -48,6 +49,11 @@ impl Document {
     /// The key's id, 16 hexadecimal digits.
     pub(super) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// What the key is for, if this version of the program knows it.
+    pub(super) fn algorithm(&self) -> Option<Algorithm> {
+        self.fields.get("algorithm")?.as_str()?.parse().ok()
     }
 
     pub(super) fn count(&self) -> u64 {

@@ -167,7 +167,10 @@ async fn settle(
 
 /// Whether the material is that of the version, as far as the metadata tells.
 fn is_sound(path: &str, value: &[u8], document: &Document, version: u32) -> bool {
-    let Ok(material) = record::decode_material(path, value, version) else { return false };
+    let Some(algorithm) = document.algorithm() else { return false };
+    let Ok(material) = record::decode_material(path, value, algorithm, version) else {
+        return false;
+    };
     let fingerprint = record::fingerprint(&material);
     material.key_id.to_string() == document.id()
         && document.fingerprint(version).is_none_or(|listed| listed == fingerprint)
