@@ -254,7 +254,7 @@ fn keys_are_listed_and_shown_without_their_bytes() {
     let key = created.json();
     let members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
     let mut expected = ["algorithm", "attributes", "created_at", "current_version"].to_vec();
-    expected.extend(["enabled", "id", "name", "versions"]);
+    expected.extend(["enabled", "id", "name", "state", "versions"]);
     assert_eq!(members, expected);
     let version: Vec<_> =
         key["versions"][0].as_object().unwrap().keys().map(String::as_str).collect();

@@ -52,6 +52,32 @@ pub enum KeyringError {
         /// The key's name.
         key: String,
     },
+    /// The key is deleted: until it is restored or purged, nothing else can be done with it.
+    #[error("key {key:?} is deleted; restore it before its window is over, or purge it")]
+    KeyDeleted {
+        /// The key's name.
+        key: String,
+    },
+    /// Only a deleted key can be restored.
+    #[error("key {key:?} is not deleted, so there is nothing to restore")]
+    KeyNotDeleted {
+        /// The key's name.
+        key: String,
+    },
+    /// The deleted key could be restored until a moment that has passed.
+    #[error("key {key:?} could be restored until {purge_at} (Unix ms), which has passed")]
+    RestoreWindowOver {
+        /// The key's name.
+        key: String,
+        /// When the window ended, in milliseconds since the Unix epoch.
+        purge_at: u64,
+    },
+    /// The key's destruction has begun and cannot be undone; what remains of it is its end.
+    #[error("key {key:?} is being destroyed, which cannot be undone; destroy it again to finish")]
+    KeyDestroyed {
+        /// The key's name.
+        key: String,
+    },
     /// A tenant with this name exists already.
     #[error("tenant {tenant:?} exists already")]
     TenantExists {
@@ -107,6 +133,10 @@ impl KeyringError {
             Self::VersionDestroyed { .. } => "key-version-destroyed",
             Self::VersionIsCurrent { .. } => "key-version-is-current",
             Self::KeyDisabled { .. } => "key-disabled",
+            Self::KeyDeleted { .. } => "key-deleted",
+            Self::KeyNotDeleted { .. } => "key-not-deleted",
+            Self::RestoreWindowOver { .. } => "key-restore-window-over",
+            Self::KeyDestroyed { .. } => "key-destroyed",
             Self::TenantExists { .. } => "tenant-exists",
             Self::KeyExists { .. } => "key-exists",
             Self::InvalidName { .. } => "invalid-name",

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keyward_crypto::{Algorithm, KeyId};
 
 use crate::cache::Cached;
+use crate::error::KeyringError;
 use crate::names::{KeyName, TenantName};
 
 /// A key's metadata at one moment. Key bytes are not in it; see
@@ -21,6 +22,8 @@ pub struct Key {
     pub(crate) created_at: u64,
     pub(crate) last_rotation: Option<u64>,
     pub(crate) disabled: Option<Stamp>,
+    pub(crate) deleted: Option<Deletion>,
+    pub(crate) destruction: Option<Destruction>,
     /// The store's revision of the metadata record this was read from.
     pub(crate) revision: u64,
     /// How the cache knows it; `None` when it was read past the cache.
@@ -43,6 +46,80 @@ pub struct VersionInfo {
     /// Names the material without revealing it: `sha256:` and the 64 hexadecimal digits of the
     /// SHA-256 of a label, the key's id, the version and the material. Checked whenever the
     /// material is loaded; `None` in records that do not have it.
+    pub fingerprint: Option<String>,
+}
+
+/// What may be done with a key; see `docs/keys.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyState {
+    /// It encrypts and decrypts.
+    Enabled,
+    /// It neither encrypts nor decrypts until it is enabled again.
+    Disabled,
+    /// It neither encrypts nor decrypts, and is destroyed when its window is over unless it is
+    /// restored before.
+    Deleted,
+    /// Its destruction has begun and is not complete yet. It cannot be undone.
+    Destroying,
+}
+
+impl KeyState {
+    /// The state's name: `enabled`, `disabled`, `deleted` or `destroying`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Enabled => "enabled",
+            Self::Disabled => "disabled",
+            Self::Deleted => "deleted",
+            Self::Destroying => "destroying",
+        }
+    }
+}
+
+/// That a key was deleted, in the way that can be undone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deletion {
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// The actor, as the caller of the deletion named it.
+    pub by: String,
+    /// Until when the key can be restored, and from when on it is destroyed, in milliseconds since
+    /// the Unix epoch.
+    pub purge_at: u64,
+}
+
+/// That a key's destruction has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Destruction {
+    pub(crate) stamp: Stamp,
+    /// The highest number whose material this key may have. A later key of the same name has
+    /// higher ones only, so whoever removes material up to here removes none of that key's.
+    pub(crate) ceiling: u32,
+}
+
+/// What a destroyed key was. Its material is gone from the store for good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestructionReceipt {
+    /// The tenant it belonged to.
+    pub tenant: TenantName,
+    /// Its name, which is free again.
+    pub key: KeyName,
+    /// Its id, which no key gets again.
+    pub id: KeyId,
+    /// Every version it ever listed, oldest first, also those destroyed one by one before.
+    pub versions: Vec<DestroyedVersion>,
+    /// When its destruction became irrevocable, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Who destroyed it or, when its restore window ran out, who had deleted it.
+    pub by: String,
+}
+
+/// One version of a destroyed key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestroyedVersion {
+    /// Its number.
+    pub version: u32,
+    /// See [`VersionInfo::fingerprint`].
     pub fingerprint: Option<String>,
 }
 
@@ -101,9 +178,27 @@ impl Key {
         self.last_rotation
     }
 
-    /// Whether the key may be used. A disabled key neither encrypts nor decrypts.
+    /// What may be done with the key.
+    pub fn state(&self) -> KeyState {
+        if self.destruction.is_some() {
+            KeyState::Destroying
+        } else if self.deleted.is_some() {
+            KeyState::Deleted
+        } else if self.disabled.is_some() {
+            KeyState::Disabled
+        } else {
+            KeyState::Enabled
+        }
+    }
+
+    /// Whether the key may be used. A disabled or deleted key neither encrypts nor decrypts.
     pub fn enabled(&self) -> bool {
-        self.disabled.is_none()
+        self.state() == KeyState::Enabled
+    }
+
+    /// When and by whom the key was deleted, and until when it can be restored, if it is deleted.
+    pub fn deleted(&self) -> Option<&Deletion> {
+        self.deleted.as_ref()
     }
 
     /// When and by whom the key was disabled, if it is.
@@ -126,6 +221,16 @@ impl Key {
     pub(crate) fn is_usable(&self, version: u32) -> bool {
         let info = self.version_info(version);
         self.enabled() && info.is_some_and(|info| info.destroyed.is_none())
+    }
+
+    /// Succeeds unless the key is deleted or being destroyed.
+    pub(crate) fn check_kept(&self) -> Result<(), KeyringError> {
+        let key = self.name.to_string();
+        match self.state() {
+            KeyState::Enabled | KeyState::Disabled => Ok(()),
+            KeyState::Deleted => Err(KeyringError::KeyDeleted { key }),
+            KeyState::Destroying => Err(KeyringError::KeyDestroyed { key }),
+        }
     }
 
     pub(crate) fn version_info_mut(&mut self, version: u32) -> Option<&mut VersionInfo> {

@@ -29,7 +29,9 @@ pub use crate::absence::{Absences, Begun};
 pub use crate::cache::{CacheConfig, CacheStatistics, Histogram};
 pub use crate::change::Change;
 pub use crate::error::KeyringError;
-pub use crate::key::{Key, Stamp, VersionInfo};
-pub use crate::keyring::Keyring;
+pub use crate::key::{
+    Deletion, DestroyedVersion, DestructionReceipt, Key, KeyState, Stamp, VersionInfo,
+};
+pub use crate::keyring::{DEFAULT_RESTORE_WINDOW, Keyring, Purge};
 pub use crate::names::{KeyName, TenantName};
 pub use crate::outage::Outage;

@@ -3,9 +3,9 @@
 //! | path | content |
 //! |---|---|
 //! | `tenants/<t>` | JSON: the tenant's outage contract, changed by compare-and-set only |
-//! | `tenants/<t>/keys/<k>` | JSON: the key's metadata, changed by compare-and-set only |
+//! | `tenants/<t>/keys/<k>` | JSON: the key's metadata, changed by compare-and-set only; of a purged key, its tombstone |
 //! | `tenants/<t>/keys/<k>/versions/<n>` | binary: one version's material, written once |
-//! | `tenants/<t>/key-ids/<id>` | the key's name, written once |
+//! | `tenants/<t>/key-ids/<id>` | the key's name; once the key is purged, `!` and its name, for good |
 //! | `changes` | JSON: what changed lately; see [`crate::generation`] |
 
 use std::collections::BTreeMap;
@@ -17,18 +17,20 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::error::KeyringError;
-use crate::key::{Key, Stamp, VersionInfo};
+use crate::key::{
+    Deletion, DestroyedVersion, Destruction, DestructionReceipt, Key, Stamp, VersionInfo,
+};
 use crate::names::{KeyName, TenantName};
 use crate::outage::Outage;
 use crate::store::Record;
 
-/// The format number of JSON records. Format 1 knows neither disabled keys nor destroyed versions,
-/// so whoever writes it would lose them; it is only read.
-const FORMAT: u32 = 2;
+/// The format number of tenants' records; 1 is only read.
+const TENANT_FORMAT: u32 = 2;
 
-fn known(format: u32) -> bool {
-    matches!(format, 1 | FORMAT)
-}
+/// The format number of keys' records. Whoever writes an older one would lose what it does not
+/// know, so older ones are only read: 1 knows neither disabled keys nor destroyed versions, 2
+/// knows neither deleted keys nor tombstones.
+const KEY_FORMAT: u32 = 3;
 
 pub(crate) const TENANTS: &str = "tenants";
 
@@ -42,6 +44,10 @@ pub(crate) fn keys_path(tenant: &TenantName) -> String {
 
 pub(crate) fn key_path(tenant: &TenantName, key: &KeyName) -> String {
     format!("{TENANTS}/{tenant}/keys/{key}")
+}
+
+pub(crate) fn versions_path(tenant: &TenantName, key: &KeyName) -> String {
+    format!("{TENANTS}/{tenant}/keys/{key}/versions")
 }
 
 pub(crate) fn version_path(tenant: &TenantName, key: &KeyName, version: u32) -> String {
@@ -81,14 +87,14 @@ struct TenantRecord {
 /// A tenant's record.
 pub(crate) fn encode_tenant(path: &str, tenant: &TenantData) -> Result<Vec<u8>, KeyringError> {
     let outage = tenant.outage.map(|outage| outage.to_string());
-    let record = TenantRecord { format: FORMAT, created_at: tenant.created_at, outage };
+    let record = TenantRecord { format: TENANT_FORMAT, created_at: tenant.created_at, outage };
     serde_json::to_vec(&record).map_err(|_| corrupt(path))
 }
 
 /// Reads a tenant's record.
 pub(crate) fn decode_tenant(path: &str, record: &Record) -> Result<TenantData, KeyringError> {
     let parsed: TenantRecord = serde_json::from_slice(&record.value).map_err(|_| corrupt(path))?;
-    if !known(parsed.format) {
+    if !(1..=TENANT_FORMAT).contains(&parsed.format) {
         return Err(corrupt(path));
     }
     let outage = match parsed.outage {
@@ -110,6 +116,10 @@ struct KeyRecord {
     last_rotation: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled: Option<StampRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deleted: Option<DeletionRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    destruction: Option<DestructionRecord>,
     current_version: u32,
     versions: Vec<VersionRecord>,
 }
@@ -132,6 +142,44 @@ struct VersionRecord {
 struct StampRecord {
     at: u64,
     by: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DeletionRecord {
+    at: u64,
+    by: String,
+    purge_at: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DestructionRecord {
+    at: u64,
+    by: String,
+    ceiling: u32,
+}
+
+impl From<Deletion> for DeletionRecord {
+    fn from(Deletion { at, by, purge_at }: Deletion) -> Self {
+        Self { at, by, purge_at }
+    }
+}
+
+impl From<DeletionRecord> for Deletion {
+    fn from(DeletionRecord { at, by, purge_at }: DeletionRecord) -> Self {
+        Self { at, by, purge_at }
+    }
+}
+
+impl From<Destruction> for DestructionRecord {
+    fn from(Destruction { stamp: Stamp { at, by }, ceiling }: Destruction) -> Self {
+        Self { at, by, ceiling }
+    }
+}
+
+impl From<DestructionRecord> for Destruction {
+    fn from(DestructionRecord { at, by, ceiling }: DestructionRecord) -> Self {
+        Self { stamp: Stamp { at, by }, ceiling }
+    }
 }
 
 impl From<Stamp> for StampRecord {
@@ -176,21 +224,118 @@ impl From<VersionRecord> for VersionInfo {
 /// The metadata record of a key.
 pub(crate) fn encode_key(path: &str, key: &Key) -> Result<Vec<u8>, KeyringError> {
     let record = KeyRecord {
-        format: FORMAT,
+        format: KEY_FORMAT,
         id: key.id.to_string(),
         algorithm: key.algorithm.name().to_owned(),
         attributes: key.attributes.clone(),
         created_at: key.created_at,
         last_rotation: key.last_rotation,
         disabled: key.disabled.clone().map(Into::into),
+        deleted: key.deleted.clone().map(Into::into),
+        destruction: key.destruction.clone().map(Into::into),
         current_version: key.current_version,
         versions: key.versions.iter().map(Into::into).collect(),
     };
     serde_json::to_vec(&record).map_err(|_| corrupt(path))
 }
 
+/// What there is under a key's name.
+pub(crate) enum Entry {
+    Key(Box<Key>),
+    Tombstone(Tombstone),
+}
+
+/// What a purged key leaves under its name.
+pub(crate) struct Tombstone {
+    pub(crate) receipt: DestructionReceipt,
+    /// The next key of the name has only versions above this.
+    pub(crate) ceiling: u32,
+    pub(crate) revision: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TombstoneRecord {
+    format: u32,
+    purged: PurgedRecord,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PurgedRecord {
+    id: String,
+    at: u64,
+    by: String,
+    ceiling: u32,
+    versions: Vec<PurgedVersionRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PurgedVersionRecord {
+    version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+}
+
+/// The tombstone of a key.
+pub(crate) fn encode_tombstone(
+    path: &str,
+    receipt: &DestructionReceipt,
+    ceiling: u32,
+) -> Result<Vec<u8>, KeyringError> {
+    let versions = receipt.versions.iter().map(|gone| PurgedVersionRecord {
+        version: gone.version,
+        fingerprint: gone.fingerprint.clone(),
+    });
+    let purged = PurgedRecord {
+        id: receipt.id.to_string(),
+        at: receipt.at,
+        by: receipt.by.clone(),
+        ceiling,
+        versions: versions.collect(),
+    };
+    let record = TombstoneRecord { format: KEY_FORMAT, purged };
+    serde_json::to_vec(&record).map_err(|_| corrupt(path))
+}
+
+/// Reads what there is under a key's name: its metadata, or its tombstone.
+pub(crate) fn decode_entry(
+    path: &str,
+    record: &Record,
+    tenant: &TenantName,
+    name: &KeyName,
+) -> Result<Entry, KeyringError> {
+    let Ok(TombstoneRecord { format, purged }) = serde_json::from_slice(&record.value) else {
+        return decode_key(path, record, tenant, name).map(|key| Entry::Key(Box::new(key)));
+    };
+    if format != KEY_FORMAT {
+        return Err(corrupt(path));
+    }
+    let versions = purged
+        .versions
+        .into_iter()
+        .map(|gone| DestroyedVersion { version: gone.version, fingerprint: gone.fingerprint });
+    let receipt = DestructionReceipt {
+        tenant: tenant.clone(),
+        key: name.clone(),
+        id: purged.id.parse().map_err(|_| corrupt(path))?,
+        versions: versions.collect(),
+        at: purged.at,
+        by: purged.by,
+    };
+    Ok(Entry::Tombstone(Tombstone { receipt, ceiling: purged.ceiling, revision: record.revision }))
+}
+
+/// What the index says of an id whose key was purged.
+pub(crate) fn retired_id(name: &KeyName) -> Vec<u8> {
+    format!("!{name}").into_bytes()
+}
+
+/// Whether the index says that the id's key was purged.
+pub(crate) fn is_retired(value: &[u8]) -> bool {
+    value.first() == Some(&b'!')
+}
+
 /// Reads a metadata record and checks that it makes sense.
-pub(crate) fn decode_key(
+fn decode_key(
     path: &str,
     record: &Record,
     tenant: &TenantName,
@@ -210,12 +355,15 @@ pub(crate) fn decode_key(
         created_at: parsed.created_at,
         last_rotation: parsed.last_rotation,
         disabled: parsed.disabled.map(Into::into),
+        deleted: parsed.deleted.map(Into::into),
+        destruction: parsed.destruction.map(Into::into),
         revision: record.revision,
         cached: None,
     };
     let current = key.version_info(key.current_version);
-    let usable = current.is_some_and(|info| info.destroyed.is_none());
-    if !known(parsed.format) || !increasing || !usable {
+    let is_destroying = key.destruction.is_some();
+    let usable = current.is_some_and(|info| info.destroyed.is_none() != is_destroying);
+    if !(1..=KEY_FORMAT).contains(&parsed.format) || !increasing || !usable {
         return Err(corrupt(path));
     }
     Ok(key)

@@ -18,7 +18,7 @@ use crate::metrics::Requests;
 use crate::policies::Policies;
 use crate::readiness::{Readiness, Waiting};
 use crate::tokens::Tokens;
-use crate::{changes, files, http};
+use crate::{changes, files, http, purge};
 
 /// The application's state. [`App::service`] is its HTTP face.
 pub struct App {
@@ -122,6 +122,7 @@ impl App {
         } else {
             app.load_policies().await?;
         }
+        purge::start(&app);
         Ok(app)
     }
 

@@ -169,7 +169,9 @@ fn host_error(error: KeyringError) -> HostError {
         | KeyringError::VersionNotFound { .. }
         | KeyringError::VersionDestroyed { .. } => HostError::NotFound(error.to_string()),
         KeyringError::Conflict { .. } => HostError::Conflict(error.to_string()),
-        KeyringError::KeyDisabled { .. } => HostError::Denied(error.to_string()),
+        KeyringError::KeyDisabled { .. }
+        | KeyringError::KeyDeleted { .. }
+        | KeyringError::KeyDestroyed { .. } => HostError::Denied(error.to_string()),
         KeyringError::Store(error) => HostError::Unavailable(match Problem::store(&error).code {
             Code::StoreUnavailable => "the key store did not answer".into(),
             code => format!("{} ({})", code.title(), code.as_str()),

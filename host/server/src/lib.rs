@@ -29,6 +29,7 @@ mod migrate;
 pub mod net;
 mod operator;
 pub mod policies;
+mod purge;
 pub mod readiness;
 pub mod server;
 mod startup;

@@ -14,10 +14,11 @@ use crate::cache::Absent;
 use crate::error::KeyringError;
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
-use crate::record::{self, Material};
+use crate::record::{self, Entry, Material};
 use crate::store::StoreError;
 
-const FIRST_VERSION: u32 = 1;
+/// How many taken numbers to step over.
+const ATTEMPTS: usize = 1000;
 const MAX_ATTRIBUTES: usize = 32;
 const MAX_ATTRIBUTE_NAME: usize = 128;
 const MAX_ATTRIBUTE_VALUE: usize = 1024;
@@ -71,11 +72,16 @@ impl Inner {
             KeyringError::KeyExists { key: name.to_string() }
         };
         let path = record::key_path(tenant, name);
-        if self.store.get(&path).await?.is_some() {
-            return Err(exists());
-        }
+        let tombstone = match self.read_entry(tenant, name).await? {
+            None => None,
+            Some(Entry::Tombstone(tombstone)) => Some(tombstone),
+            Some(Entry::Key(_)) => return Err(exists()),
+        };
 
-        let material = self.first_material(tenant, name, algorithm).await?;
+        // No number that an earlier key of this name used is taken again, so whoever is late with
+        // destroying that one cannot hit this one.
+        let ceiling = tombstone.as_ref().map_or(0, |tombstone| tombstone.ceiling);
+        let material = self.first_material(tenant, name, algorithm, ceiling).await?;
         self.index_id(tenant, name, material.key_id).await?;
         let created_at = record::now_ms();
         let key = Key {
@@ -84,9 +90,9 @@ impl Inner {
             id: material.key_id,
             algorithm,
             attributes,
-            current_version: FIRST_VERSION,
+            current_version: material.version,
             versions: vec![VersionInfo {
-                version: FIRST_VERSION,
+                version: material.version,
                 created_at,
                 created_by: Some(actor.to_owned()),
                 description: String::new(),
@@ -96,43 +102,61 @@ impl Inner {
             created_at,
             last_rotation: None,
             disabled: None,
+            deleted: None,
+            destruction: None,
             revision: 0,
             cached: None,
         };
-        match self.store.create(&path, &record::encode_key(&path, &key)?).await {
+        let value = record::encode_key(&path, &key)?;
+        let written = match tombstone {
+            None => self.store.create(&path, &value).await,
+            Some(tombstone) => self.store.replace(&path, &value, tombstone.revision).await,
+        };
+        match written {
             Ok(_) => {
                 // A load that began before may be about to say that there is no such key.
                 self.caches.forget_key(tenant, name).await;
                 self.caches.absences.forget(&Absent::Id(tenant.clone(), key.id));
                 self.key(tenant, name).await
             }
-            Err(StoreError::Exists { .. }) => Err(exists()),
+            Err(StoreError::Exists { .. } | StoreError::RevisionMismatch { .. }) => Err(exists()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Writes new material for the first version, or finds that of an unfinished creation.
+    /// Writes new material for the first version, which is the first above `ceiling`, or finds
+    /// that of an unfinished creation. Steps over what a rotation of a purged key left behind.
     async fn first_material(
         &self,
         tenant: &TenantName,
         name: &KeyName,
         algorithm: Algorithm,
+        ceiling: u32,
     ) -> Result<Material, KeyringError> {
-        let path = record::version_path(tenant, name, FIRST_VERSION);
-        let material = Material {
-            key_id: self.unused_id(tenant).await?,
-            version: FIRST_VERSION,
-            created_at: record::now_ms(),
-            secret: KeyMaterial::generate(algorithm)?,
-        };
-        match self.store.create(&path, &record::encode_material(&material)).await {
-            Ok(_) => Ok(material),
-            Err(StoreError::Exists { .. }) => self
-                .read_material(&path, algorithm, FIRST_VERSION)
-                .await?
-                .ok_or_else(|| KeyringError::Conflict { key: name.to_string() }),
-            Err(error) => Err(error.into()),
+        let conflict = || KeyringError::Conflict { key: name.to_string() };
+        let mut version = ceiling;
+        for _ in 0..ATTEMPTS {
+            version = version.checked_add(1).ok_or_else(conflict)?;
+            let path = record::version_path(tenant, name, version);
+            let material = Material {
+                key_id: self.unused_id(tenant).await?,
+                version,
+                created_at: record::now_ms(),
+                secret: KeyMaterial::generate(algorithm)?,
+            };
+            match self.store.create(&path, &record::encode_material(&material)).await {
+                Ok(_) => return Ok(material),
+                Err(StoreError::Exists { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let found =
+                self.read_material(&path, algorithm, version).await?.ok_or_else(conflict)?;
+            let index = self.store.get(&record::key_id_path(tenant, found.key_id)).await?;
+            if !index.is_some_and(|index| record::is_retired(&index.value)) {
+                return Ok(found);
+            }
         }
+        Err(conflict())
     }
 
     async fn unused_id(&self, tenant: &TenantName) -> Result<KeyId, KeyringError> {

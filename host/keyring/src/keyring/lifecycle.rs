@@ -71,6 +71,7 @@ impl Inner {
         let key = self.read_key(tenant, name).await?;
         let (newest, _) = self
             .change_key(key, |key| {
+                key.check_kept()?;
                 if listed(key, target)?.destroyed.is_some() {
                     let key = key.name.to_string();
                     return Err(KeyringError::VersionDestroyed { key, version: target });
@@ -99,6 +100,7 @@ impl Inner {
         let key = self.read_key(tenant, name).await?;
         let (newest, step) = self
             .change_key(key, |key| {
+                key.check_kept()?;
                 let is_current = key.current_version == version;
                 let info = listed(key, version)?;
                 if info.destroyed.is_some() {
@@ -135,6 +137,7 @@ impl Inner {
         let key = self.read_key(tenant, name).await?;
         let (newest, _) = self
             .change_key(key, |key| {
+                key.check_kept()?;
                 if key.enabled() == enabled {
                     return Ok(Step::Nothing);
                 }

@@ -13,7 +13,7 @@ use crate::error::KeyringError;
 use crate::flight::Loading;
 use crate::key::Key;
 use crate::names::{KeyName, TenantName};
-use crate::record;
+use crate::record::{self, Entry};
 
 /// How often to replace an outdated entry before leaving it out.
 const PUBLISH_ATTEMPTS: usize = 8;
@@ -101,7 +101,8 @@ impl Inner {
                         }
                         keep.retain(|slot| {
                             let info = key.version_info(slot.number);
-                            info.is_some_and(|info| info.destroyed.is_none())
+                            key.check_kept().is_ok()
+                                && info.is_some_and(|info| info.destroyed.is_none())
                         });
                         let life = Life::begin(caches.clock.now(), caches.config.ttl);
                         key.cached = Some(Cached { life: Arc::new(life), keep, tenant: state });
@@ -132,15 +133,27 @@ impl Inner {
         (is_young && self.caches.is_valid(&cached.keep)).then(|| key.clone())
     }
 
+    /// Reads what there is under the key's name from the store, if anything.
+    pub(super) async fn read_entry(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+    ) -> Result<Option<Entry>, KeyringError> {
+        let path = record::key_path(tenant, name);
+        match self.store.get(&path).await? {
+            Some(found) => record::decode_entry(&path, &found, tenant, name).map(Some),
+            None => Ok(None),
+        }
+    }
+
     /// Reads the key's metadata from the store.
     pub(super) async fn read_key(
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
     ) -> Result<Key, KeyringError> {
-        let path = record::key_path(tenant, name);
-        if let Some(found) = self.store.get(&path).await? {
-            return record::decode_key(&path, &found, tenant, name);
+        if let Some(Entry::Key(key)) = self.read_entry(tenant, name).await? {
+            return Ok(*key);
         }
         self.tenant(tenant).await?;
         Err(KeyringError::KeyNotFound { key: name.to_string() })
@@ -206,7 +219,7 @@ impl Inner {
         let (begun, asked) = (Instant::now(), self.caches.absences.begin());
         let found = self.store.get(&path).await.map_err(KeyringError::from);
         self.loaded(begun, found.as_ref().err());
-        let Some(found) = found? else {
+        let Some(found) = found?.filter(|found| !record::is_retired(&found.value)) else {
             self.tenant(tenant).await?;
             self.caches.absences.note(Absent::Id(tenant.clone(), id), asked);
             return Err(KeyringError::KeyNotFound { key: id.to_string() });

@@ -70,6 +70,7 @@ impl Inner {
             newest = self.key(&key.tenant, &key.name).await?;
             key = &newest;
         }
+        key.check_kept()?;
         let destroyed = key.version_info(version).ok_or_else(not_found)?.destroyed.is_some();
         if destroyed {
             let key = key.name.to_string();

@@ -1,6 +1,8 @@
 //! The keyring: tenants, keys and versions over a store.
 
 mod create;
+mod delete;
+mod destroy;
 mod generation;
 mod late;
 mod lifecycle;
@@ -19,6 +21,8 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_crypto::{Algorithm, KeyId, KeyVersion};
 
+pub use self::delete::DEFAULT_RESTORE_WINDOW;
+pub use self::destroy::Purge;
 use self::generation::Generation;
 use self::rotations::Rotations;
 use crate::cache::{CacheConfig, Caches};
@@ -110,6 +114,9 @@ impl Keyring {
     /// Creates a key with one version. `attributes` are for policies to read: at most 32, names
     /// of at most 128 bytes, values of at most 1,024. `actor`, 1 to 256 bytes, is kept as the
     /// creator of the version.
+    ///
+    /// The name of a purged key may be used again. The versions of the new key are then numbered
+    /// on from where the purged one's ended.
     ///
     /// Fails with [`KeyringError::TenantNotFound`], [`KeyringError::KeyExists`] or
     /// [`KeyringError::InvalidName`] (field `attributes` or `actor`).
@@ -233,8 +240,25 @@ impl Keyring {
         self.inner.read_key(tenant, name).await.map(Arc::new)
     }
 
-    /// Every key of the tenant, in byte order of the names.
+    /// Every key of the tenant that is not deleted, in byte order of the names.
     pub async fn list_keys(&self, tenant: &TenantName) -> Result<Vec<Arc<Key>>, KeyringError> {
+        self.list(tenant, |key| key.check_kept().is_ok()).await
+    }
+
+    /// Every deleted key of the tenant, also those whose destruction is not complete, in byte
+    /// order of the names.
+    pub async fn list_deleted_keys(
+        &self,
+        tenant: &TenantName,
+    ) -> Result<Vec<Arc<Key>>, KeyringError> {
+        self.list(tenant, |key| key.check_kept().is_err()).await
+    }
+
+    async fn list(
+        &self,
+        tenant: &TenantName,
+        wanted: impl Fn(&Key) -> bool,
+    ) -> Result<Vec<Arc<Key>>, KeyringError> {
         self.inner.tenant(tenant).await?;
         let children = self.store().list(&record::keys_path(tenant)).await?;
         let names: Vec<KeyName> = records_in(&children).collect();
@@ -242,12 +266,12 @@ impl Keyring {
             .map(|name| async move {
                 match self.key(tenant, &name).await {
                     Ok(key) => Ok(Some(key)),
-                    Err(KeyringError::KeyNotFound { .. }) => Ok(None), // removed meanwhile
+                    Err(KeyringError::KeyNotFound { .. }) => Ok(None), // purged
                     Err(error) => Err(error),
                 }
             })
             .buffered(LIST_CONCURRENCY)
-            .try_filter_map(|key| async move { Ok(key) })
+            .try_filter_map(|key| std::future::ready(Ok(key.filter(|key| wanted(key)))))
             .try_collect()
             .await
     }
@@ -270,8 +294,9 @@ impl Keyring {
     /// One version of the key, ready to use. A version that `key` does not list is looked up in
     /// the store, because another host may have added it since; once a second for each key.
     ///
-    /// Fails with [`KeyringError::VersionNotFound`], [`KeyringError::VersionDestroyed`] or
-    /// [`KeyringError::KeyDisabled`].
+    /// Fails with [`KeyringError::VersionNotFound`], [`KeyringError::VersionDestroyed`],
+    /// [`KeyringError::KeyDisabled`], [`KeyringError::KeyDeleted`] or
+    /// [`KeyringError::KeyDestroyed`].
     pub async fn version(&self, key: &Key, version: u32) -> Result<Arc<KeyVersion>, KeyringError> {
         self.inner.version(key, version).await
     }

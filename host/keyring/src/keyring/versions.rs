@@ -34,7 +34,8 @@ impl Inner {
         name: &KeyName,
         wanted: Vec<Wanted>,
     ) {
-        let key = match self.read_key(tenant, name).await {
+        let found = self.read_key(tenant, name).await;
+        let key = match found.and_then(|key| key.check_kept().map(|()| key)) {
             Ok(key) => Arc::new(key),
             Err(error) => {
                 for one in wanted {
@@ -118,6 +119,7 @@ impl Inner {
         created: &[VersionInfo],
     ) -> Result<Key, KeyringError> {
         let listed = self.change_key(key, |key| {
+            key.check_kept()?;
             for created in created {
                 let place = key.versions.partition_point(|info| info.version < created.version);
                 key.versions.insert(place, created.clone());

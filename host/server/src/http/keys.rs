@@ -1,15 +1,17 @@
-//! A tenant's keys: create, list, show, rotate, disable, enable. Never their bytes.
+//! A tenant's keys: create, list, show, rotate, disable, enable, delete, restore, destroy. Never
+//! their bytes.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use keyward_crypto::Algorithm;
-use keyward_keyring::{Key, KeyName};
+use keyward_keyring::{DEFAULT_RESTORE_WINDOW, Key, KeyName};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Access;
@@ -36,8 +38,11 @@ struct KeyView<'a> {
     id: String,
     algorithm: &'static str,
     current_version: u32,
+    state: &'static str,
     enabled: bool,
     created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<DeletionView<'a>>,
     attributes: &'a BTreeMap<String, String>,
     versions: Vec<VersionView>,
 }
@@ -48,6 +53,39 @@ struct VersionView {
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     destroyed_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DeletionView<'a> {
+    at: String,
+    by: &'a str,
+    /// Until when it can be restored.
+    purge_at: String,
+}
+
+/// What a destruction removed.
+#[derive(Serialize)]
+struct ReceiptView<'a> {
+    tenant: &'a str,
+    key: &'a str,
+    id: String,
+    versions: Vec<DestroyedView<'a>>,
+    destroyed_at: String,
+    destroyed_by: &'a str,
+}
+
+#[derive(Serialize)]
+struct DestroyedView<'a> {
+    version: u32,
+    fingerprint: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmation<'a> {
+    /// The key's name once more: this cannot be undone.
+    #[serde(borrow)]
+    confirm: Text<'a>,
 }
 
 #[derive(Serialize)]
@@ -72,7 +110,13 @@ impl<'a> KeyView<'a> {
             id: key.id().to_string(),
             algorithm: key.algorithm().name(),
             current_version: key.current_version(),
+            state: key.state().name(),
             enabled: key.enabled(),
+            deleted: key.deleted().map(|deletion| DeletionView {
+                at: clock::rfc3339(deletion.at),
+                by: &deletion.by,
+                purge_at: clock::rfc3339(deletion.purge_at),
+            }),
             created_at: clock::rfc3339(key.created_at()),
             attributes: key.attributes(),
             versions: versions.collect(),
@@ -114,14 +158,21 @@ pub async fn create(
     Ok(response)
 }
 
-/// `GET …/keys`.
+/// `GET …/keys`, `GET …/keys?state=deleted`.
 pub async fn list(
     State(app): State<Arc<App>>,
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let Access { tenant, .. } = Access::reading(&app, path, request.headers()).await?;
-    let keys = app.keyring.list_keys(&tenant).await?;
+    let keys = match request.uri().query() {
+        None | Some("") => app.keyring.list_keys(&tenant).await?,
+        Some("state=deleted") => app.keyring.list_deleted_keys(&tenant).await?,
+        Some(_) => {
+            let detail = "the only query parameter is `state`, and its only value `deleted`";
+            return Err(Problem::new(Code::InvalidRequest, detail));
+        }
+    };
     let keys = keys.iter().map(|key| KeyView::of(key)).collect();
     output::json(StatusCode::OK, &KeyList { keys })
 }
@@ -182,4 +233,77 @@ async fn set_enabled(
     let by = &credential.caller.subject;
     let key = app.keyring.set_enabled(&tenant, &name, enabled, by).await?;
     output::json(StatusCode::OK, &KeyView::of(&key))
+}
+
+/// `DELETE …/keys/{name}?window_seconds=…`: the key can be restored within the window.
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { path, credential, tenant } =
+        Access::managing(&app, path, request.headers()).await?;
+    let name = KeyName::from_str(param(&path, "name")?)?;
+    let window = window(request.uri().query().unwrap_or_default())?;
+    let by = &credential.caller.subject;
+    let key = app.keyring.delete_key(&tenant, &name, by, window).await?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
+}
+
+/// Longest restore window.
+const MAX_WINDOW: Duration = Duration::from_hours(365 * 24);
+
+fn window(query: &str) -> Result<Duration, Problem> {
+    if query.is_empty() {
+        return Ok(DEFAULT_RESTORE_WINDOW);
+    }
+    let seconds = query.strip_prefix("window_seconds=").and_then(|text| text.parse().ok());
+    seconds.map(Duration::from_secs).filter(|window| *window <= MAX_WINDOW).ok_or_else(|| {
+        let detail = "the only query parameter is `window_seconds`, 0 to 31536000";
+        Problem::new(Code::InvalidRequest, detail)
+    })
+}
+
+/// `POST …/keys/{name}/restore`: a deleted key is as it was.
+pub async fn restore(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { path, credential, tenant } =
+        Access::managing(&app, path, request.headers()).await?;
+    let name = KeyName::from_str(param(&path, "name")?)?;
+    let key = app.keyring.restore_key(&tenant, &name, &credential.caller.subject).await?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
+}
+
+/// `POST …/keys/{name}/destroy`: the material of every version is gone for good.
+pub async fn destroy(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { path, credential, tenant } =
+        Access::managing(&app, path, request.headers()).await?;
+    let name = KeyName::from_str(param(&path, "name")?)?;
+    let bytes = body::read_json(&app, request).await?;
+    let Confirmation { confirm } = json::parse(&bytes)?;
+    if confirm.as_str() != name.as_str() {
+        let detail = "must be the key's name: what is encrypted with the key is lost";
+        return Err(Problem::field(Code::InvalidField, "/confirm", detail));
+    }
+    let receipt = app.keyring.destroy_key(&tenant, &name, &credential.caller.subject).await?;
+    let versions = receipt.versions.iter().map(|destroyed| DestroyedView {
+        version: destroyed.version,
+        fingerprint: destroyed.fingerprint.as_deref(),
+    });
+    let view = ReceiptView {
+        tenant: receipt.tenant.as_str(),
+        key: receipt.key.as_str(),
+        id: receipt.id.to_string(),
+        versions: versions.collect(),
+        destroyed_at: clock::rfc3339(receipt.at),
+        destroyed_by: &receipt.by,
+    };
+    output::json(StatusCode::OK, &view)
 }

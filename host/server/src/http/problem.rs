@@ -179,6 +179,10 @@ impl From<KeyringError> for Problem {
             KeyringError::VersionDestroyed { .. } => Code::KeyVersionDestroyed,
             KeyringError::VersionIsCurrent { .. } => Code::KeyVersionIsCurrent,
             KeyringError::KeyDisabled { .. } => Code::KeyDisabled,
+            KeyringError::KeyDeleted { .. } => Code::KeyDeleted,
+            KeyringError::KeyNotDeleted { .. } => Code::KeyNotDeleted,
+            KeyringError::RestoreWindowOver { .. } => Code::KeyRestoreWindowOver,
+            KeyringError::KeyDestroyed { .. } => Code::KeyDestroyed,
             KeyringError::InvalidName { .. } => Code::InvalidName,
             KeyringError::Conflict { .. } => Code::Conflict,
             KeyringError::Store(reason) => {

@@ -1,6 +1,8 @@
 mod caching;
 mod crash;
+mod deletion;
 mod lifecycle;
+mod model;
 mod outage;
 mod probe;
 mod races;
@@ -259,7 +261,7 @@ async fn damaged_records_are_errors() {
     for value in [
         String::new(),
         "{}".to_owned(),
-        good.replace("\"format\":2", "\"format\":3"),
+        good.replace("\"format\":3", "\"format\":4"),
         good.replace("\"current_version\":1", "\"current_version\":2"),
         good.replace("xaes-256-gcm", "rot13"),
         good[..good.len() - 1].to_owned(),

@@ -48,10 +48,10 @@ async fn records_of_format_1_are_read_and_kept() {
     assert!(key.version_info(3).unwrap().fingerprint.is_some());
     assert!(opens(&ring.version(&key, 1).await.unwrap(), &sealed));
     // A program that knows format 1 alone would lose what it does not know: it must not write.
-    for path in ["tenants/demo", "tenants/demo/keys/orders"] {
+    for (path, format) in [("tenants/demo", 2), ("tenants/demo/keys/orders", 3)] {
         let record = store.get(path).await.unwrap().unwrap();
         let record: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
-        assert_eq!(record["format"], 2);
+        assert_eq!(record["format"], format);
         if path == "tenants/demo" {
             assert_eq!(record["created_at"], 1_700_000_000_000_u64);
         }

@@ -1,0 +1,238 @@
+//! Destroying a key for good.
+//!
+//! First the metadata says so, by compare-and-set: from then on nobody uses or restores the key.
+//! Then the material of every version is removed, the key's id is retired, and last the metadata
+//! gives way to a tombstone, which frees the name. Every step may be repeated, so whoever finds a
+//! destruction that stopped half-way finishes it, and several may do so at once: material is
+//! removed only up to a number above which every later key of the same name begins.
+
+use std::sync::Arc;
+
+use futures_util::stream::{self, StreamExt, TryStreamExt};
+
+use super::lifecycle::Step;
+use super::{Inner, Keyring, LIST_CONCURRENCY, create, records_in, to_the_end};
+use crate::error::KeyringError;
+use crate::key::{DestroyedVersion, Destruction, DestructionReceipt, Key, Stamp};
+use crate::names::{KeyName, TenantName};
+use crate::record::{self, Entry};
+use crate::store::StoreError;
+
+/// How many lost races for an id's record to accept.
+const ATTEMPTS: usize = 100;
+
+/// What [`Keyring::purge_due`] did.
+#[derive(Debug, Default)]
+pub struct Purge {
+    /// The keys destroyed.
+    pub receipts: Vec<DestructionReceipt>,
+    /// The keys that were due and could not be destroyed; the next call tries again.
+    pub failures: Vec<(TenantName, KeyName, KeyringError)>,
+}
+
+impl Keyring {
+    /// Destroys the key for good, whatever its state, without a restore window: when this returns,
+    /// the store has its material no more, nothing encrypted with it can be decrypted, its id is
+    /// never used again and its name is free.
+    ///
+    /// When the store fails half-way, the same call, or the next [`Keyring::purge_due`], finishes
+    /// the destruction later. Fails with [`KeyringError::KeyNotFound`],
+    /// [`KeyringError::InvalidName`] (field `actor`) or [`KeyringError::Conflict`].
+    pub async fn destroy_key(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+        actor: &str,
+    ) -> Result<DestructionReceipt, KeyringError> {
+        create::check_actor(actor)?;
+        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
+        let actor = actor.to_owned();
+        to_the_end(async move {
+            let key = inner.read_key(&tenant, &name).await?;
+            inner.destroy_key(key, |_| Some(actor.clone())).await
+        })
+        .await
+    }
+
+    /// What the last destroyed key of this name was; `None` when no key of this name was
+    /// destroyed, or the name is in use again.
+    pub async fn receipt(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+    ) -> Result<Option<DestructionReceipt>, KeyringError> {
+        self.inner.tenant(tenant).await?;
+        Ok(match self.inner.read_entry(tenant, name).await? {
+            Some(Entry::Tombstone(tombstone)) => Some(tombstone.receipt),
+            _ => None,
+        })
+    }
+
+    /// Destroys every key whose restore window is over at `now` (milliseconds since the Unix
+    /// epoch), and finishes the destructions that stopped half-way. It reads every key's metadata
+    /// from the store, so call it each hour rather than each second. Several hosts may call it at
+    /// once; a key that two of them destroy has the same receipt twice.
+    ///
+    /// Fails when tenants or keys cannot be listed.
+    pub async fn purge_due(&self, now: u64) -> Result<Purge, KeyringError> {
+        let inner = self.inner.clone();
+        let tenants = self.list_tenants().await?;
+        to_the_end(async move {
+            let mut purge = Purge::default();
+            for tenant in tenants {
+                inner.purge_tenant(&tenant, now, &mut purge).await?;
+            }
+            Ok(purge)
+        })
+        .await
+    }
+}
+
+/// Who destroys the key now that its window is over, if it is.
+fn due(key: &Key, now: u64) -> Option<String> {
+    let deletion = key.deleted.as_ref().filter(|deletion| deletion.purge_at <= now)?;
+    Some(deletion.by.clone())
+}
+
+impl Inner {
+    async fn purge_tenant(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        now: u64,
+        purge: &mut Purge,
+    ) -> Result<(), KeyringError> {
+        let children = self.store.list(&record::keys_path(tenant)).await?;
+        let names: Vec<KeyName> = records_in(&children).collect();
+        let mut found = stream::iter(names)
+            .map(|name| async move { (self.read_key(tenant, &name).await, name) })
+            .buffered(LIST_CONCURRENCY);
+        while let Some((key, name)) = found.next().await {
+            let done = match key {
+                Ok(key) if key.destruction.is_some() || due(&key, now).is_some() => {
+                    self.destroy_key(key, |key| due(key, now)).await
+                }
+                Ok(_) | Err(KeyringError::KeyNotFound { .. }) => continue,
+                Err(error) => Err(error),
+            };
+            match done {
+                Ok(receipt) => purge.receipts.push(receipt),
+                // Another host was faster, or the key was restored or destroyed meanwhile.
+                Err(KeyringError::KeyNotFound { .. } | KeyringError::KeyNotDeleted { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(%tenant, key = %name, %error, "a key could not be purged");
+                    purge.failures.push((tenant.clone(), name, error));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Destroys the key if, when its metadata is changed, `by` still names who destroys it.
+    async fn destroy_key(
+        self: &Arc<Self>,
+        key: Key,
+        by: impl Fn(&Key) -> Option<String>,
+    ) -> Result<DestructionReceipt, KeyringError> {
+        let at = record::now_ms();
+        let (mut key, _) = self
+            .change_key(key, |key| {
+                if key.destruction.is_some() {
+                    return Ok(Step::Nothing);
+                }
+                let not_due = || KeyringError::KeyNotDeleted { key: key.name.to_string() };
+                let stamp = Stamp { at, by: by(key).ok_or_else(not_due)? };
+                for info in &mut key.versions {
+                    info.destroyed.get_or_insert_with(|| stamp.clone());
+                }
+                key.destruction = Some(Destruction { stamp, ceiling: key.highest_version() });
+                Ok(Step::Write)
+            })
+            .await?;
+        // From here on nobody uses it, even if its material stays for a while.
+        self.changed(&key).await;
+
+        let numbers = self.stored_versions(&key).await?;
+        let highest = numbers.iter().copied().max().unwrap_or(0);
+        // Material above: of a rotation that no metadata lists. To have it removed is safe once
+        // the metadata says that this key goes up to there, for only a later key could go higher.
+        (key, _) = self
+            .change_key(key, |key| match &mut key.destruction {
+                Some(destruction) if destruction.ceiling < highest => {
+                    destruction.ceiling = highest;
+                    Ok(Step::Write)
+                }
+                _ => Ok(Step::Nothing),
+            })
+            .await?;
+        stream::iter(numbers.into_iter().map(Ok::<u32, KeyringError>))
+            .try_for_each_concurrent(LIST_CONCURRENCY, |number| {
+                let path = record::version_path(&key.tenant, &key.name, number);
+                async move { Ok(self.store.delete(&path).await?) }
+            })
+            .await?;
+        self.retire_id(&key).await?;
+        let receipt = self.bury(&key).await?;
+        tracing::info!(
+            tenant = %key.tenant, key = %key.name, id = %key.id, by = receipt.by, "key destroyed"
+        );
+        self.changed(&key).await;
+        Ok(receipt)
+    }
+
+    /// The numbers of all versions whose material is in the store, listed or not.
+    async fn stored_versions(&self, key: &Key) -> Result<Vec<u32>, KeyringError> {
+        let children = self.store.list(&record::versions_path(&key.tenant, &key.name)).await?;
+        Ok(children.iter().filter_map(|child| child.parse().ok()).collect())
+    }
+
+    /// Makes the index say that the key of this id was purged.
+    async fn retire_id(&self, key: &Key) -> Result<(), KeyringError> {
+        let path = record::key_id_path(&key.tenant, key.id);
+        let retired = record::retired_id(&key.name);
+        for _ in 0..ATTEMPTS {
+            let written = match self.store.get(&path).await? {
+                Some(found) if record::is_retired(&found.value) => return Ok(()),
+                Some(found) => self.store.replace(&path, &retired, found.revision).await,
+                None => self.store.create(&path, &retired).await,
+            };
+            match written {
+                Ok(_) => return Ok(()),
+                Err(StoreError::Exists { .. } | StoreError::RevisionMismatch { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(KeyringError::Conflict { key: key.name.to_string() })
+    }
+
+    /// Puts the tombstone in the place of the metadata, which frees the name.
+    async fn bury(&self, key: &Key) -> Result<DestructionReceipt, KeyringError> {
+        let path = record::key_path(&key.tenant, &key.name);
+        let conflict = || KeyringError::Conflict { key: key.name.to_string() };
+        let Destruction { stamp, ceiling } = key.destruction.clone().ok_or_else(conflict)?;
+        let versions = key.versions.iter().map(|info| DestroyedVersion {
+            version: info.version,
+            fingerprint: info.fingerprint.clone(),
+        });
+        let receipt = DestructionReceipt {
+            tenant: key.tenant.clone(),
+            key: key.name.clone(),
+            id: key.id,
+            versions: versions.collect(),
+            at: stamp.at,
+            by: stamp.by,
+        };
+        let value = record::encode_tombstone(&path, &receipt, ceiling)?;
+        match self.store.replace(&path, &value, key.revision).await {
+            Ok(_) => Ok(receipt),
+            Err(StoreError::RevisionMismatch { .. }) => {
+                match self.read_entry(&key.tenant, &key.name).await? {
+                    // Raised by another host, which found more to remove: it finishes this.
+                    Some(Entry::Key(now)) if now.id == key.id => Err(conflict()),
+                    // Another host was faster with the same.
+                    _ => Ok(receipt),
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
