@@ -61,15 +61,10 @@ impl<P: Policy> bindings::exports::keyward::policy::handler::Guest for Glue<P> {
 }
 
 impl crate::Algorithm {
-    /// What the generated code calls for an `algorithm`; the canonical ABI admits the four
-    /// discriminants alone.
+    /// What the generated code calls for an `algorithm`; the canonical ABI admits no discriminant
+    /// beyond the last.
     #[doc(hidden)]
     pub fn _lift(discriminant: u8) -> Self {
-        match discriminant {
-            0 => Self::XAes256Gcm,
-            1 => Self::Aes256Gcm,
-            2 => Self::Aes256Siv,
-            _ => Self::HmacSha256,
-        }
+        Self::ALL.get(usize::from(discriminant)).copied().unwrap_or(Self::MlDsa65)
     }
 }

@@ -41,10 +41,10 @@ pub struct Request {
     pub tenant: String,
     /// Who is asking.
     pub caller: Caller,
-    /// `encrypt`, `decrypt` or `invoke/NAME`; [`Request::action`] takes it apart.
+    /// What is asked for, such as `encrypt` or `invoke/NAME`; [`Request::action`] takes it apart.
     pub operation: String,
     /// Name of the key the caller wants used. `None` when the caller leaves the choice to the
-    /// policy. For decrypt it is the name of the key the ciphertext was made with.
+    /// policy. For decrypt and rewrap it is the name of the key the ciphertext was made with.
     pub key: Option<String>,
     /// The caller's context, which the host binds into the ciphertext.
     pub context: Option<Vec<u8>>,
@@ -60,6 +60,15 @@ impl Request {
         match self.operation.as_str() {
             "encrypt" => Action::Encrypt,
             "decrypt" => Action::Decrypt,
+            "rewrap" => Action::Rewrap,
+            "datakey" => Action::Datakey,
+            "mac" => Action::Mac,
+            "verify-mac" => Action::VerifyMac,
+            "sign" => Action::Sign,
+            "verify" => Action::Verify,
+            "derive" => Action::Derive,
+            "random" => Action::Random,
+            "hash" => Action::Hash,
             other => match other.strip_prefix("invoke/") {
                 Some(name) => Action::Invoke(name),
                 None => Action::Other(other),
@@ -85,14 +94,33 @@ pub enum Action<'a> {
     Encrypt,
     /// The host is to decrypt a payload by this policy's plan.
     Decrypt,
+    /// The host is to open a ciphertext and seal its plaintext anew, without showing it. Asked for
+    /// the key and context the ciphertext has, and again for those it is to get, if they differ.
+    Rewrap,
+    /// The host is to make data keys, sealed under the key.
+    Datakey,
+    /// The host is to compute a message authentication code.
+    Mac,
+    /// The host is to check one.
+    VerifyMac,
+    /// The host is to sign.
+    Sign,
+    /// The host is to check a signature.
+    Verify,
+    /// The host is to derive bytes from the key, for the caller to use.
+    Derive,
+    /// The host is to give random bytes. No key is named.
+    Random,
+    /// The host is to compute a digest. No key is named.
+    Hash,
     /// One of the policy's own operations, by name.
     Invoke(&'a str),
     /// An operation this version of the contract does not know. Refuse it.
     Other(&'a str),
 }
 
-/// How a key's bytes are used. A key belongs to one family for life: the two AEADs are one
-/// family, the other two stand alone.
+/// How a key's bytes are used. A key belongs to one family for life: the AEADs are one family,
+/// every other algorithm stands alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Algorithm {
@@ -100,10 +128,65 @@ pub enum Algorithm {
     XAes256Gcm,
     /// AEAD, NIST SP 800-38D AES-256-GCM: 96-bit random nonces, at most 2^32 messages a version.
     Aes256Gcm,
+    /// AEAD, RFC 8452 AES-256-GCM-SIV.
+    Aes256GcmSiv,
+    /// AEAD, RFC 8439 ChaCha20-Poly1305: 96-bit random nonces, at most 2^32 messages a version.
+    ChaCha20Poly1305,
+    /// AEAD, XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha): 192-bit random nonces.
+    XChaCha20Poly1305,
     /// Deterministic AEAD, RFC 5297 AES-256-SIV: equal inputs give equal ciphertexts.
     Aes256Siv,
     /// RFC 2104 HMAC with SHA-256: tags and blind-index terms.
     HmacSha256,
+    /// HMAC with SHA-384.
+    HmacSha384,
+    /// HMAC with SHA-512.
+    HmacSha512,
+    /// Signatures, RFC 8032 Ed25519.
+    Ed25519,
+    /// Signatures, FIPS 186-5 ECDSA on P-256 with SHA-256.
+    EcdsaP256,
+    /// Signatures, FIPS 186-5 ECDSA on P-384 with SHA-384.
+    EcdsaP384,
+    /// Signatures and encryption to a public key, RFC 8017 RSA of 2048 bits.
+    Rsa2048,
+    /// The same of 3072 bits.
+    Rsa3072,
+    /// The same of 4096 bits.
+    Rsa4096,
+    /// Encryption to a public key, RFC 7748 X25519.
+    X25519,
+    /// Encryption to a public key, FIPS 203 ML-KEM-768.
+    MlKem768,
+    /// Encryption to a public key, both of the above combined (X-Wing).
+    X25519MlKem768,
+    /// Signatures, FIPS 204 ML-DSA-65.
+    MlDsa65,
+}
+
+impl Algorithm {
+    /// Every algorithm, in the contract's order.
+    pub const ALL: [Self; 19] = [
+        Self::XAes256Gcm,
+        Self::Aes256Gcm,
+        Self::Aes256GcmSiv,
+        Self::ChaCha20Poly1305,
+        Self::XChaCha20Poly1305,
+        Self::Aes256Siv,
+        Self::HmacSha256,
+        Self::HmacSha384,
+        Self::HmacSha512,
+        Self::Ed25519,
+        Self::EcdsaP256,
+        Self::EcdsaP384,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::X25519,
+        Self::MlKem768,
+        Self::X25519MlKem768,
+        Self::MlDsa65,
+    ];
 }
 
 /// Something the host must do, or refuse the request.
@@ -317,6 +400,15 @@ mod tests {
         for (operation, action) in [
             ("encrypt", Action::Encrypt),
             ("decrypt", Action::Decrypt),
+            ("rewrap", Action::Rewrap),
+            ("datakey", Action::Datakey),
+            ("mac", Action::Mac),
+            ("verify-mac", Action::VerifyMac),
+            ("sign", Action::Sign),
+            ("verify", Action::Verify),
+            ("derive", Action::Derive),
+            ("random", Action::Random),
+            ("hash", Action::Hash),
             ("invoke/protect", Action::Invoke("protect")),
             ("invoke/", Action::Invoke("")),
             ("invoke", Action::Other("invoke")),

@@ -209,6 +209,11 @@ impl Server {
         self.process.stderr()
     }
 
+    /// Bytes of it in memory at the moment.
+    pub fn resident_bytes(&self) -> usize {
+        self.process.resident_bytes()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);

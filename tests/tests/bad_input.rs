@@ -241,18 +241,25 @@ fn sizes_of_batches() {
     let mut both = items(1);
     both["key"] = "main".into();
     TENANT.app.post("/encrypt", &both).problem(400, "invalid_field").field("/key");
-    for (items, field) in [
-        (json!({}), "/items"),
-        (json!("main"), "/items"),
-        (json!([5]), "/items/0"),
-        (json!([null]), "/items/0"),
-        (json!([["main", "eA=="]]), "/items/0"),
-        (json!([{ "key": "main", "plaintext": "" }, { "key": 5 }]), "/items/1/key"),
-        (json!([{ "nope": 1 }]), "/items/0/nope"),
-        (json!([{ "items": [] }]), "/items/0/items"),
-    ] {
+    for items in [json!({}), json!("main"), json!(5), json!(null)] {
         let body = json!({ "items": items });
-        TENANT.app.post("/encrypt", &body).problem(400, "invalid_field").field(field);
+        TENANT.app.post("/encrypt", &body).problem(400, "invalid_field").field("/items");
+    }
+    // What is wrong with an item is its own error, and the others are answered.
+    for (item, field) in [
+        (json!(5), ""),
+        (json!(null), ""),
+        (json!(["main", "eA=="]), ""),
+        (json!({ "key": 5 }), "/key"),
+        (json!({ "nope": 1 }), "/nope"),
+        (json!({ "items": [] }), "/items"),
+    ] {
+        let good = json!({ "key": "main", "plaintext": "" });
+        let answer = TENANT.app.post("/encrypt", &json!({ "items": [good, item] })).expect(200);
+        let items = &answer.json()["items"];
+        assert!(items[0]["ciphertext"].is_string(), "{items}");
+        assert_eq!(items[1]["error"]["code"], "invalid_field", "{items}");
+        assert_eq!(items[1]["error"]["field"], format!("/items/1{field}"), "{items}");
     }
 }
 
@@ -358,7 +365,7 @@ fn methods_and_routes() {
         ("GET", "/encrypt", "POST"),
         ("PUT", "/encrypt", "POST"),
         ("DELETE", "/keys", "GET,HEAD,POST"),
-        ("POST", "/keys/main", "GET,HEAD"),
+        ("POST", "/keys/main", "DELETE,GET,HEAD"),
         ("GET", "/keys/main/rotate", "POST"),
         ("POST", "/policy", "GET,HEAD,PUT"),
         ("DELETE", "/tokens", "POST"),

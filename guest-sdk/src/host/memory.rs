@@ -345,7 +345,22 @@ fn native(algorithm: Algorithm) -> keyward_crypto::Algorithm {
     match algorithm {
         Algorithm::XAes256Gcm => keyward_crypto::Algorithm::XAes256Gcm,
         Algorithm::Aes256Gcm => keyward_crypto::Algorithm::Aes256Gcm,
+        Algorithm::Aes256GcmSiv => keyward_crypto::Algorithm::Aes256GcmSiv,
+        Algorithm::ChaCha20Poly1305 => keyward_crypto::Algorithm::ChaCha20Poly1305,
+        Algorithm::XChaCha20Poly1305 => keyward_crypto::Algorithm::XChaCha20Poly1305,
         Algorithm::Aes256Siv => keyward_crypto::Algorithm::Aes256Siv,
         Algorithm::HmacSha256 => keyward_crypto::Algorithm::HmacSha256,
+        Algorithm::HmacSha384 => keyward_crypto::Algorithm::HmacSha384,
+        Algorithm::HmacSha512 => keyward_crypto::Algorithm::HmacSha512,
+        Algorithm::Ed25519 => keyward_crypto::Algorithm::Ed25519,
+        Algorithm::EcdsaP256 => keyward_crypto::Algorithm::EcdsaP256,
+        Algorithm::EcdsaP384 => keyward_crypto::Algorithm::EcdsaP384,
+        Algorithm::Rsa2048 => keyward_crypto::Algorithm::Rsa2048,
+        Algorithm::Rsa3072 => keyward_crypto::Algorithm::Rsa3072,
+        Algorithm::Rsa4096 => keyward_crypto::Algorithm::Rsa4096,
+        Algorithm::X25519 => keyward_crypto::Algorithm::X25519,
+        Algorithm::MlKem768 => keyward_crypto::Algorithm::MlKem768,
+        Algorithm::X25519MlKem768 => keyward_crypto::Algorithm::X25519MlKem768,
+        Algorithm::MlDsa65 => keyward_crypto::Algorithm::MlDsa65,
     }
 }

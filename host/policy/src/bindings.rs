@@ -33,24 +33,41 @@ pub(crate) use generated::{Policy as World, PolicyPre as WorldPre};
 
 use keyward_crypto::Algorithm as KeyAlgorithm;
 
-/// The algorithm as the WIT contract names it; `None` when it has no name there.
-pub(crate) fn in_contract(algorithm: KeyAlgorithm) -> Option<Algorithm> {
-    Some(match algorithm {
-        KeyAlgorithm::XAes256Gcm => Algorithm::Xaes256Gcm,
-        KeyAlgorithm::Aes256Gcm => Algorithm::Aes256Gcm,
-        KeyAlgorithm::Aes256Siv => Algorithm::Aes256Siv,
-        KeyAlgorithm::HmacSha256 => Algorithm::HmacSha256,
-        _ => return None,
-    })
+/// The contract's names of algorithms are the format's, spelled as WIT wants them.
+macro_rules! same {
+    ($($key:ident $contract:ident,)*) => {
+        impl From<KeyAlgorithm> for Algorithm {
+            fn from(algorithm: KeyAlgorithm) -> Self {
+                match algorithm { $(KeyAlgorithm::$key => Self::$contract,)* }
+            }
+        }
+
+        impl From<Algorithm> for KeyAlgorithm {
+            fn from(algorithm: Algorithm) -> Self {
+                match algorithm { $(Algorithm::$contract => Self::$key,)* }
+            }
+        }
+    };
 }
 
-impl From<Algorithm> for KeyAlgorithm {
-    fn from(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::Xaes256Gcm => Self::XAes256Gcm,
-            Algorithm::Aes256Gcm => Self::Aes256Gcm,
-            Algorithm::Aes256Siv => Self::Aes256Siv,
-            Algorithm::HmacSha256 => Self::HmacSha256,
-        }
-    }
+same! {
+    XAes256Gcm Xaes256Gcm,
+    Aes256Gcm Aes256Gcm,
+    Aes256GcmSiv Aes256GcmSiv,
+    ChaCha20Poly1305 Chacha20Poly1305,
+    XChaCha20Poly1305 Xchacha20Poly1305,
+    Aes256Siv Aes256Siv,
+    HmacSha256 HmacSha256,
+    HmacSha384 HmacSha384,
+    HmacSha512 HmacSha512,
+    Ed25519 Ed25519,
+    EcdsaP256 EcdsaP256,
+    EcdsaP384 EcdsaP384,
+    Rsa2048 Rsa2048,
+    Rsa3072 Rsa3072,
+    Rsa4096 Rsa4096,
+    X25519 X25519,
+    MlKem768 MlKem768,
+    X25519MlKem768 X25519MlKem768,
+    MlDsa65 MlDsa65,
 }

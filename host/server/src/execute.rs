@@ -7,7 +7,10 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Suite};
+use keyward_crypto::stream::{StreamHeader, StreamOpener, StreamSealer};
+use keyward_crypto::{
+    Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Operation, Suite,
+};
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{Obligations, Plan};
 use zeroize::Zeroizing;
@@ -33,32 +36,10 @@ impl Sealer {
         requested: Option<&str>,
         plan: Plan,
     ) -> Result<Self, Problem> {
-        let obligations = Obligations::of(&plan)?;
-        let by_policy = plan.key.as_deref().filter(|key| Some(*key) != requested);
-        let Some(name) = by_policy.or(requested) else {
-            let detail = "neither the request nor the tenant's policy names a key; add `key`";
-            return Err(Problem::field(Code::KeyRequired, "/key", detail));
-        };
-        let fault = |problem: Problem| match by_policy {
-            Some(name) => {
-                // Whatever the policy wrote there, the answer stays short.
-                let name: String = name.chars().take(64).collect();
-                bad_plan(format!("its key {name:?} cannot be used: {}", problem.detail))
-            }
-            None => Problem { field: Some("/key".into()), ..problem },
-        };
-        let key = match KeyName::from_str(name) {
-            Ok(name) => keyring.key(tenant, &name).await,
-            Err(error) => Err(error),
-        };
-        let key = key.map_err(|error| blame(error, fault))?;
+        let named = Named::of(&plan, requested)?;
+        let key = named.key(keyring, tenant).await?;
         let Some(own_suite) = key.algorithm().default_suite() else {
-            let detail = format!(
-                "key {} is of algorithm {}, which does not encrypt",
-                key.name(),
-                key.algorithm()
-            );
-            return Err(fault(Problem::new(Code::KeyUnsuitable, detail)));
+            return Err(named.unsuitable(&key, Operation::Encrypt));
         };
         let suite = match plan.suite {
             None => None,
@@ -71,12 +52,8 @@ impl Sealer {
         if suite.is_some_and(|suite| is_deterministic(suite) != is_deterministic(own_suite)) {
             return Err(bad_plan("its suite is not of the key's family"));
         }
-        let number = plan.version.unwrap_or(key.current_version());
-        let version = keyring.version(&key, number).await.map_err(|error| match error {
-            KeyringError::VersionNotFound { .. } => bad_plan(error.to_string()),
-            error => error.into(),
-        })?;
-        let authenticated_data = plan.authenticated_data;
+        let Chosen { key, version, authenticated_data, obligations } =
+            Chosen::of(keyring, key, &plan).await?;
         Ok(Self { key, version, suite, authenticated_data, obligations })
     }
 
@@ -90,6 +67,24 @@ impl Sealer {
         self.version.version()
     }
 
+    /// Begins a stream: its header, and what seals its chunks. The plan's suite is for single
+    /// messages: streams have one of their own.
+    pub fn stream(
+        &self,
+        context: &[u8],
+    ) -> Result<([u8; StreamHeader::LEN], StreamSealer), Problem> {
+        if !self.key.algorithm().supports(Operation::Stream) {
+            let detail = format!(
+                "key {} is of algorithm {}, which does not encrypt streams",
+                self.key.name(),
+                self.key.algorithm()
+            );
+            return Err(Problem::new(Code::KeyUnsuitable, detail));
+        }
+        let binding = binding(&self.key, &self.authenticated_data, context);
+        StreamSealer::new(&self.version, &binding).map_err(Problem::internal)
+    }
+
     /// Encrypts into Keyward's binary format.
     pub fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Problem> {
         self.obligations.check_len(plaintext.len())?;
@@ -101,6 +96,223 @@ impl Sealer {
             }
             error => Problem::internal(error),
         })
+    }
+}
+
+/// The key a plan or a request names, and who is to blame if it cannot be used.
+struct Named<'a> {
+    name: &'a str,
+    by_policy: bool,
+}
+
+impl<'a> Named<'a> {
+    fn of(plan: &'a Plan, requested: Option<&'a str>) -> Result<Self, Problem> {
+        let by_policy = plan.key.as_deref().filter(|key| Some(*key) != requested);
+        let Some(name) = by_policy.or(requested) else {
+            let detail = "neither the request nor the tenant's policy names a key; add `key`";
+            return Err(Problem::field(Code::KeyRequired, "/key", detail));
+        };
+        Ok(Self { name, by_policy: by_policy.is_some() })
+    }
+
+    async fn key(&self, keyring: &Keyring, tenant: &TenantName) -> Result<Arc<Key>, Problem> {
+        let key = match KeyName::from_str(self.name) {
+            Ok(name) => keyring.key(tenant, &name).await,
+            Err(error) => Err(error),
+        };
+        key.map_err(|error| blame(error, |problem| self.fault(problem)))
+    }
+
+    fn fault(&self, problem: Problem) -> Problem {
+        if self.by_policy {
+            // Whatever the policy wrote there, the answer stays short.
+            let name: String = self.name.chars().take(64).collect();
+            return bad_plan(format!("its key {name:?} cannot be used: {}", problem.detail));
+        }
+        Problem { field: Some("/key".into()), ..problem }
+    }
+
+    /// Whether key and plan are made for `wanted`. What others verify cannot carry data of the
+    /// policy's own: it would be lost in silence, so the plan is refused.
+    fn check_fit(&self, key: &Key, plan: &Plan, wanted: Operation) -> Result<(), Problem> {
+        if !key.algorithm().supports(wanted) {
+            return Err(self.unsuitable(key, wanted));
+        }
+        if !plan.authenticated_data.is_empty() && wanted != Operation::Derive {
+            return Err(bad_plan(format!("it binds data, which `{wanted}` cannot")));
+        }
+        Ok(())
+    }
+
+    fn unsuitable(&self, key: &Key, wanted: Operation) -> Problem {
+        let detail = format!(
+            "key {} is of algorithm {}, which does not {wanted}",
+            key.name(),
+            key.algorithm(),
+        );
+        self.fault(Problem::new(Code::KeyUnsuitable, detail))
+    }
+}
+
+/// A plan ready for what neither encrypts nor decrypts: MACs, signatures, derived bytes.
+#[derive(Clone)]
+pub struct Chosen {
+    key: Arc<Key>,
+    version: Arc<KeyVersion>,
+    authenticated_data: Vec<u8>,
+    obligations: Obligations,
+}
+
+impl Chosen {
+    /// Prepares `plan` for requests that name the key `requested` and want to do `wanted` with it.
+    pub async fn prepare(
+        keyring: &Keyring,
+        tenant: &TenantName,
+        requested: Option<&str>,
+        plan: &Plan,
+        wanted: Operation,
+    ) -> Result<Self, Problem> {
+        let named = Named::of(plan, requested)?;
+        let key = named.key(keyring, tenant).await?;
+        named.check_fit(&key, plan, wanted)?;
+        Self::of(keyring, key, plan).await
+    }
+
+    async fn of(keyring: &Keyring, key: Arc<Key>, plan: &Plan) -> Result<Self, Problem> {
+        let obligations = Obligations::of(plan)?;
+        let number = plan.version.unwrap_or(key.current_version());
+        let version = keyring.version(&key, number).await.map_err(|error| match error {
+            KeyringError::VersionNotFound { .. } => bad_plan(error.to_string()),
+            error => error.into(),
+        })?;
+        let authenticated_data = plan.authenticated_data.clone();
+        Ok(Self { key, version, authenticated_data, obligations })
+    }
+
+    /// `length` bytes that follow from key, version, the policy's data, context, `info` and the length.
+    pub fn derive(
+        &self,
+        context: &[u8],
+        info: &[u8],
+        length: usize,
+    ) -> Result<Zeroizing<Vec<u8>>, Problem> {
+        let mut all = Vec::new();
+        for part in [
+            self.key.tenant().as_str().as_bytes(),
+            self.key.name().as_str().as_bytes(),
+            &self.authenticated_data,
+            context,
+            info,
+        ] {
+            // Each part is bounded far below 4 GiB.
+            all.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+            all.extend_from_slice(part);
+        }
+        // Else the longer output would begin with the shorter.
+        all.extend_from_slice(&(length as u64).to_be_bytes());
+        self.version.derive(&all, length).map_err(Problem::internal)
+    }
+
+    /// The version to use.
+    pub fn version(&self) -> &KeyVersion {
+        &self.version
+    }
+
+    /// Holds an input of `len` bytes against the plan.
+    pub fn check_len(&self, len: usize) -> Result<(), Problem> {
+        Ok(self.obligations.check_len(len)?)
+    }
+}
+
+/// A plan ready to verify: with the version the caller or the policy names, else with every
+/// version in use.
+#[derive(Clone)]
+pub struct Verifier {
+    key: Arc<Key>,
+    only_version: Option<u32>,
+    obligations: Obligations,
+}
+
+impl Verifier {
+    /// Prepares `plan` for requests that name the key `requested`.
+    pub async fn prepare(
+        keyring: &Keyring,
+        tenant: &TenantName,
+        requested: Option<&str>,
+        plan: &Plan,
+        wanted: Operation,
+    ) -> Result<Self, Problem> {
+        let named = Named::of(plan, requested)?;
+        let key = named.key(keyring, tenant).await?;
+        named.check_fit(&key, plan, wanted)?;
+        Ok(Self { key, only_version: plan.version, obligations: Obligations::of(plan)? })
+    }
+
+    /// The version whose signature or MAC it is, if it is one's: asked for `version` alone, or for
+    /// each in use, newest first. `len` is the input's length; `fault` words what goes wrong.
+    pub async fn version_of(
+        &self,
+        keyring: &Keyring,
+        len: usize,
+        version: Option<u32>,
+        is_by: impl Fn(&KeyVersion) -> Result<bool, CryptoError>,
+        fault: impl Fn(CryptoError) -> Problem,
+    ) -> Result<Option<u32>, Problem> {
+        self.obligations.check_len(len)?;
+        if let Some(number) = version {
+            let allowed = self.only_version.is_none_or(|only| only == number);
+            let version = keyring.version(&self.key, number).await.map_err(at_version)?;
+            let valid = allowed && is_by(&version).map_err(&fault)?;
+            return Ok(valid.then_some(number));
+        }
+        let usable = self.key.versions().iter().rev().filter(|info| info.destroyed.is_none());
+        for info in usable {
+            if self.only_version.is_some_and(|only| only != info.version) {
+                continue;
+            }
+            let version = match keyring.version(&self.key, info.version).await {
+                Ok(version) => version,
+                // Destroyed since, or below the minimum.
+                Err(error) if !error.is_unavailable() => {
+                    if matches!(error, KeyringError::KeyDisabled { .. }) {
+                        return Err(error.into());
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if is_by(&version).map_err(&fault)? {
+                return Ok(Some(info.version));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn at_version(error: KeyringError) -> Problem {
+    match Problem::from(error) {
+        problem if problem.code.status().is_client_error() => {
+            Problem { field: Some("/key_version".into()), ..problem }
+        }
+        problem => problem,
+    }
+}
+
+/// A plan for what needs no key.
+pub struct Keyless(Obligations);
+
+impl Keyless {
+    /// Prepares `plan`, which must not name a key or bind anything.
+    pub fn prepare(plan: &Plan) -> Result<Self, Problem> {
+        if plan.key.is_some() || plan.version.is_some() || !plan.authenticated_data.is_empty() {
+            return Err(bad_plan("it names a key or binds data for what has no key"));
+        }
+        Ok(Self(Obligations::of(plan)?))
+    }
+
+    /// Holds an input or output of `len` bytes against the plan.
+    pub fn check_len(&self, len: usize) -> Result<(), Problem> {
+        Ok(self.0.check_len(len)?)
     }
 }
 
@@ -130,6 +342,29 @@ impl Opener {
         &self.obligations
     }
 
+    /// Begins to open a stream that version `number` made, after its whole header was read.
+    pub async fn stream(
+        &self,
+        keyring: &Keyring,
+        number: u32,
+        context: &[u8],
+        header: &[u8],
+    ) -> Result<StreamOpener, Problem> {
+        let version = self.version(keyring, number).await?;
+        let binding = binding(&self.key, &self.authenticated_data, context);
+        StreamOpener::new(&version, &binding, header).map_err(|_| Problem::ciphertext_invalid())
+    }
+
+    async fn version(&self, keyring: &Keyring, number: u32) -> Result<Arc<KeyVersion>, Problem> {
+        if self.only_version.is_some_and(|only| only != number) {
+            return Err(Problem::ciphertext_invalid());
+        }
+        keyring.version(&self.key, number).await.map_err(|error| match error {
+            KeyringError::VersionNotFound { .. } => Problem::ciphertext_invalid(),
+            error => error.into(),
+        })
+    }
+
     /// Opens a ciphertext; gives the plaintext and the version it was made with.
     pub async fn open(
         &self,
@@ -140,13 +375,10 @@ impl Opener {
     ) -> Result<(Zeroizing<Vec<u8>>, u32), Problem> {
         self.obligations.check_len(ciphertext.len())?;
         let number = header.key_version;
-        if header.key_id != self.key.id() || self.only_version.is_some_and(|only| only != number) {
+        if header.key_id != self.key.id() {
             return Err(Problem::ciphertext_invalid());
         }
-        let version = keyring.version(&self.key, number).await.map_err(|error| match error {
-            KeyringError::VersionNotFound { .. } => Problem::ciphertext_invalid(),
-            error => error.into(),
-        })?;
+        let version = self.version(keyring, number).await?;
         let binding = binding(&self.key, &self.authenticated_data, context);
         match version.open(&binding, ciphertext) {
             Ok(plaintext) => Ok((plaintext, number)),

@@ -5,7 +5,6 @@ mod body;
 mod data;
 mod health;
 mod invoke;
-mod items;
 mod json;
 mod keys;
 mod metrics;
@@ -17,7 +16,6 @@ mod request_id;
 mod scope;
 mod tenants;
 mod vault;
-mod work;
 
 use std::sync::Arc;
 
@@ -45,11 +43,24 @@ fn router(app: Arc<App>) -> Router {
         .route("/readyz", get(health::ready))
         .route("/metrics", get(metrics::show))
         .route("/api/v1/tenants", get(tenants::list).post(tenants::create))
-        .route("/api/v1/tenants/{tenant}/encrypt", post(data::encrypt))
-        .route("/api/v1/tenants/{tenant}/decrypt", post(data::decrypt))
+        .route("/api/v1/tenants/{tenant}/encrypt", post(data::run::<data::Encrypt>))
+        .route("/api/v1/tenants/{tenant}/decrypt", post(data::run::<data::Decrypt>))
+        .route("/api/v1/tenants/{tenant}/rewrap", post(data::run::<data::Rewrap>))
+        .route("/api/v1/tenants/{tenant}/datakey", post(data::run::<data::Datakey>))
+        .route("/api/v1/tenants/{tenant}/sign", post(data::run::<data::Sign>))
+        .route("/api/v1/tenants/{tenant}/verify", post(data::run::<data::Verify>))
+        .route("/api/v1/tenants/{tenant}/mac", post(data::run::<data::Mac>))
+        .route("/api/v1/tenants/{tenant}/mac/verify", post(data::run::<data::VerifyMac>))
+        .route("/api/v1/tenants/{tenant}/derive", post(data::run::<data::Derive>))
+        .route("/api/v1/tenants/{tenant}/random", post(data::run::<data::Random>))
+        .route("/api/v1/tenants/{tenant}/hash", post(data::run::<data::Hash>))
+        .route("/api/v1/tenants/{tenant}/stream/encrypt", post(data::stream::encrypt))
+        .route("/api/v1/tenants/{tenant}/stream/decrypt", post(data::stream::decrypt))
         .route("/api/v1/tenants/{tenant}/invoke/{operation}", post(invoke::invoke))
         .route("/api/v1/tenants/{tenant}/keys", get(keys::list).post(keys::create))
-        .route("/api/v1/tenants/{tenant}/keys/{name}", get(keys::show))
+        .route("/api/v1/tenants/{tenant}/keys/{name}", get(keys::show).delete(keys::delete))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/restore", post(keys::restore))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/destroy", post(keys::destroy))
         .route("/api/v1/tenants/{tenant}/keys/{name}/rotate", post(keys::rotate))
         .route("/api/v1/tenants/{tenant}/keys/{name}/disable", post(keys::disable))
         .route("/api/v1/tenants/{tenant}/keys/{name}/enable", post(keys::enable))

@@ -4,17 +4,33 @@
 pub struct Role {
     /// As the credential carries it.
     pub name: &'static str,
-    /// May encrypt.
-    pub encrypt: bool,
-    /// May decrypt.
-    pub decrypt: bool,
+    /// Operations, as the contract names them.
+    pub may: &'static [&'static str],
 }
 
 /// A caller may do what any of its roles may. Roles that are not here may do nothing;
-/// `tenant-admin` is here to say that managing keys does not include reading data.
+/// `tenant-admin` is here to say that managing keys does not include using them.
 pub const ROLES: &[Role] = &[
-    Role { name: "application", encrypt: true, decrypt: true },
-    Role { name: "writer", encrypt: true, decrypt: false },
-    Role { name: "reader", encrypt: false, decrypt: true },
-    Role { name: "tenant-admin", encrypt: false, decrypt: false },
+    Role {
+        name: "application",
+        may: &[
+            "encrypt",
+            "decrypt",
+            "rewrap",
+            "datakey",
+            "mac",
+            "verify-mac",
+            "sign",
+            "verify",
+            "derive",
+            "random",
+            "hash",
+        ],
+    },
+    Role {
+        name: "writer",
+        may: &["encrypt", "datakey", "mac", "verify-mac", "sign", "verify", "random", "hash"],
+    },
+    Role { name: "reader", may: &["decrypt", "verify-mac", "verify", "hash"] },
+    Role { name: "tenant-admin", may: &[] },
 ];

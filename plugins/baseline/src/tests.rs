@@ -27,18 +27,46 @@ fn an_application_gets_back_what_it_encrypted() {
 
 #[test]
 fn each_role_may_do_what_the_table_says() {
+    const OPERATIONS: [&str; 11] = [
+        "encrypt",
+        "datakey",
+        "mac",
+        "sign",
+        "random",
+        "hash",
+        "verify-mac",
+        "verify",
+        "decrypt",
+        "rewrap",
+        "derive",
+    ];
     let host = host();
-    for (role, encrypt, decrypt) in [
-        ("application", true, true),
-        ("writer", true, false),
-        ("reader", false, true),
-        ("tenant-admin", false, false),
-        ("Application", false, false),
-        ("", false, false),
+    for (role, may) in [
+        ("application", &OPERATIONS[..]),
+        ("writer", &OPERATIONS[..8]),
+        ("reader", &OPERATIONS[5..9]),
+        ("tenant-admin", &[]),
+        ("Application", &[]),
+        ("", &[]),
     ] {
         let call = call(&host, role);
-        assert_eq!(call.authorize::<Baseline>("encrypt").is_ok(), encrypt, "{role}");
-        assert_eq!(call.authorize::<Baseline>("decrypt").is_ok(), decrypt, "{role}");
+        for operation in OPERATIONS {
+            let allowed = call.authorize::<Baseline>(operation).is_ok();
+            assert_eq!(allowed, may.contains(&operation), "{role} {operation}");
+        }
+    }
+}
+
+#[test]
+fn what_has_no_key_needs_none() {
+    let host = host();
+    let application = host.caller("someone", &["application"]);
+    for operation in ["random", "hash"] {
+        assert_eq!(application.authorize::<Baseline>(operation), Ok(Plan::allow()));
+    }
+    for operation in ["mac", "sign", "derive", "rewrap"] {
+        let refused = application.authorize::<Baseline>(operation);
+        assert!(matches!(refused, Err(Error::Invalid(_))), "{operation}");
     }
 }
 
@@ -63,7 +91,7 @@ fn a_key_may_demand_a_context_for_both_directions() {
     let host = host();
     let clinic = call(&host, "application").key("patients");
     let message = "key `patients` demands a context: send one, in `context`";
-    for operation in ["encrypt", "decrypt"] {
+    for operation in ["encrypt", "decrypt", "rewrap", "datakey"] {
         for call in [clinic.clone(), clinic.clone().context("")] {
             assert_eq!(call.authorize::<Baseline>(operation), Err(Error::invalid(message)));
         }
@@ -86,7 +114,7 @@ fn a_key_that_is_missing_is_named() {
 #[test]
 fn what_it_does_not_know_it_refuses() {
     let host = host();
-    for operation in ["invoke/protect", "sign", "", "Encrypt", "encrypt "] {
+    for operation in ["invoke/protect", "unwrap", "", "Encrypt", "encrypt "] {
         let refused = call(&host, "application").authorize::<Baseline>(operation);
         assert!(matches!(refused, Err(Error::Denied(_))), "{operation}");
     }

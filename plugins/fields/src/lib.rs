@@ -28,9 +28,19 @@ struct Fields;
 impl Policy for Fields {
     fn authorize(request: &Request) -> Result<Plan, Error> {
         let roles = match request.action() {
-            Action::Encrypt | Action::Decrypt => MAY_ENCRYPT,
             Action::Invoke("protect") => MAY_PROTECT,
             Action::Invoke("reveal") => MAY_REVEAL,
+            Action::Encrypt
+            | Action::Decrypt
+            | Action::Rewrap
+            | Action::Datakey
+            | Action::Mac
+            | Action::VerifyMac
+            | Action::Sign
+            | Action::Verify
+            | Action::Derive
+            | Action::Random
+            | Action::Hash => MAY_ENCRYPT,
             _ => return Err(Error::unknown_operation(&request.operation)),
         };
         if request.caller.has_any_role(roles) {

@@ -82,7 +82,7 @@ pub const RULES: Rules = Rules {
 pub const MAY_PROTECT: &[&str] = &["application"];
 /// See [`MAY_PROTECT`]. What a caller then sees is up to the rules.
 pub const MAY_REVEAL: &[&str] = &["application", "support"];
-/// Roles that may also encrypt and decrypt plain payloads, outside of documents.
+/// Roles that may also use the tenant's keys outside of documents: encrypt, decrypt, sign and so on.
 pub const MAY_ENCRYPT: &[&str] = &["application", "tenant-admin"];
 
 /// Key for [`Protection::Encrypt`] and [`Protection::Mask`]: an AEAD key.

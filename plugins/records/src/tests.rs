@@ -46,7 +46,7 @@ fn whoever_may_read_a_purpose_opens_what_another_role_wrote_for_it() {
 fn a_purpose_must_be_given_and_known() {
     let host = host();
     let application = host.caller("intake", &["application"]).key("records");
-    for operation in ["encrypt", "decrypt"] {
+    for operation in ["encrypt", "decrypt", "rewrap", "datakey"] {
         for call in [
             application.clone(),
             application.clone().purpose(""),
@@ -64,7 +64,9 @@ fn only_writers_write() {
     let host = host();
     for (role, writes) in [("application", true), ("clinician", true), ("researcher", false)] {
         let call = host.caller("someone", &[role]).key("records").purpose("research");
-        assert_eq!(call.authorize::<Records>("encrypt").is_ok(), writes, "{role}");
+        for operation in ["encrypt", "datakey", "rewrap"] {
+            assert_eq!(call.authorize::<Records>(operation).is_ok(), writes, "{role} {operation}");
+        }
     }
 }
 

@@ -25,6 +25,19 @@ impl Text<'_> {
     }
 }
 
+impl From<String> for Text<'static> {
+    fn from(text: String) -> Self {
+        Self(Cow::Owned(text))
+    }
+}
+
+impl<'a> Text<'a> {
+    /// The text, borrowed if it was.
+    pub fn into_inner(self) -> Cow<'a, str> {
+        self.0
+    }
+}
+
 impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct TextVisitor;
@@ -80,8 +93,9 @@ pub fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Problem> {
     }
 }
 
-/// Reads again, slowly, to find out where it went wrong.
-fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], mut error: serde_json::Error) -> Problem {
+/// The problem with a body that could not be read as `T`: reads it again, slowly, to find out
+/// where it went wrong.
+pub fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], mut error: serde_json::Error) -> Problem {
     // What is not JSON at all is called so, even if a field before the flaw is wrong as well.
     if let Err(syntax) = serde_json::from_slice::<IgnoredAny>(body) {
         error = syntax;
@@ -112,7 +126,7 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], mut error: serde_json::Error)
     for prefix in ["unknown field `", "missing field `", "duplicate field `"] {
         let named = message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
         if let Some(name) = named {
-            let step = format!("/{}", escape(name));
+            let step = self::pointer(name);
             if !pointer.ends_with(&step) {
                 pointer.push_str(&step);
             }
@@ -124,6 +138,11 @@ fn explain<'a, T: Deserialize<'a>>(body: &'a [u8], mut error: serde_json::Error)
 fn push(pointer: &mut String, step: &str) {
     pointer.push('/');
     pointer.push_str(&escape(step));
+}
+
+/// The JSON Pointer (RFC 6901) of an object's member.
+pub fn pointer(member: &str) -> String {
+    format!("/{}", escape(member))
 }
 
 /// RFC 6901 section 3.

@@ -7,48 +7,69 @@ use axum::http::StatusCode;
 
 use crate::errors::Code;
 
-/// What a request is for. Bounded, unlike its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route {
+macro_rules! routes {
+    ($($(#[$doc:meta])* $variant:ident $label:literal)*) => {
+        /// What a request is for. Bounded, unlike its path.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Route {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Route {
+            const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Its label.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $label,)* }
+            }
+        }
+    };
+}
+
+routes! {
     /// `…/encrypt`
-    Encrypt,
+    Encrypt "encrypt"
     /// `…/decrypt`
-    Decrypt,
+    Decrypt "decrypt"
+    /// `…/rewrap`
+    Rewrap "rewrap"
+    /// `…/datakey`
+    Datakey "datakey"
+    /// `…/mac` and `…/mac/verify`
+    Mac "mac"
+    /// `…/sign`
+    Sign "sign"
+    /// `…/verify`
+    Verify "verify"
+    /// `…/derive`
+    Derive "derive"
+    /// `…/random`
+    Random "random"
+    /// `…/hash`
+    Hash "hash"
+    /// `…/stream/…`
+    Stream "stream"
     /// `…/invoke/…`
-    Invoke,
+    Invoke "invoke"
     /// `…/keys…`
-    Keys,
+    Keys "keys"
     /// `…/policy`
-    Policy,
+    Policy "policy"
     /// `…/tokens`
-    Tokens,
+    Tokens "tokens"
     /// Tenants themselves.
-    Tenants,
+    Tenants "tenants"
     /// `/api/v1/vault/…`
-    Vault,
+    Vault "vault"
     /// `/livez` and `/readyz`
-    Health,
+    Health "health"
     /// `/metrics`
-    Metrics,
+    Metrics "metrics"
     /// No route.
-    Other,
+    Other "other"
 }
 
 impl Route {
-    const ALL: [Self; 11] = [
-        Self::Encrypt,
-        Self::Decrypt,
-        Self::Invoke,
-        Self::Keys,
-        Self::Policy,
-        Self::Tokens,
-        Self::Tenants,
-        Self::Vault,
-        Self::Health,
-        Self::Metrics,
-        Self::Other,
-    ];
-
     /// What the path is for, whether there is such a tenant, key or method or not.
     pub fn of(path: &str) -> Self {
         let Some(rest) = path.strip_prefix("/api/v1/") else {
@@ -68,6 +89,15 @@ impl Route {
                 match segments.next() {
                     Some("encrypt") => Self::Encrypt,
                     Some("decrypt") => Self::Decrypt,
+                    Some("rewrap") => Self::Rewrap,
+                    Some("datakey") => Self::Datakey,
+                    Some("mac") => Self::Mac,
+                    Some("sign") => Self::Sign,
+                    Some("verify") => Self::Verify,
+                    Some("derive") => Self::Derive,
+                    Some("random") => Self::Random,
+                    Some("hash") => Self::Hash,
+                    Some("stream") => Self::Stream,
                     Some("invoke") => Self::Invoke,
                     Some("keys") => Self::Keys,
                     Some("policy") => Self::Policy,
@@ -77,23 +107,6 @@ impl Route {
                 }
             }
             _ => Self::Other,
-        }
-    }
-
-    /// Its label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Encrypt => "encrypt",
-            Self::Decrypt => "decrypt",
-            Self::Invoke => "invoke",
-            Self::Keys => "keys",
-            Self::Policy => "policy",
-            Self::Tokens => "tokens",
-            Self::Tenants => "tenants",
-            Self::Vault => "vault",
-            Self::Health => "health",
-            Self::Metrics => "metrics",
-            Self::Other => "other",
         }
     }
 }
@@ -204,6 +217,8 @@ mod tests {
             ("/api/v1/tenants/acme/encrypt", Route::Encrypt),
             ("/api/v1/tenants/acme/decrypt", Route::Decrypt),
             ("/api/v1/tenants/encrypt/decrypt", Route::Decrypt),
+            ("/api/v1/tenants/acme/mac/verify", Route::Mac),
+            ("/api/v1/tenants/acme/stream/encrypt", Route::Stream),
             ("/api/v1/tenants/acme/invoke/protect", Route::Invoke),
             ("/api/v1/tenants/acme/keys/a/rotate", Route::Keys),
             ("/api/v1/tenants/acme/policy", Route::Policy),

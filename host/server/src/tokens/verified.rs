@@ -111,22 +111,19 @@ impl Verified {
             let forgotten = self.forgotten.load(Ordering::Acquire);
             let asked = self.absences.begin();
             let credential = read.await?;
-            match &credential {
-                Some(credential) => {
-                    let entry = Entry {
-                        credential: Arc::clone(credential),
-                        since: Instant::now(),
-                        ahead: AtomicU64::new(millis(self.ttl / AHEAD.1 * AHEAD.0)),
-                    };
-                    // What was read before something was forgotten may be what is to be forgotten.
-                    if self.forgotten.load(Ordering::Acquire) == forgotten {
-                        self.entries.insert(hash, Arc::new(entry)).await;
-                    }
+            if let Some(credential) = &credential {
+                let entry = Entry {
+                    credential: Arc::clone(credential),
+                    since: Instant::now(),
+                    ahead: AtomicU64::new(millis(self.ttl / AHEAD.1 * AHEAD.0)),
+                };
+                // What was read before something was forgotten may be what is to be forgotten.
+                if self.forgotten.load(Ordering::Acquire) == forgotten {
+                    self.entries.insert(hash, Arc::new(entry)).await;
                 }
-                None => {
-                    self.entries.invalidate(&hash).await;
-                    self.absences.note(hash, asked);
-                }
+            } else {
+                self.entries.invalidate(&hash).await;
+                self.absences.note(hash, asked);
             }
             Ok(credential)
         };

@@ -1,0 +1,70 @@
+//! `decrypt`: ciphertext to plaintext.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::item::{self, Asked, Ciphertext, Item};
+use super::operation::{Operation, Place, Plans};
+use crate::execute::Opener;
+use crate::http::Problem;
+use crate::http::json::Text;
+
+/// `POST …/decrypt`.
+pub struct Decrypt;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fields<'a> {
+    #[serde(borrow)]
+    key: Option<Text<'a>>,
+    /// `kw1.` and base64url.
+    #[serde(borrow)]
+    ciphertext: Text<'a>,
+    #[serde(borrow)]
+    context: Option<Text<'a>>,
+    #[serde(borrow)]
+    purpose: Option<Text<'a>>,
+    #[serde(borrow)]
+    reference: Option<Text<'a>>,
+}
+
+impl Operation for Decrypt {
+    const NAME: &'static str = "decrypt";
+    type Fields<'a> = Fields<'a>;
+    type Work = Ciphertext;
+    type Ready = Opener;
+
+    async fn read<'a>(
+        place: Place<'a>,
+        fields: Fields<'a>,
+    ) -> Result<Item<'a, Self::Work>, Problem> {
+        let Fields { key, ciphertext, context, purpose, reference } = fields;
+        let mut asked = Asked::read(key, context.as_ref(), purpose)?;
+        let work = Ciphertext::read(place, &ciphertext, asked.key.as_deref()).await?;
+        asked.key = Some(work.key.name().to_string().into());
+        Item::new(asked, reference, work)
+    }
+
+    async fn prepare(
+        _: Place<'_>,
+        item: &Item<'_, Self::Work>,
+        plans: Plans,
+    ) -> Result<Opener, Problem> {
+        Opener::prepare(Arc::clone(&item.work.key), plans.first)
+    }
+
+    async fn execute(
+        place: Place<'_>,
+        opener: &Opener,
+        item: &Item<'_, Self::Work>,
+        out: &mut String,
+    ) -> Result<(), Problem> {
+        let Ciphertext { bytes, header, .. } = &item.work;
+        let context = item.asked.bound_context();
+        let (plaintext, version) = opener.open(place.keyring, header, context, bytes).await?;
+        item::push_base64(out, "plaintext", &plaintext);
+        item::push_version(out, version);
+        Ok(())
+    }
+}

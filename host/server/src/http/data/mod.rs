@@ -1,0 +1,139 @@
+//! Requests on data — encrypt, decrypt, rewrap, data keys, MACs, hashes, randomness: the policy
+//! decides, the host does the bytes. Each operation is a module; what they share is here: one
+//! item or a batch, the decisions a batch needs, and the answers in the items' order.
+
+mod batch;
+mod body;
+mod datakey;
+mod decrypt;
+mod derive;
+mod encrypt;
+mod hash;
+mod item;
+mod lines;
+mod mac;
+mod operation;
+mod random;
+mod rewrap;
+mod sign;
+pub mod stream;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::Response;
+use keyward_keyring::TenantName;
+use keyward_policy_host::{Obligations, Plan, Policy, Request as PolicyRequest};
+
+pub use self::datakey::Datakey;
+pub use self::decrypt::Decrypt;
+pub use self::derive::Derive;
+pub use self::encrypt::Encrypt;
+pub use self::hash::Hash;
+use self::item::{Asked, Item};
+pub use self::mac::{Mac, VerifyMac};
+use self::operation::{Operation, Place, Plans};
+pub use self::random::Random;
+pub use self::rewrap::Rewrap;
+pub use self::sign::{Sign, Verify};
+use super::auth::Access;
+use super::{Params, Problem, output, request_id};
+use crate::app::App;
+use crate::clock;
+use crate::policies::Active;
+use crate::tokens::Credential;
+
+/// `POST …/encrypt`, `POST …/decrypt` and their kind. `application/json` carries one item or
+/// `{"items":[…]}`; `application/x-ndjson` carries any number, one to a line.
+pub async fn run<O: Operation>(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { credential, tenant, .. } = Access::data(&app, path, request.headers()).await?;
+    let id = request_id::of(&request).as_str().to_owned();
+    let active = app.policies.active(&tenant)?;
+    let call = Call { app, tenant, active, credential, id, time: clock::unix_ms() };
+    if lines::are_in(request.headers()) {
+        return Ok(lines::answer::<O>(call, request.into_body()));
+    }
+    let bytes = super::body::read_json(&call.app, request).await?;
+    let text = match body::read::<O>(&bytes)? {
+        body::Body::One(fields) => call.single::<O>(fields).await?,
+        body::Body::Batch(items) => {
+            let items = body::checked(items, call.app.http.max_items)?;
+            let mut text = String::with_capacity(items.len() * 256);
+            text.push_str("{\"items\":[");
+            call.batch::<O>(&items, batch::Frame::Array, &mut text).await?;
+            text.push_str("]}");
+            text
+        }
+    };
+    Ok(output::json_text(text))
+}
+
+/// One HTTP request on data.
+struct Call {
+    app: Arc<App>,
+    tenant: TenantName,
+    active: Arc<Active>,
+    credential: Arc<Credential>,
+    id: String,
+    time: u64,
+}
+
+impl Call {
+    fn place(&self) -> Place<'_> {
+        Place { keyring: &self.app.keyring, tenant: &self.tenant }
+    }
+
+    fn policy(&self) -> &Policy {
+        &self.active.policy
+    }
+
+    async fn single<'a, O: Operation>(&'a self, fields: O::Fields<'a>) -> Result<String, Problem> {
+        let place = self.place();
+        let item = O::read(place, fields).await?;
+        let host = self.app.policies.host();
+        let first = host.authorize(self.policy(), &self.request(O::NAME, &item.asked)).await?;
+        let second = match &item.also {
+            None => None,
+            Some(also) => Some(host.authorize(self.policy(), &self.request(O::NAME, also)).await?),
+        };
+        let ready = self.ready::<O>(&item, Plans { first, second }).await?;
+        let mut out = String::with_capacity(512);
+        batch::open_item(&mut out, item.reference.as_ref());
+        O::execute(place, &ready, &item, &mut out).await?;
+        out.push('}');
+        Ok(out)
+    }
+
+    fn request(&self, operation: &str, asked: &Asked<'_>) -> PolicyRequest {
+        PolicyRequest {
+            id: self.id.clone(),
+            tenant: self.tenant.as_str().to_owned(),
+            caller: self.credential.caller.clone(),
+            operation: operation.to_owned(),
+            key: asked.key.as_deref().map(str::to_owned),
+            context: asked.context.clone(),
+            purpose: asked.purpose.as_ref().map(|text| text.as_str().to_owned()),
+            time: self.time,
+        }
+    }
+
+    /// Prepares what was decided, and records what the policy wanted noted.
+    async fn ready<O: Operation>(
+        &self,
+        item: &Item<'_, O::Work>,
+        plans: Plans,
+    ) -> Result<O::Ready, Problem> {
+        let note = |plan: &Plan| Obligations::of(plan);
+        let obligations = [Some(note(&plans.first)?), plans.second.as_ref().map(note).transpose()?];
+        let ready = O::prepare(self.place(), item, plans).await?;
+        for obligations in obligations.into_iter().flatten() {
+            obligations.record(self.tenant.as_str(), &self.id);
+        }
+        Ok(ready)
+    }
+}

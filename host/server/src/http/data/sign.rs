@@ -1,0 +1,176 @@
+//! `sign` and `verify`: signatures by the tenant's private keys.
+
+use keyward_crypto::{CryptoError, KeyVersion, Operation as KeyOperation, SignatureForm};
+use serde::Deserialize;
+
+use super::item::{self, Asked, Item};
+use super::operation::{Operation, Place, Plans};
+use crate::errors::Code;
+use crate::execute::{Chosen, Verifier};
+use crate::http::Problem;
+use crate::http::json::Text;
+
+/// `POST …/sign`.
+pub struct Sign;
+
+/// `POST …/verify`.
+pub struct Verify;
+
+/// How a signature is made and written down, where an algorithm has more than one way.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Form {
+    /// The algorithm's own: DER for ECDSA, PSS for RSA.
+    #[default]
+    Standard,
+    /// ECDSA: r and s one after the other, as JOSE has it.
+    Fixed,
+    /// RSA: PKCS#1 v1.5.
+    Pkcs1,
+}
+
+impl From<Form> for SignatureForm {
+    fn from(form: Form) -> Self {
+        match form {
+            Form::Standard => Self::Standard,
+            Form::Fixed => Self::Fixed,
+            Form::Pkcs1 => Self::Pkcs1,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignFields<'a> {
+    #[serde(borrow)]
+    key: Option<Text<'a>>,
+    /// Standard base64.
+    #[serde(borrow)]
+    input: Text<'a>,
+    #[serde(default)]
+    form: Form,
+    #[serde(borrow)]
+    purpose: Option<Text<'a>>,
+    #[serde(borrow)]
+    reference: Option<Text<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifyFields<'a> {
+    #[serde(borrow)]
+    key: Option<Text<'a>>,
+    /// Standard base64.
+    #[serde(borrow)]
+    input: Text<'a>,
+    /// Standard base64.
+    #[serde(borrow)]
+    signature: Text<'a>,
+    #[serde(default)]
+    form: Form,
+    /// The version to verify with. Absent: every version in use.
+    key_version: Option<u32>,
+    #[serde(borrow)]
+    purpose: Option<Text<'a>>,
+    #[serde(borrow)]
+    reference: Option<Text<'a>>,
+}
+
+/// What is to be signed.
+pub struct Input {
+    bytes: Vec<u8>,
+    form: SignatureForm,
+}
+
+/// What is to be verified.
+pub struct Claim {
+    input: Input,
+    signature: Vec<u8>,
+    version: Option<u32>,
+}
+
+impl Operation for Sign {
+    const NAME: &'static str = "sign";
+    type Fields<'a> = SignFields<'a>;
+    type Work = Input;
+    type Ready = Chosen;
+
+    async fn read<'a>(_: Place<'a>, fields: SignFields<'a>) -> Result<Item<'a, Input>, Problem> {
+        let SignFields { key, input, form, purpose, reference } = fields;
+        let asked = Asked::read(key, None, purpose)?;
+        let bytes = item::base64("/input", &input)?;
+        Item::new(asked, reference, Input { bytes, form: form.into() })
+    }
+
+    async fn prepare(
+        place: Place<'_>,
+        item: &Item<'_, Input>,
+        plans: Plans,
+    ) -> Result<Chosen, Problem> {
+        let (Place { keyring, tenant }, key) = (place, item.asked.key.as_deref());
+        Chosen::prepare(keyring, tenant, key, &plans.first, KeyOperation::Sign).await
+    }
+
+    async fn execute(
+        _: Place<'_>,
+        chosen: &Chosen,
+        item: &Item<'_, Input>,
+        out: &mut String,
+    ) -> Result<(), Problem> {
+        let Input { bytes, form } = &item.work;
+        chosen.check_len(bytes.len())?;
+        let signature = chosen.version().sign(bytes, *form).map_err(form_problem)?;
+        item::push_base64(out, "signature", &signature);
+        item::push_version(out, chosen.version().version());
+        Ok(())
+    }
+}
+
+impl Operation for Verify {
+    const NAME: &'static str = "verify";
+    type Fields<'a> = VerifyFields<'a>;
+    type Work = Claim;
+    type Ready = Verifier;
+
+    async fn read<'a>(_: Place<'a>, fields: VerifyFields<'a>) -> Result<Item<'a, Claim>, Problem> {
+        let VerifyFields { key, input, signature, form, key_version, purpose, reference } = fields;
+        let asked = Asked::read(key, None, purpose)?;
+        let claim = Claim {
+            input: Input { bytes: item::base64("/input", &input)?, form: form.into() },
+            signature: item::base64("/signature", &signature)?,
+            version: key_version,
+        };
+        Item::new(asked, reference, claim)
+    }
+
+    async fn prepare(
+        place: Place<'_>,
+        item: &Item<'_, Claim>,
+        plans: Plans,
+    ) -> Result<Verifier, Problem> {
+        let (Place { keyring, tenant }, key) = (place, item.asked.key.as_deref());
+        Verifier::prepare(keyring, tenant, key, &plans.first, KeyOperation::Verify).await
+    }
+
+    async fn execute(
+        place: Place<'_>,
+        verifier: &Verifier,
+        item: &Item<'_, Claim>,
+        out: &mut String,
+    ) -> Result<(), Problem> {
+        let Claim { input: Input { bytes, form }, signature, version } = &item.work;
+        let is_by = |version: &KeyVersion| version.verify(bytes, signature, *form);
+        let by = verifier.version_of(place.keyring, bytes.len(), *version, is_by, form_problem);
+        item::push_valid(out, by.await?);
+        Ok(())
+    }
+}
+
+fn form_problem(error: CryptoError) -> Problem {
+    match error {
+        CryptoError::SignatureFormNotAllowed { .. } => {
+            Problem::field(Code::InvalidField, "/form", error.to_string())
+        }
+        error => Problem::internal(error),
+    }
+}
