@@ -250,7 +250,7 @@ fn roles_decide_who_calls_what() {
         assert_eq!(allowed("invoke/protect"), protect, "{role}");
         assert_eq!(allowed("invoke/reveal"), reveal, "{role}");
         assert_eq!((allowed("encrypt"), allowed("decrypt")), (plain, plain), "{role}");
-        assert!(!allowed("invoke/other") && !allowed("sign"));
+        assert!(!allowed("invoke/other") && !allowed("unwrap"));
     }
 }
 

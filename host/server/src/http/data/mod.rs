@@ -53,13 +53,19 @@ pub async fn run<O: Operation>(
 ) -> Result<Response<Body>, Problem> {
     let Access { credential, tenant, .. } = Access::data(&app, path, request.headers()).await?;
     let id = request_id::of(&request).as_str().to_owned();
-    let active = app.policies.active(&tenant)?;
-    let call = Call { app, tenant, active, credential, id, time: clock::unix_ms() };
+    let begin = |app: Arc<App>| -> Result<Call, Problem> {
+        let active = app.policies.active(&tenant)?;
+        Ok(Call { app, tenant, active, credential, id, time: clock::unix_ms() })
+    };
     if lines::are_in(request.headers()) {
-        return Ok(lines::answer::<O>(call, request.into_body()));
+        return Ok(lines::answer::<O>(begin(app)?, request.into_body()));
     }
-    let bytes = super::body::read_json(&call.app, request).await?;
-    let text = match body::read::<O>(&bytes)? {
+    // A body that makes no sense is said to, whatever the policy.
+    let bytes = super::body::read_json(&app, request).await?;
+    let call = begin(app);
+    let parsed = body::read::<O>(&bytes)?;
+    let call = call.as_ref().map_err(Clone::clone)?;
+    let text = match parsed {
         body::Body::One(fields) => call.single::<O>(fields).await?,
         body::Body::Batch(items) => {
             let items = body::checked(items, call.app.http.max_items)?;
