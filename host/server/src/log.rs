@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 
 use tracing::Metadata;
-use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::filter::{FilterFn, LevelFilter};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -41,7 +41,10 @@ where
     } else {
         layer.with_ansi(colours).boxed()
     };
-    Ok(layer.with_filter(filter).with_filter(filter_fn(is_heard)))
+    // The hint lets the process know which levels nobody listens to.
+    let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
+    let heard = FilterFn::new(is_heard).with_max_level_hint(most);
+    Ok(layer.with_filter(filter).with_filter(heard))
 }
 
 fn is_heard(metadata: &Metadata<'_>) -> bool {

@@ -14,6 +14,7 @@ use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tower::Service;
+use tracing::level_filters::LevelFilter;
 
 use super::outage_log;
 use super::problem::Problem;
@@ -55,7 +56,9 @@ impl Service<Request<Body>> for Scope {
         request.extensions_mut().insert(id.clone());
         let (route, start) = (Route::of(request.uri().path()), Instant::now());
         let requests = Arc::clone(&self.requests);
-        let log = tracing::enabled!(tracing::Level::DEBUG)
+        // Not `tracing::enabled!`: after it says no, the thread's next event is lost where layers
+        // have filters of their own.
+        let log = (LevelFilter::current() >= LevelFilter::DEBUG)
             .then(|| (request.method().clone(), request.uri().clone()));
         let handled = AssertUnwindSafe(self.router.call(request)).catch_unwind();
         let handled = tokio::time::timeout(self.timeout, handled);
