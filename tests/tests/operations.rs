@@ -289,8 +289,10 @@ fn lines_are_answered_line_by_line() {
 
 #[test]
 fn lines_without_end_take_no_more_memory_than_a_few() {
-    let tenant = tenant("endless");
-    let mut stream = TcpStream::connect(&SERVER.address).unwrap();
+    // Its own server: nothing else takes memory there.
+    let server = Server::dev();
+    let tenant = server.tenant_with_policy("endless", "fields");
+    let mut stream = TcpStream::connect(&server.address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
     let head = format!(
         "POST /api/v1/tenants/endless/hash HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {}\r\n\
@@ -302,10 +304,10 @@ fn lines_without_end_take_no_more_memory_than_a_few() {
     let line = format!("{{\"input\":\"{}\"}}\n", "A".repeat(64 << 10));
     let chunk = format!("{:x}\r\n{line}\r\n", line.len());
     stream.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
-    let before = SERVER.resident_bytes();
+    let before = server.resident_bytes();
     let mut writer = stream.try_clone().unwrap();
     let sent = (0..1024).take_while(|_| writer.write_all(chunk.as_bytes()).is_ok()).count();
-    let grown = SERVER.resident_bytes().saturating_sub(before);
+    let grown = server.resident_bytes().saturating_sub(before);
     assert!(grown < 32 << 20, "{sent} lines sent, {grown} bytes more");
     // It answers while lines still come.
     let mut reader = BufReader::new(stream);
