@@ -73,14 +73,29 @@ impl Load {
         &mut self,
         kind: &'static str,
         pause: Duration,
+        request: impl FnMut() -> Outcome + Send + 'static,
+    ) {
+        self.add_behind(&Arc::default(), kind, pause, request);
+    }
+
+    /// The same; no request begins while somebody else holds the gate, and that wait is not the
+    /// request's.
+    pub fn add_behind(
+        &mut self,
+        gate: &Arc<Mutex<()>>,
+        kind: &'static str,
+        pause: Duration,
         mut request: impl FnMut() -> Outcome + Send + 'static,
     ) {
         let (ended, samples) = (Arc::clone(&self.ended), Arc::clone(&self.samples));
+        let gate = Arc::clone(gate);
         self.threads.push(std::thread::spawn(move || {
             while !ended.load(Ordering::Relaxed) {
+                let open = gate.lock().unwrap();
                 let at = Instant::now();
                 let outcome = request();
                 let sample = Sample { kind, at, took: at.elapsed(), outcome };
+                drop(open);
                 samples.lock().unwrap().push(sample);
                 std::thread::sleep(pause);
             }

@@ -48,6 +48,27 @@ fn a_deleted_key_does_nothing_until_it_is_restored() {
     assert_eq!(names(&tenant, "/keys"), ["main"]);
 }
 
+/// "Not valid" would be an answer, and a wrong one.
+#[test]
+fn nothing_is_verified_with_a_key_that_cannot_be_used() {
+    let tenant = tenant("verify-states");
+    tenant.new_key(&json!({ "name": "signing", "algorithm": "ed25519" }));
+    tenant.new_key(&json!({ "name": "tags", "algorithm": "hmac-sha-256" }));
+    let signed = json!({ "key": "signing", "input": "", "signature": "" });
+    let tagged = json!({ "key": "tags", "input": "", "mac": "" });
+    for (name, path, body) in [("signing", "/verify", signed), ("tags", "/mac/verify", tagged)] {
+        let verify = || tenant.app.post(path, &body);
+        verify().expect(200);
+        tenant.admin.post(&format!("/keys/{name}/disable"), &json!({})).expect(200);
+        verify().problem(403, "key_disabled");
+        tenant.admin.post(&format!("/keys/{name}/enable"), &json!({})).expect(200);
+        tenant.admin.send("DELETE", &format!("/keys/{name}"), &[], b"").expect(200);
+        verify().problem(409, "key_deleted");
+        tenant.admin.post(&format!("/keys/{name}/restore"), &json!({})).expect(200);
+        verify().expect(200);
+    }
+}
+
 #[test]
 fn after_its_window_a_key_cannot_be_restored() {
     let tenant = tenant("window");

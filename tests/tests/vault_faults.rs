@@ -197,7 +197,8 @@ fn every_fault_is_survived() {
     load.add(CACHED, Duration::from_millis(25), round_trips(&tenant.app, "main"));
     load.add(STALE, Duration::from_millis(50), round_trips(&other, "main"));
     load.add(UNCACHED, Duration::from_millis(100), first_uses(&tenant, &other));
-    load.add(WRITES, Duration::from_millis(300), writes(&tenant, &done, &scene.gate));
+    let pause = Duration::from_millis(300);
+    load.add_behind(&scene.gate, WRITES, pause, writes(&tenant, &done));
 
     let mut windows = Vec::new();
     for trouble in TROUBLES {
@@ -312,14 +313,11 @@ fn first_uses(tenant: &Tenant, other: &Client) -> impl FnMut() -> Outcome + Send
 fn writes(
     tenant: &Tenant,
     done: &Arc<Mutex<Acknowledged>>,
-    gate: &Arc<Mutex<()>>,
 ) -> impl FnMut() -> Outcome + Send + 'static {
     tenant.key("turning");
     let (admin, app, done) = (tenant.admin.clone(), tenant.app.clone(), Arc::clone(done));
-    let gate = Arc::clone(gate);
     let mut turn = 0_u32;
     move || {
-        let _open = gate.lock().unwrap();
         turn += 1;
         let key = if turn.is_multiple_of(2) {
             let name = format!("written-{turn}");

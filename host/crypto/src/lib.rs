@@ -1,9 +1,9 @@
 //! Suites, ciphertext format and key material.
 //!
-//! This crate owns three things: which cryptographic constructions exist ([`Algorithm`], [`Operation`], [`Suite`]),
-//! what a ciphertext looks like byte by byte ([`Header`], [`Binding`], [`text`], written down in
-//! `docs/ciphertext.md`), and how the subkeys of a key version are derived from its secret
-//! material ([`KeyMaterial`], [`KeyVersion`]). It never performs I/O, never stores or looks up a
+//! This crate owns three things: which cryptographic constructions exist ([`Algorithm`],
+//! [`Operation`], [`Suite`]), what ciphertexts and streams look like byte by byte ([`Header`],
+//! [`Binding`], [`text`], [`stream`], written down in `docs/ciphertext.md`), and what is done with
+//! the secret material of a key version ([`KeyMaterial`], [`KeyVersion`]). It never performs I/O, never stores or looks up a
 //! key, never decides who may use one, has no async code and no `unsafe`, and never formats, logs
 //! or serialises a secret.
 //!

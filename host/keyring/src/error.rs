@@ -52,8 +52,8 @@ pub enum KeyringError {
         /// The key's name.
         key: String,
     },
-    /// The key is deleted: until it is restored or purged, nothing else can be done with it.
-    #[error("key {key:?} is deleted; restore it before its window is over, or purge it")]
+    /// The key is deleted: until it is restored or destroyed, nothing else can be done with it.
+    #[error("key {key:?} is deleted; restore it before its window is over, or destroy it")]
     KeyDeleted {
         /// The key's name.
         key: String,

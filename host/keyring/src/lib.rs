@@ -1,7 +1,8 @@
 //! Tenants, their keys, and the stores that hold them.
 //!
 //! This crate owns names and their validation, the layout of records in a store, the life cycle
-//! of keys and versions (create, rotate, roll back, disable, destroy), the cache of keys and of
+//! of keys and versions (create, rotate, roll back, disable, delete, restore, destroy; written down in
+//! `docs/keys.md`), backups of a store and their restoration ([`backup`]), the cache of keys and of
 //! their expanded versions with its outage contract, what keyrings over one store tell each other
 //! about changes, and the embedded store that seals every record under a root key. It never performs a
 //! cryptographic operation on a caller's data, never decides who may use a key, and never lets

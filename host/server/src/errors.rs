@@ -109,7 +109,7 @@ codes! {
     KeyRequired "key_required" BAD_REQUEST "No key named"
         "Neither the request nor the policy's plan names a key. Add `key`."
     KeyUnsuitable "key_unsuitable" BAD_REQUEST "Key cannot do this"
-        "The key's algorithm does not encrypt."
+        "The key's algorithm does not do what is asked. `detail` names it."
     CiphertextInvalid "ciphertext_invalid" BAD_REQUEST "Ciphertext does not open"
         "The ciphertext does not open here. Damaged, of another tenant, key or context: the answer is the same for all."
     Conflict "conflict" CONFLICT "Conflict"

@@ -272,13 +272,8 @@ impl Verifier {
             }
             let version = match keyring.version(&self.key, info.version).await {
                 Ok(version) => version,
-                // Destroyed since, or below the minimum.
-                Err(error) if !error.is_unavailable() => {
-                    if matches!(error, KeyringError::KeyDisabled { .. }) {
-                        return Err(error.into());
-                    }
-                    continue;
-                }
+                // Destroyed since the key was looked up.
+                Err(KeyringError::VersionDestroyed { .. }) => continue,
                 Err(error) => return Err(error.into()),
             };
             if is_by(&version).map_err(&fault)? {

@@ -149,8 +149,13 @@ impl Inner {
                 Err(StoreError::Exists { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
-            let found =
-                self.read_material(&path, algorithm, version).await?.ok_or_else(conflict)?;
+            let found = match self.read_material(&path, algorithm, version).await {
+                Ok(found) => found.ok_or_else(conflict)?,
+                // Of a creation with an algorithm of another kind, or nothing that makes sense: no
+                // metadata lists it, so it stays where it is.
+                Err(KeyringError::Corrupt { .. }) => continue,
+                Err(error) => return Err(error),
+            };
             let index = self.store.get(&record::key_id_path(tenant, found.key_id)).await?;
             if !index.is_some_and(|index| record::is_retired(&index.value)) {
                 return Ok(found);

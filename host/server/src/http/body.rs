@@ -1,4 +1,4 @@
-//! Reads a request's body: whole, bounded in size and time.
+//! Reads a request's body, bounded in time: whole and bounded in size, or as it comes.
 
 use std::time::Duration;
 
@@ -45,16 +45,31 @@ pub async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, 
     })
 }
 
+/// The next piece of a body that is worked off as it comes, if it arrives within `timeout`; `None`
+/// at the end.
+pub async fn next(body: &mut Body, timeout: Duration) -> Result<Option<Bytes>, Problem> {
+    tokio::time::timeout(timeout, next_data(body)).await.unwrap_or_else(|_| {
+        let detail = format!("nothing more of the body arrived within {} s", timeout.as_secs());
+        Err(Problem::new(Code::BodyTimeout, detail))
+    })
+}
+
+async fn next_data(body: &mut Body) -> Result<Option<Bytes>, Problem> {
+    while let Some(frame) = body.frame().await {
+        let incomplete =
+            |_| Problem::new(Code::BodyIncomplete, "the connection failed within the body");
+        if let Ok(data) = frame.map_err(incomplete)?.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
 /// The usual body is one frame, and is not copied.
 async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let incomplete =
-            |_| Problem::new(Code::BodyIncomplete, "the connection failed within the body");
-        let Ok(data) = frame.map_err(incomplete)?.into_data() else {
-            continue;
-        };
+    while let Some(data) = next_data(&mut body).await? {
         if first.len() + rest.len() + data.len() > limit {
             return Err(too_large(limit));
         }

@@ -189,15 +189,24 @@ pub async fn show(
     output::json(StatusCode::OK, &KeyView::of(&key))
 }
 
+/// Who may change the key in the path, and its name.
+async fn managed(
+    app: &App,
+    path: Params,
+    headers: &HeaderMap,
+) -> Result<(Access, KeyName), Problem> {
+    let access = Access::managing(app, path, headers).await?;
+    let name = KeyName::from_str(param(&access.path, "name")?)?;
+    Ok((access, name))
+}
+
 /// `POST …/keys/{name}/rotate`.
 pub async fn rotate(
     State(app): State<Arc<App>>,
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, credential, tenant } =
-        Access::managing(&app, path, request.headers()).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (Access { credential, tenant, .. }, name) = managed(&app, path, request.headers()).await?;
     let by = &credential.caller.subject;
     let key_version = app.keyring.rotate(&tenant, &name, by).await?;
     tracing::info!(%tenant, key = %name, key_version, by, "key rotated");
@@ -228,8 +237,7 @@ async fn set_enabled(
     headers: &HeaderMap,
     enabled: bool,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, credential, tenant } = Access::managing(app, path, headers).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (Access { credential, tenant, .. }, name) = managed(app, path, headers).await?;
     let by = &credential.caller.subject;
     let key = app.keyring.set_enabled(&tenant, &name, enabled, by).await?;
     output::json(StatusCode::OK, &KeyView::of(&key))
@@ -241,9 +249,7 @@ pub async fn delete(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, credential, tenant } =
-        Access::managing(&app, path, request.headers()).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (Access { credential, tenant, .. }, name) = managed(&app, path, request.headers()).await?;
     let window = window(request.uri().query().unwrap_or_default())?;
     let by = &credential.caller.subject;
     let key = app.keyring.delete_key(&tenant, &name, by, window).await?;
@@ -270,9 +276,7 @@ pub async fn restore(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, credential, tenant } =
-        Access::managing(&app, path, request.headers()).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (Access { credential, tenant, .. }, name) = managed(&app, path, request.headers()).await?;
     let key = app.keyring.restore_key(&tenant, &name, &credential.caller.subject).await?;
     output::json(StatusCode::OK, &KeyView::of(&key))
 }
@@ -283,9 +287,7 @@ pub async fn destroy(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, credential, tenant } =
-        Access::managing(&app, path, request.headers()).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (Access { credential, tenant, .. }, name) = managed(&app, path, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
     let Confirmation { confirm } = json::parse(&bytes)?;
     if confirm.as_str() != name.as_str() {

@@ -1,7 +1,10 @@
 //! A process that dies between two writes must not leave anything that stops later ones.
 
+use keyward_crypto::KeyMaterial;
+
 use super::probe::{Death, Probe};
 use super::*;
+use crate::record::{self, Material};
 
 const DEATHS: [Death; 2] = [Death::Before, Death::After];
 
@@ -91,4 +94,31 @@ async fn many_rotations_that_died_do_not_stop_the_next() {
     }
     assert_eq!(ring.rotate(&tenant(), &orders(), "tests").await.unwrap(), 52);
     assert_eq!(ring.rotate(&tenant(), &orders(), "tests").await.unwrap(), 53);
+}
+
+/// Somebody tried again with an algorithm whose material looks different.
+#[tokio::test]
+async fn an_unfinished_creation_does_not_stand_in_the_way_of_another_algorithm() {
+    for (first, second) in [
+        (Algorithm::XAes256Gcm, Algorithm::EcdsaP256),
+        (Algorithm::EcdsaP256, Algorithm::XAes256Gcm),
+        (Algorithm::MlKem768, Algorithm::HmacSha256),
+    ] {
+        let (store, ring) = ring().await;
+        let left = Material {
+            key_id: KeyId(7),
+            version: 1,
+            created_at: 0,
+            secret: KeyMaterial::generate(first).unwrap(),
+        };
+        let path = record::version_path(&tenant(), &orders(), 1);
+        store.create(&path, &record::encode_material(&left)).await.unwrap();
+        let create = ring.create_key(&tenant(), &orders(), second, BTreeMap::new(), "alice").await;
+        let key = create.unwrap();
+        assert_ne!(key.id(), KeyId(7));
+        assert_eq!((key.algorithm(), key.current_version(), key.versions().len()), (second, 2, 1));
+        ring.version(&key, 2).await.unwrap();
+        // A rotation steps over whatever stands there.
+        assert_eq!(ring.rotate(&tenant(), &orders(), "alice").await.unwrap(), 3);
+    }
 }

@@ -10,13 +10,12 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use http_body_util::BodyExt;
 
 use super::Call;
 use super::batch::{self, Frame};
 use super::operation::Operation;
 use crate::errors::Code;
-use crate::http::Problem;
+use crate::http::{Problem, body};
 
 const MEDIA_TYPE: &str = "application/x-ndjson";
 /// Lines worked off at once: they share the policy's decisions.
@@ -120,21 +119,9 @@ impl Lines {
     }
 
     async fn fill(&mut self) -> Result<(), Problem> {
-        let frame = tokio::time::timeout(self.timeout, self.body.frame()).await.map_err(|_| {
-            let detail = format!("no line arrived within {} s", self.timeout.as_secs());
-            Problem::new(Code::BodyTimeout, detail)
-        })?;
-        match frame {
+        match body::next(&mut self.body, self.timeout).await? {
+            Some(data) => self.buffer.extend_from_slice(&data),
             None => self.ended = true,
-            Some(Err(_)) => {
-                let detail = "the connection failed within the body";
-                return Err(Problem::new(Code::BodyIncomplete, detail));
-            }
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    self.buffer.extend_from_slice(&data);
-                }
-            }
         }
         Ok(())
     }

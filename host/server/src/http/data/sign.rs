@@ -16,29 +16,6 @@ pub struct Sign;
 /// `POST …/verify`.
 pub struct Verify;
 
-/// How a signature is made and written down, where an algorithm has more than one way.
-#[derive(Clone, Copy, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Form {
-    /// The algorithm's own: DER for ECDSA, PSS for RSA.
-    #[default]
-    Standard,
-    /// ECDSA: r and s one after the other, as JOSE has it.
-    Fixed,
-    /// RSA: PKCS#1 v1.5.
-    Pkcs1,
-}
-
-impl From<Form> for SignatureForm {
-    fn from(form: Form) -> Self {
-        match form {
-            Form::Standard => Self::Standard,
-            Form::Fixed => Self::Fixed,
-            Form::Pkcs1 => Self::Pkcs1,
-        }
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignFields<'a> {
@@ -47,8 +24,9 @@ pub struct SignFields<'a> {
     /// Standard base64.
     #[serde(borrow)]
     input: Text<'a>,
-    #[serde(default)]
-    form: Form,
+    /// `standard` unless said otherwise.
+    #[serde(borrow)]
+    form: Option<Text<'a>>,
     #[serde(borrow)]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
@@ -66,8 +44,9 @@ pub struct VerifyFields<'a> {
     /// Standard base64.
     #[serde(borrow)]
     signature: Text<'a>,
-    #[serde(default)]
-    form: Form,
+    /// `standard` unless said otherwise.
+    #[serde(borrow)]
+    form: Option<Text<'a>>,
     /// The version to verify with. Absent: every version in use.
     key_version: Option<u32>,
     #[serde(borrow)]
@@ -99,7 +78,7 @@ impl Operation for Sign {
         let SignFields { key, input, form, purpose, reference } = fields;
         let asked = Asked::read(key, None, purpose)?;
         let bytes = item::base64("/input", &input)?;
-        Item::new(asked, reference, Input { bytes, form: form.into() })
+        Item::new(asked, reference, Input { bytes, form: read_form(form.as_ref())? })
     }
 
     async fn prepare(
@@ -136,7 +115,10 @@ impl Operation for Verify {
         let VerifyFields { key, input, signature, form, key_version, purpose, reference } = fields;
         let asked = Asked::read(key, None, purpose)?;
         let claim = Claim {
-            input: Input { bytes: item::base64("/input", &input)?, form: form.into() },
+            input: Input {
+                bytes: item::base64("/input", &input)?,
+                form: read_form(form.as_ref())?,
+            },
             signature: item::base64("/signature", &signature)?,
             version: key_version,
         };
@@ -163,6 +145,19 @@ impl Operation for Verify {
         let by = verifier.version_of(place.keyring, bytes.len(), *version, is_by, form_problem);
         item::push_valid(out, by.await?);
         Ok(())
+    }
+}
+
+/// The form of that name. (As an enum of serde's, a number in its place would pass for bad JSON.)
+fn read_form(name: Option<&Text<'_>>) -> Result<SignatureForm, Problem> {
+    match name.map(Text::as_str) {
+        None | Some("standard") => Ok(SignatureForm::Standard),
+        Some("fixed") => Ok(SignatureForm::Fixed),
+        Some("pkcs1") => Ok(SignatureForm::Pkcs1),
+        Some(_) => {
+            let detail = "must be standard, fixed or pkcs1";
+            Err(Problem::field(Code::InvalidField, "/form", detail))
+        }
     }
 }
 

@@ -18,7 +18,6 @@ use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
-use http_body_util::BodyExt;
 use hyper::body::Body as _;
 use keyward_crypto::stream::{
     CHUNK_LEN, SEALED_CHUNK_LEN, StreamHeader, StreamOpener, StreamSealer, plaintext_len,
@@ -35,7 +34,7 @@ use crate::errors::Code;
 use crate::execute::{Opener, Sealer};
 use crate::http::auth::Access;
 use crate::http::json::Text;
-use crate::http::{Params, Problem, request_id};
+use crate::http::{Params, Problem, body, request_id};
 
 /// base64url (RFC 4648 section 5), with padding or without.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -190,24 +189,13 @@ impl Source {
     }
 
     async fn fill(&mut self) -> Result<(), Problem> {
-        let frame = tokio::time::timeout(self.timeout, self.body.frame()).await.map_err(|_| {
-            let detail = format!("nothing more arrived within {} s", self.timeout.as_secs());
-            Problem::new(Code::BodyTimeout, detail)
-        })?;
-        match frame {
-            None => self.ended = true,
-            Some(Err(_)) => {
-                let detail = "the connection failed within the body";
-                return Err(Problem::new(Code::BodyIncomplete, detail));
-            }
-            Some(Ok(frame)) => {
-                if let Ok(data) = frame.into_data() {
-                    self.total = self.total.saturating_add(data.len());
-                    self.obligations.check_len(self.total)?;
-                    self.buffer.extend_from_slice(&data);
-                }
-            }
-        }
+        let Some(data) = body::next(&mut self.body, self.timeout).await? else {
+            self.ended = true;
+            return Ok(());
+        };
+        self.total = self.total.saturating_add(data.len());
+        self.obligations.check_len(self.total)?;
+        self.buffer.extend_from_slice(&data);
         Ok(())
     }
 }
