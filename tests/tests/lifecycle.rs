@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use keyward_tests::{Server, Tenant, UNIFORM, b64};
 use serde_json::json;
@@ -107,4 +108,30 @@ fn a_destroyed_key_is_gone_and_its_receipt_says_what_was() {
     tenant.app.post("/decrypt", &json!({ "ciphertext": sealed })).problem(400, UNIFORM);
     let again = tenant.app.encrypt(&json!({ "key": "main", "plaintext": b64("y") }));
     assert_eq!(tenant.app.decrypt(&json!({ "ciphertext": again })), b"y");
+}
+
+#[test]
+fn a_key_whose_window_is_over_is_purged_at_the_next_start_at_the_latest() {
+    let mut server = Server::dev();
+    let tenant = server.tenant_with_policy("purge", "fields");
+    tenant.key("kept");
+    let sealed = tenant.app.encrypt(&json!({ "key": "main", "plaintext": b64("x") }));
+    tenant.admin.send("DELETE", "/keys/main?window_seconds=0", &[], b"").expect(200);
+    tenant.admin.send("DELETE", "/keys/kept?window_seconds=3600", &[], b"").expect(200);
+    server.stop();
+    server.start_again();
+    let admin = server.client().token(&tenant.admin_token).below("/api/v1/tenants/purge");
+    let app = admin.token(&tenant.app_token);
+    let start = Instant::now();
+    let deleted = || {
+        let keys = admin.get("/keys?state=deleted").expect(200).json()["keys"].clone();
+        keys.as_array().unwrap().iter().map(|key| key["name"].clone()).collect::<Vec<_>>()
+    };
+    while deleted() != ["kept"] {
+        assert!(start.elapsed() < Duration::from_secs(20), "{:?}", deleted());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    app.post("/decrypt", &json!({ "ciphertext": sealed })).problem(400, UNIFORM);
+    admin.post("/keys", &json!({ "name": "main" })).expect(201);
+    admin.post("/keys/kept/restore", &json!({})).expect(200);
 }

@@ -17,27 +17,14 @@ pub(crate) fn start(app: &Arc<App>) {
             let Some(app) = app.upgrade() else {
                 return;
             };
-            if app.readiness.waiting().is_none() {
-                purge(&app).await;
+            // What became of each key, the keyring logs.
+            if app.readiness.waiting().is_none()
+                && let Err(error) = app.keyring.purge_due(clock::unix_ms()).await
+            {
+                tracing::warn!(%error, "deleted keys could not be purged; trying again in an hour");
             }
             drop(app);
             tokio::time::sleep(PERIOD).await;
         }
     });
-}
-
-async fn purge(app: &App) {
-    let purge = match app.keyring.purge_due(clock::unix_ms()).await {
-        Ok(purge) => purge,
-        Err(error) => {
-            tracing::warn!(%error, "deleted keys could not be purged; trying again in an hour");
-            return;
-        }
-    };
-    for receipt in purge.receipts {
-        tracing::info!(tenant = %receipt.tenant, key = %receipt.key, "deleted key purged");
-    }
-    for (tenant, key, error) in purge.failures {
-        tracing::warn!(%tenant, %key, %error, "a deleted key could not be purged");
-    }
 }
