@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use keyward_crypto::CryptoError;
 use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
-use keyward_keyring::{CacheConfig, Keyring, KeyringError, Outage, TenantName};
+use keyward_keyring::{CacheConfig, Change, Keyring, KeyringError, Outage, TenantName};
 use keyward_policy_host::{HostConfig, PolicyHost, SetupError};
 
 use crate::backend::{Backend, Opened};
@@ -17,6 +17,7 @@ use crate::health::Health;
 use crate::metrics::Requests;
 use crate::policies::Policies;
 use crate::readiness::{Readiness, Waiting};
+use crate::restores::Restores;
 use crate::tokens::Tokens;
 use crate::{changes, files, http, purge};
 
@@ -40,6 +41,8 @@ pub struct App {
     pub policies: Policies,
     /// Whether the start is over.
     pub readiness: Readiness,
+    /// Backups on their way into the store.
+    pub restores: Restores,
     /// How the store is.
     pub health: Health,
     /// Counts of what the HTTP API answered.
@@ -85,6 +88,7 @@ impl App {
     pub async fn build(config: Config) -> Result<Arc<Self>, StartError> {
         let Config { data_dir, root_key, policy, http, cache, vault, .. } = config;
         let (components, artefacts) = (data_dir.join("policies"), data_dir.join("artefacts"));
+        let restores = Restores::new(data_dir.clone());
         let Opened { backend, store, artefact_key } =
             Backend::open(data_dir, root_key, vault).await?;
         create_dir(&components)?;
@@ -113,6 +117,7 @@ impl App {
             readiness: if shared { Readiness::starting() } else { Readiness::started() },
             backend,
             keyring,
+            restores,
             health: Health::default(),
             requests: Arc::default(),
             draining: AtomicBool::new(false),
@@ -130,6 +135,15 @@ impl App {
     pub(crate) async fn load_policies(&self) -> Result<(), KeyringError> {
         let tenants = self.keyring.list_tenants().await?;
         Ok(self.policies.load(&tenants).await?)
+    }
+
+    /// Forgets all that was read from the store, reads anew which policies are active, and tells
+    /// other hosts to do the same: what is there may be something else than before.
+    pub(crate) async fn refresh(&self) -> Result<(), KeyringError> {
+        self.keyring.announce(Change::Everything).await;
+        self.keyring.clear_cache().await;
+        self.tokens.forget_all();
+        self.load_policies().await
     }
 
     /// Puts things in order before the process ends: nothing is asked of it afterwards.

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use axum::http::StatusCode;
+use keyward_keyring::backup::BackupError;
 use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
 use keyward_policy_host::{AdmissionError, HostError, Limit, ObligationError, PolicyError};
@@ -181,6 +182,32 @@ codes! {
     ComponentBadDescription "component_bad_description" UNPROCESSABLE_ENTITY "Unusable description"
         "The policy's `describe` failed or gave something unusable."
 
+    // Backup and restore
+    BackupRecipientInvalid "backup_recipient_invalid" BAD_REQUEST "Not a recipient"
+        "A recipient of a backup is not an X25519 recipient of age (`age1…`), or there is none. `field` names it."
+    BackupOriginInvalid "backup_origin_invalid" BAD_REQUEST "Not an origin"
+        "The origin to restore from is not `ed25519:` and 64 hexadecimal digits, as `keyward backup` prints it."
+    BackupKeyUnstable "backup_key_unstable" CONFLICT "Key keeps changing"
+        "A key changed so often during the backup that no complete state of it was seen. Run the backup again."
+    BackupForeign "backup_foreign" UNPROCESSABLE_ENTITY "Not a backup"
+        "The body is not an age file, or what is encrypted in it is no backup of Keyward."
+    BackupWrongIdentity "backup_wrong_identity" UNPROCESSABLE_ENTITY "Backup is for somebody else"
+        "The backup is not encrypted to the identity that is to open it. The server opens what is encrypted to its own restore recipient, which changes with each start."
+    BackupNewerFormat "backup_newer_format" UNPROCESSABLE_ENTITY "Backup has a newer format"
+        "A newer version of Keyward wrote the backup. Restore it with that version."
+    BackupDamaged "backup_damaged" UNPROCESSABLE_ENTITY "Backup is damaged"
+        "The backup is not what was written. Use another copy of it, or an older backup. Nothing was changed."
+    BackupTruncated "backup_truncated" UNPROCESSABLE_ENTITY "Backup is cut short"
+        "The backup ends too early. Copy it again, or use an older backup. Nothing was changed."
+    BackupWrongOrigin "backup_wrong_origin" UNPROCESSABLE_ENTITY "Backup of another store"
+        "Another store than the one expected wrote the backup. Nothing was changed."
+    RestoreConflicts "restore_conflicts" CONFLICT "Store differs from the backup"
+        "The store holds other things under the same names. Nothing was changed; look at the dry run, then keep what exists or replace it."
+    RestoreClash "restore_clash" CONFLICT "Key material would be lost"
+        "Store and backup have different material for the same version of the same key. Nothing was changed; restore into an empty store, or keep what exists."
+    RestoreStoreChanged "restore_store_changed" CONFLICT "Store changed meanwhile"
+        "Somebody changed the same things during the restore. Run it again: it does what is left."
+
     // The host
     PolicyBusy "policy_busy" SERVICE_UNAVAILABLE "Policy instances busy"
         "All policy instances, or this tenant's share, are in use. Retry after the time given."
@@ -287,6 +314,16 @@ impl From<&StoreError> for Code {
         match error {
             StoreError::Vault(error) => error.into(),
             _ => Self::StoreUnavailable,
+        }
+    }
+}
+
+impl From<&BackupError> for Code {
+    fn from(error: &BackupError) -> Self {
+        match error {
+            BackupError::Store(error) => error.into(),
+            BackupError::Io { .. } => Self::Internal,
+            error => Self::of(error.code()),
         }
     }
 }
@@ -429,6 +466,28 @@ mod tests {
             AdmissionError::BadDescription { reason: String::new() },
         ] {
             assert_eq!(Code::from(&error).as_str(), error.code());
+        }
+    }
+
+    #[test]
+    fn the_backups_codes_are_the_same() {
+        let (path, text) = (String::from("p"), String::from("t"));
+        for error in [
+            BackupError::Recipient(text.clone()),
+            BackupError::Foreign(""),
+            BackupError::WrongIdentity(""),
+            BackupError::NewerFormat { found: 2, known: 1 },
+            BackupError::Damaged(""),
+            BackupError::Truncated,
+            BackupError::WrongOrigin { expected: text.clone(), found: text.clone() },
+            BackupError::Origin,
+            BackupError::Conflicts { count: 1, first: path.clone() },
+            BackupError::Clash { path: path.clone() },
+            BackupError::Changed { path: path.clone() },
+            BackupError::TenantNotFound(text.clone()),
+            BackupError::Unstable { path },
+        ] {
+            assert_eq!(Code::from(&error).as_str(), error.code().replace('-', "_"));
         }
     }
 

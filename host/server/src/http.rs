@@ -1,6 +1,7 @@
 //! The HTTP API: routes, and what they share.
 
 mod auth;
+mod backup;
 mod body;
 mod data;
 mod health;
@@ -13,6 +14,7 @@ mod output;
 mod policy;
 mod problem;
 mod request_id;
+mod restore;
 mod scope;
 mod tenants;
 mod vault;
@@ -79,6 +81,9 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/vault/keys/{key}/versions/{version}", delete(vault::destroy_version))
         .route("/api/v1/vault/keys/{key}/rollback", post(vault::rollback))
         .route("/api/v1/vault/keys/{key}/history", get(vault::history))
+        .route("/api/v1/backup", post(backup::make))
+        .route("/api/v1/restore", post(restore::run))
+        .route("/api/v1/restore/recipient", get(restore::recipient))
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .with_state(app)

@@ -31,6 +31,7 @@ mod operator;
 pub mod policies;
 mod purge;
 pub mod readiness;
+pub mod restores;
 pub mod server;
 mod startup;
 #[cfg(test)]

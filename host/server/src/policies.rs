@@ -5,6 +5,7 @@
 //! allowed, and every other tenant and the server as they were. Until the records have been read
 //! for the first time, nobody is told that a tenant has no policy.
 
+mod backed_up;
 mod components;
 mod record;
 
@@ -19,6 +20,7 @@ use keyward_keyring::store::{Store, StoreError};
 use keyward_keyring::{Change, Keyring, TenantName};
 use keyward_policy_host::{Policy, PolicyHost};
 
+use self::backed_up::BackedUp;
 use self::components::{ComponentError, Components};
 pub use self::record::PolicyRecord;
 use crate::clock;
@@ -67,7 +69,7 @@ impl Policies {
         let store = Arc::clone(keyring.store());
         Self {
             host,
-            components: Components::new(dir, shared.then(|| Arc::clone(&store))),
+            components: Components::new(dir, Arc::clone(&store), shared),
             store,
             keyring: keyring.clone(),
             loaded: AtomicBool::new(false),
@@ -79,6 +81,11 @@ impl Policies {
     /// Where policies run.
     pub fn host(&self) -> &Arc<PolicyHost> {
         &self.host
+    }
+
+    /// The store with the components that this host has as files, for a backup to read.
+    pub fn backed_up(&self) -> BackedUp {
+        BackedUp::new(Arc::clone(&self.store), self.components.dir().to_owned())
     }
 
     /// The tenant's active policy, or why there is none to ask.

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// How a store differs from a backup. Nothing in it is secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Difference {
     /// By tenant.
@@ -14,7 +16,7 @@ pub struct Difference {
 }
 
 /// How a tenant differs.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TenantDifference {
     /// Keys that are not equal.
@@ -26,7 +28,7 @@ pub struct TenantDifference {
 }
 
 /// Records that stand on their own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Records {
     /// Paths of those that the store does not have.
@@ -38,7 +40,7 @@ pub struct Records {
 }
 
 /// How a key differs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KeyDifference {
     /// The key's name.
@@ -54,7 +56,8 @@ pub struct KeyDifference {
 }
 
 /// What a restore has to do with a key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum KeyAction {
     /// The store does not have it.
@@ -71,7 +74,8 @@ pub enum KeyAction {
 }
 
 /// Why a key cannot be restored beside what the store has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Reason {
     /// A key with this name and another id. To replace it is to destroy it.

@@ -95,8 +95,10 @@ fn secret(passphrase: &Zeroizing<String>) -> SecretString {
 }
 
 /// What opens a backup.
+#[derive(Clone)]
 pub struct Identities(From);
 
+#[derive(Clone)]
 enum From {
     Keys(Vec<x25519::Identity>),
     Passphrase(Zeroizing<String>),
@@ -133,6 +135,13 @@ impl Identities {
     /// The passphrase the backup was made with.
     pub fn passphrase(passphrase: Zeroizing<String>) -> Self {
         Self(From::Passphrase(passphrase))
+    }
+
+    /// A new X25519 identity that is nowhere but in memory, and its recipient (`age1…`).
+    pub fn generate() -> (Self, String) {
+        let identity = x25519::Identity::generate();
+        let recipient = identity.to_public().to_string();
+        (Self(From::Keys(vec![identity])), recipient)
     }
 
     /// Opens the age file that `source` holds from here on. Blocks.

@@ -2,7 +2,7 @@
 //!
 //! An archive is an age file with the records of a store in it; docs/backup.md describes it byte
 //! by byte. [`write`] makes one while hosts serve, [`to_file`] in a file; [`Restore`] opens one, says
-//! how a store differs from it and restores it.
+//! how a store differs from it and restores it. [`readdress`] encrypts one to somebody else.
 
 mod archive;
 mod difference;
@@ -15,6 +15,7 @@ mod gather;
 mod header;
 mod origin;
 mod pass;
+mod readdress;
 mod report;
 mod restore;
 mod scope;
@@ -29,6 +30,7 @@ pub use envelope::{Identities, Recipients};
 pub use error::BackupError;
 pub use file::to_file;
 pub use origin::Origin;
+pub use readdress::readdress;
 pub use report::{Report, Summary};
 pub use restore::{Applied, Conflict, Restore};
 pub use scope::Scope;

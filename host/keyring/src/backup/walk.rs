@@ -19,6 +19,7 @@ pub(super) async fn look(store: &dyn Store, path: &str) -> Result<Look, BackupEr
         Err(
             StoreError::Deleted { .. }
             | StoreError::Corrupted { .. }
+            | StoreError::CorruptedInVault { .. }
             | StoreError::TransitRefused { .. },
         ) => Ok(Look::Unreadable),
         Err(error) => Err(error.into()),

@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use super::Problem;
 
+/// The media type of bytes that are nothing in particular.
+pub const BYTES: &str = "application/octet-stream";
+
 /// A 200 with JSON written by hand.
 pub fn json_text(body: String) -> Response<Body> {
     let mut response = Response::new(Body::from(body));

@@ -7,6 +7,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTIC
 use axum::http::{HeaderValue, Response};
 use axum::response::IntoResponse;
 use keyward_keyring::KeyringError;
+use keyward_keyring::backup::BackupError;
 use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
 use keyward_policy_host::{AdmissionError, HostError, ObligationError, PolicyError};
@@ -165,6 +166,22 @@ impl From<AdmissionError> for Problem {
             return Self::internal(error);
         }
         Self::new(code, error.to_string())
+    }
+}
+
+impl From<BackupError> for Problem {
+    fn from(error: BackupError) -> Self {
+        match &error {
+            BackupError::Store(reason) => Self::store(reason),
+            BackupError::Io { .. } => Self::internal(error),
+            BackupError::WrongIdentity(_) => Self::new(
+                Code::BackupWrongIdentity,
+                "the body is not encrypted to this server's restore recipient, which changes with \
+                 each start; encrypt to what GET /api/v1/restore/recipient of this very server \
+                 answers, as `keyward restore` does",
+            ),
+            _ => Self::new(Code::from(&error), error.to_string()),
+        }
     }
 }
 

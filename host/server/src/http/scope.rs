@@ -23,6 +23,9 @@ use crate::errors::Code;
 use crate::metrics::{Requests, Route};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Time for a restore, which takes as long as the backup is large; its body must not pause for longer
+/// than `http.body_timeout`.
+const RESTORE: Duration = Duration::from_hours(24);
 /// Most characters of an error's detail in the log.
 const MAX_LOGGED_DETAIL: usize = 500;
 
@@ -61,7 +64,8 @@ impl Service<Request<Body>> for Scope {
         let log = (LevelFilter::current() >= LevelFilter::DEBUG)
             .then(|| (request.method().clone(), request.uri().clone()));
         let handled = AssertUnwindSafe(self.router.call(request)).catch_unwind();
-        let handled = tokio::time::timeout(self.timeout, handled);
+        let limit = if route == Route::Restore { RESTORE } else { self.timeout };
+        let handled = tokio::time::timeout(limit, handled);
         Box::pin(async move {
             let mut response = match handled.await {
                 Ok(Ok(Ok(response))) => response,

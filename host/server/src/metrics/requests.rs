@@ -61,6 +61,10 @@ routes! {
     Tenants "tenants"
     /// `/api/v1/vault/…`
     Vault "vault"
+    /// `/api/v1/backup`
+    Backup "backup"
+    /// `/api/v1/restore…`
+    Restore "restore"
     /// `/livez` and `/readyz`
     Health "health"
     /// `/metrics`
@@ -81,6 +85,11 @@ impl Route {
         };
         if rest.starts_with("vault/") {
             return Self::Vault;
+        }
+        match rest {
+            "backup" => return Self::Backup,
+            "restore" | "restore/recipient" => return Self::Restore,
+            _ => {}
         }
         match rest.strip_prefix("tenants") {
             Some("") => Self::Tenants,

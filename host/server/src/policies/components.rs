@@ -3,7 +3,8 @@
 //! Each is a file in the data directory, named by its digest. Hosts that share a key store find
 //! there what another host was given: a component is cut into records below `components/<digest>`,
 //! written before the record that names their number, and checked against the digest when they are
-//! put together again.
+//! put together again. Elsewhere the store has components only once a backup with them was restored
+//! into it ([`backed_up`](super::backed_up) gives them to backups).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,8 +27,9 @@ const MAX_CHUNKS: u32 = 4096;
 /// Keeps components.
 pub(super) struct Components {
     dir: PathBuf,
-    /// The key store, where other hosts share it.
-    shared: Option<Arc<dyn Store>>,
+    store: Arc<dyn Store>,
+    /// Whether other hosts are to find components in the store.
+    shared: bool,
 }
 
 /// Why a component cannot be had.
@@ -41,14 +43,46 @@ pub(super) enum ComponentError {
     Unusable(String),
 }
 
+/// The record that says in how many others a component is.
 #[derive(Deserialize, Serialize)]
 struct Manifest {
     chunks: u32,
 }
 
+/// The records that a component is cut into, and the one that says how many they are.
+pub(super) struct Records<'a> {
+    wasm: &'a Bytes,
+}
+
+impl<'a> Records<'a> {
+    pub(super) fn of(wasm: &'a Bytes) -> Self {
+        Self { wasm }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.wasm.len().div_ceil(CHUNK)
+    }
+
+    /// The record of this number, if there are so many.
+    pub(super) fn chunk(&self, index: usize) -> Option<Bytes> {
+        let start = index.checked_mul(CHUNK).filter(|start| *start < self.wasm.len())?;
+        Some(self.wasm.slice(start..self.wasm.len().min(start + CHUNK)))
+    }
+
+    pub(super) fn manifest(&self) -> Result<Vec<u8>, serde_json::Error> {
+        let chunks = u32::try_from(self.count()).unwrap_or(u32::MAX);
+        serde_json::to_vec(&Manifest { chunks })
+    }
+}
+
 impl Components {
-    pub(super) fn new(dir: PathBuf, shared: Option<Arc<dyn Store>>) -> Self {
-        Self { dir, shared }
+    pub(super) fn new(dir: PathBuf, store: Arc<dyn Store>, shared: bool) -> Self {
+        Self { dir, store, shared }
+    }
+
+    /// Where the files are.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Keeps `wasm`, whose digest `record` states, before any record names it.
@@ -58,11 +92,13 @@ impl Components {
         wasm: &Bytes,
     ) -> Result<(), ComponentError> {
         self.keep_file(record, wasm.clone()).await?;
-        let Some(store) = &self.shared else { return Ok(()) };
+        if !self.shared {
+            return Ok(());
+        }
         let folder = folder(record)?;
-        match fetch(store, &folder).await {
-            Ok(kept) if kept == *wasm => Ok(()),
-            Ok(_) | Err(ComponentError::Unusable(_)) => share(store, &folder, wasm).await,
+        match fetch(&self.store, &folder).await {
+            Ok(Some(kept)) if kept == *wasm => Ok(()),
+            Ok(_) | Err(ComponentError::Unusable(_)) => share(&self.store, &folder, wasm).await,
             Err(error) => Err(error),
         }
     }
@@ -83,10 +119,13 @@ impl Components {
             let shown = path.display();
             Err(ComponentError::Unusable(format!("{shown} was changed: its digest is another")))
         });
-        let Some(store) = self.shared.as_ref().filter(|_| local.is_err()) else {
+        if local.is_ok() {
             return local;
+        }
+        let Some(wasm) = fetch(&self.store, &folder(record)?).await? else {
+            let missing = "its component is not in the shared store";
+            return if self.shared { Err(ComponentError::Unusable(missing.into())) } else { local };
         };
-        let wasm = fetch(store, &folder(record)?).await?;
         if digest(&wasm) != record.digest {
             return Err(ComponentError::Unusable("the shared component was changed".into()));
         }
@@ -114,7 +153,7 @@ fn write_unless_kept(path: &Path, wasm: &[u8]) -> std::io::Result<()> {
     files::write_atomic(path, wasm, 0o600)
 }
 
-fn digest(wasm: &[u8]) -> String {
+pub(super) fn digest(wasm: &[u8]) -> String {
     format!("sha256:{}", hex::encode(keyward_crypto::sha256(wasm)))
 }
 
@@ -132,15 +171,14 @@ fn unusable(error: &dyn std::fmt::Display) -> ComponentError {
 }
 
 async fn share(store: &Arc<dyn Store>, folder: &str, wasm: &Bytes) -> Result<(), ComponentError> {
-    let chunks = (0..wasm.len()).step_by(CHUNK);
-    let chunks = chunks.map(|start| wasm.slice(start..wasm.len().min(start + CHUNK)));
-    stream::iter(chunks.enumerate())
+    let records = Records::of(wasm);
+    let chunks = (0..records.count()).filter_map(|index| Some((index, records.chunk(index)?)));
+    stream::iter(chunks)
         .map(|(index, chunk)| async move { put(store, &format!("{folder}/{index}"), &chunk).await })
         .buffer_unordered(CONCURRENCY)
         .try_collect::<()>()
         .await?;
-    let chunks = u32::try_from(wasm.chunks(CHUNK).len()).unwrap_or(u32::MAX);
-    let manifest = serde_json::to_vec(&Manifest { chunks }).map_err(|error| unusable(&error))?;
+    let manifest = records.manifest().map_err(|error| unusable(&error))?;
     Ok(put(store, folder, &manifest).await?)
 }
 
@@ -157,9 +195,10 @@ async fn put(store: &Arc<dyn Store>, path: &str, value: &[u8]) -> Result<(), Sto
     }
 }
 
-async fn fetch(store: &Arc<dyn Store>, folder: &str) -> Result<Bytes, ComponentError> {
-    let missing = || ComponentError::Unusable("its component is not in the shared store".into());
-    let manifest = store.get(folder).await?.ok_or_else(missing)?;
+/// The component in this folder of the store; `None` if there is none.
+async fn fetch(store: &Arc<dyn Store>, folder: &str) -> Result<Option<Bytes>, ComponentError> {
+    let missing = || ComponentError::Unusable("a part of its component is not in the store".into());
+    let Some(manifest) = store.get(folder).await? else { return Ok(None) };
     let Manifest { chunks } = serde_json::from_slice(&manifest.value).map_err(|_| damaged())?;
     if chunks > MAX_CHUNKS {
         return Err(damaged());
@@ -171,7 +210,7 @@ async fn fetch(store: &Arc<dyn Store>, folder: &str) -> Result<Bytes, ComponentE
     while let Some(part) = parts.try_next().await? {
         wasm.extend_from_slice(&part.ok_or_else(missing)?.value);
     }
-    Ok(wasm.freeze())
+    Ok(Some(wasm.freeze()))
 }
 
 #[cfg(test)]
@@ -189,14 +228,15 @@ mod tests {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let [here, there] =
-            [0, 1].map(|n| Components::new(dirs[n].path().into(), Some(Arc::clone(&store))));
+            [0, 1].map(|n| Components::new(dirs[n].path().into(), Arc::clone(&store), true));
         let wasm = Bytes::from(vec![7; CHUNK * 2 + 1]);
         let record = record(&wasm);
         assert!(matches!(there.read(&record).await, Err(ComponentError::Unusable(_))));
         here.keep(&record, &wasm).await.unwrap();
         assert_eq!(there.read(&record).await.unwrap(), wasm);
         // From now on it has a file of its own.
-        let alone = Components::new(dirs[1].path().into(), None);
+        let empty = Arc::new(MemoryStore::default());
+        let alone = Components::new(dirs[1].path().into(), empty, false);
         assert_eq!(alone.read(&record).await.unwrap(), wasm);
     }
 
@@ -204,7 +244,7 @@ mod tests {
     async fn what_was_changed_is_refused_and_repaired_by_keeping_it_again() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let dir = tempfile::tempdir().unwrap();
-        let components = Components::new(dir.path().into(), Some(Arc::clone(&store)));
+        let components = Components::new(dir.path().into(), Arc::clone(&store), true);
         let wasm = Bytes::from_static(b"component");
         let record = record(&wasm);
         components.keep(&record, &wasm).await.unwrap();

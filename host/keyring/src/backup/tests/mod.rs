@@ -5,6 +5,8 @@ mod conflicts;
 mod damage;
 mod files;
 mod interrupted;
+mod moving;
+mod readdress;
 mod round_trip;
 
 use std::collections::BTreeMap;
