@@ -1,23 +1,24 @@
-//! The command line.
+//! The command line: what runs a server here, and what the [client](crate::client) does.
+
+mod flags;
+mod serve;
 
 use std::fmt::Display;
 use std::future::Future;
+use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
-use keyward_policy_host::Compiler;
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 
-use crate::app::App;
-use crate::config::{self, Config, ConfigError, Values};
+use self::flags::Flags;
+pub use self::serve::RunError;
+use self::serve::serve;
+use crate::config::{self, Config};
 use crate::net::Drained;
-use crate::operator::OperatorError;
-use crate::server::{self, Bound};
-use crate::startup::{self, Trouble};
-use crate::tokens::TokenError;
-use crate::{dev, files, log, migrate, operator};
+use crate::{client, dev, log, migrate};
 
 /// Exit code for a mistake in the configuration or the command line; clap uses it as well.
 const USAGE: u8 = 2;
@@ -27,7 +28,7 @@ const USAGE: u8 = 2;
 #[command(
     name = "keyward",
     version,
-    after_help = "Exit codes: 0 clean, 1 failure, 2 configuration or usage."
+    after_help = "Exit codes: 0 done, 1 failed or refused, 2 configuration or usage, 130 interrupted."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -73,6 +74,15 @@ enum Command {
         #[command(subcommand)]
         command: VaultCommand,
     },
+    #[command(flatten)]
+    Client(client::Command),
+    /// Print what lets a shell complete commands and options
+    #[command(after_help = "For bash: keyward completions bash > \
+        ~/.local/share/bash-completion/completions/keyward")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Print every setting: key in keyward.toml, environment variable, default, meaning (Markdown)
     Config,
     /// Compile a component from standard input; what the server runs to keep the compiler apart
@@ -108,50 +118,17 @@ pub fn main() -> ExitCode {
             with_config(Flags { config, listen, data, policies: None }, serve)
         }
         Command::Vault { command: VaultCommand::Migrate { wrap, config } } => {
-            let flags = Flags { config, listen: None, data: None, policies: None };
+            let flags = Flags { config, ..Flags::default() };
             with_config(flags, |config| migrate::run(config, wrap))
         }
-        Command::Config => {
-            print!("{}", config::markdown());
-            ExitCode::SUCCESS
+        Command::Client(command) => client::run(command),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "keyward", &mut script);
+            print(&script)
         }
+        Command::Config => print(config::markdown().as_bytes()),
         Command::CompilePolicy => keyward_policy_host::compiler::child_main(),
-    }
-}
-
-struct Flags {
-    config: Option<PathBuf>,
-    listen: Option<SocketAddr>,
-    data: Option<PathBuf>,
-    policies: Option<PathBuf>,
-}
-
-impl Flags {
-    fn read(self) -> Result<Config, ConfigError> {
-        let mut values = Values::new();
-        if let Some(path) = &self.config {
-            values.read_file(path)?;
-        }
-        values.read_environment(|name| std::env::var(name).ok())?;
-        if let Some(address) = self.listen {
-            values.set_flag(&config::LISTEN, "--listen", address.to_string())?;
-        }
-        for (path, setting, flag) in [
-            (self.data, &config::DATA_DIR, "--data"),
-            (self.policies, &config::POLICIES_DIR, "--policies"),
-        ] {
-            if let Some(path) = path {
-                let text = path.into_os_string().into_string();
-                let text = text.map_err(|_| ConfigError::new(format!("{flag}: not UTF-8")))?;
-                values.set_flag(setting, flag, text)?;
-            }
-        }
-        let mut config = Config::build(&values)?;
-        let program = std::env::current_exe().map_err(|error| {
-            ConfigError::new(format!("cannot find the own executable: {error}"))
-        })?;
-        config.compiler = Compiler::Child { program, args: vec!["compile-policy".into()] };
-        Ok(config)
     }
 }
 
@@ -179,6 +156,16 @@ where
     }
 }
 
+/// Text on standard output. Where nobody reads it, that is a failure, and nothing to say.
+fn print(text: &[u8]) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::FAILURE,
+        Err(error) => fail(1, &format!("cannot write to standard output: {error}")),
+    }
+}
+
 impl From<Drained> for ExitCode {
     fn from(drained: Drained) -> Self {
         match drained {
@@ -194,84 +181,12 @@ fn fail(code: u8, error: &dyn Display) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Why `keyward serve` failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// It could not listen.
-    #[error(transparent)]
-    Serve(#[from] server::ServeError),
-    /// The application could not be built.
-    #[error(transparent)]
-    Start(#[from] crate::app::StartError),
-    /// There is no operator token.
-    #[error(transparent)]
-    Operator(#[from] OperatorError),
-}
-
-async fn serve(config: Config) -> Result<Drained, RunError> {
-    let bound = Bound::bind(&config).await?;
-    let data_dir = config.data_dir.clone();
-    files::create_private_dir(&data_dir)
-        .map_err(|error| crate::app::StartError::Directory { path: data_dir.clone(), error })?;
-    let app = server::build(config).await?;
-    let Some(vault) = app.backend.vault() else {
-        first_operator(&app, &data_dir).await?;
-        return Ok(bound.serve(Arc::clone(&app), async {}).await?);
-    };
-    let starting = startup::run(&app, vault, async |app| {
-        let ensured = first_operator(app, &data_dir).await;
-        ensured.map_err(|error| match error {
-            OperatorError::Token(TokenError::Store(error)) => error.into(),
-            error => Trouble::Other(error.to_string()),
-        })
-    });
-    Ok(bound.serve(Arc::clone(&app), starting).await?)
-}
-
-async fn first_operator(app: &App, data_dir: &Path) -> Result<(), OperatorError> {
-    if let Some(path) = operator::ensure(app, data_dir).await? {
-        eprintln!(
-            "keyward: first start: the operator's token is in {}; keep it safe",
-            path.display()
-        );
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn flags_win() {
-        let flags = Flags {
-            config: None,
-            listen: Some("127.0.0.1:0".parse().unwrap()),
-            data: Some("elsewhere".into()),
-            policies: None,
-        };
-        let config = flags.read().unwrap();
-        assert_eq!(config.listen.port(), 0);
-        assert_eq!(config.data_dir, PathBuf::from("elsewhere"));
-    }
-
-    #[test]
-    fn a_missing_file_is_one_line_that_names_it() {
-        let flags = Flags {
-            config: Some("/nowhere/keyward.toml".into()),
-            listen: None,
-            data: None,
-            policies: None,
-        };
-        let error = flags.read().err().unwrap().to_string();
-        assert!(error.contains("/nowhere/keyward.toml") && !error.contains('\n'), "{error}");
     }
 }

@@ -13,6 +13,7 @@ pub mod backend;
 mod bridge;
 mod changes;
 pub mod cli;
+mod client;
 mod clock;
 pub mod config;
 mod dev;

@@ -1,0 +1,7 @@
+//! The commands, by what they are about.
+
+pub mod backups;
+pub mod data;
+pub mod keys;
+pub mod management;
+pub mod streams;
