@@ -8,7 +8,9 @@
 #![allow(clippy::missing_panics_doc, reason = "every helper of a test panics when it fails")]
 #![allow(clippy::return_self_not_must_use, reason = "a check is complete without its answer")]
 
+pub mod age;
 mod answer;
+mod cli;
 mod client;
 pub mod load;
 mod process;
@@ -17,6 +19,7 @@ mod tenant;
 pub mod vault;
 
 pub use answer::{Answer, UNIFORM};
+pub use cli::{Cli, Done};
 pub use client::{Client, raw, raw_answer};
 pub use process::{Ended, Launch, Process};
 pub use server::Server;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// The binary under test: KEYWARD_BIN, else the one built beside the tests.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let path = std::env::var_os("KEYWARD_BIN").map_or_else(
         || std::env::current_exe().unwrap().parent().unwrap().with_file_name("keyward"),
         PathBuf::from,
