@@ -200,7 +200,11 @@ fn one_tenant_comes_with_its_policy_and_tokens_and_without_the_others() {
     let tenants = second.operator().get("/api/v1/tenants").expect(200).json();
     assert_eq!(tenants, json!({ "tenants": [{ "name": "acme" }] }));
     others.app(&second).post("/random", &json!({})).problem(401, "unauthenticated");
-    second.client().token(&first.operator_token).get("/api/v1/tenants").problem(401, "unauthenticated");
+    second
+        .client()
+        .token(&first.operator_token)
+        .get("/api/v1/tenants")
+        .problem(401, "unauthenticated");
     // Into a server that has something else of that name only when that is wanted.
     let third = Server::serve("");
     let own = tenant(&third, "acme");
@@ -244,7 +248,12 @@ fn what_is_no_whole_backup_for_this_server_is_refused() {
     let other = there.file("other", Owner::new().file());
     for (name, file, identity, codes) in [
         ("changed", changed, &identity, &["backup_damaged"][..]),
-        ("cut", good[..good.len() - 9].to_vec(), &identity, &["backup_damaged", "backup_truncated"]),
+        (
+            "cut",
+            good[..good.len() - 9].to_vec(),
+            &identity,
+            &["backup_damaged", "backup_truncated"],
+        ),
         ("foreign", good.clone(), &other, &["backup_wrong_identity"]),
         ("text", b"some text".to_vec(), &identity, &["backup_foreign"]),
         ("another file", to_owner(b"some text"), &identity, &["backup_foreign"]),
@@ -322,7 +331,9 @@ fn backups_are_for_operators_and_say_what_is_wrong_with_a_request() {
     server.client().post("/api/v1/backup", &good).problem(401, "unauthenticated");
     let operator = server.operator();
     let post = |body: &Value| operator.post("/api/v1/backup", body);
-    post(&json!({ "recipients": [] })).problem(400, "backup_recipient_invalid").field("/recipients");
+    post(&json!({ "recipients": [] }))
+        .problem(400, "backup_recipient_invalid")
+        .field("/recipients");
     let one_bad = json!({ "recipients": [recipient, "age1bad"] });
     post(&one_bad).problem(400, "backup_recipient_invalid").field("/recipients/1");
     let secret = Owner::new().file();

@@ -70,9 +70,7 @@ impl Failure {
             Self::Usage(text) => (USAGE, text),
             Self::Problem(problem) => (1, problem.to_string()),
             Self::Connection(text) | Self::Local(text) => (1, text),
-            Self::Backup(error) => {
-                (1, format!("{}: {error}", error.code().replace('-', "_")))
-            }
+            Self::Backup(error) => (1, format!("{}: {error}", error.code().replace('-', "_"))),
             Self::Interrupted => (INTERRUPTED, "interrupted".into()),
             Self::Invalid | Self::Closed => return ExitCode::from(1),
         };

@@ -128,9 +128,9 @@ impl OutputArgs {
 impl Output {
     /// A file beside `path`, for the owner alone.
     pub fn file(path: &Path) -> Result<Self, Failure> {
-        let name = path.file_name().ok_or_else(|| {
-            Failure::Usage(format!("{} does not name a file", path.display()))
-        })?;
+        let name = path
+            .file_name()
+            .ok_or_else(|| Failure::Usage(format!("{} does not name a file", path.display())))?;
         let mut prefix = name.to_owned();
         prefix.push(".");
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
@@ -145,9 +145,7 @@ impl Output {
     /// Writes a piece.
     pub fn write(&mut self, piece: &[u8]) -> Result<(), Failure> {
         match self {
-            Self::Stdout => {
-                io::stdout().write_all(piece).map_err(|error| Failure::stdout(&error))
-            }
+            Self::Stdout => io::stdout().write_all(piece).map_err(|error| Failure::stdout(&error)),
             Self::File(file, path) => {
                 file.write_all(piece).map_err(|error| Failure::file("write", path, &error))
             }

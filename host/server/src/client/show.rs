@@ -141,11 +141,7 @@ fn lines(out: &mut String, prefix: &str, fields: &Map<String, Value>) {
     }
 }
 
-fn flatten<'a>(
-    flat: &mut Vec<(String, &'a Value)>,
-    prefix: &str,
-    fields: &'a Map<String, Value>,
-) {
+fn flatten<'a>(flat: &mut Vec<(String, &'a Value)>, prefix: &str, fields: &'a Map<String, Value>) {
     for (name, value) in fields {
         let name = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
         match value {
@@ -217,7 +213,10 @@ mod tests {
         let lines: Vec<Vec<&str>> =
             table.lines().map(|line| line.split_whitespace().collect()).collect();
         assert_eq!(lines[0], ["NAME", "CURRENT_VERSION", "DELETED", "MORE"]);
-        assert_eq!((&lines[1][..], &lines[2][..]), (&["orders", "12", "-"][..], &["x", "1", "true"][..]));
+        assert_eq!(
+            (&lines[1][..], &lines[2][..]),
+            (&["orders", "12", "-"][..], &["x", "1", "true"][..])
+        );
         assert_eq!(human(&json!({ "keys": [] })), "none\n");
     }
 
@@ -228,7 +227,9 @@ mod tests {
             "versions": [{ "version": 1 }, { "version": 2 }],
         });
         let shown = human(&key);
-        for line in ["name        orders", "deleted.by  admin", "roles       a, b", "versions", "  1"] {
+        for line in
+            ["name        orders", "deleted.by  admin", "roles       a, b", "versions", "  1"]
+        {
             assert!(shown.lines().any(|it| it == line), "{line:?} is not in\n{shown}");
         }
     }

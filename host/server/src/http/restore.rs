@@ -116,12 +116,7 @@ async fn receive(app: &Arc<App>, mut body: Body) -> Result<File, Problem> {
     Ok(file.into_std().await)
 }
 
-async fn restore(
-    app: &App,
-    file: File,
-    asked: Asked,
-    by: &str,
-) -> Result<Response<Body>, Problem> {
+async fn restore(app: &App, file: File, asked: Asked, by: &str) -> Result<Response<Body>, Problem> {
     let Asked { dry_run, conflict, origin } = asked;
     let store = app.keyring.store().as_ref();
     let restore = Restore::open(file, app.restores.identities(), origin).await?;

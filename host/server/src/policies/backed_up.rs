@@ -116,7 +116,6 @@ impl Store for BackedUp {
 #[cfg(test)]
 mod tests {
 
-
     use keyward_keyring::store::memory::MemoryStore;
 
     use super::super::components::Components;

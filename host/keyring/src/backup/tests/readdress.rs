@@ -42,10 +42,7 @@ async fn what_does_not_open_is_not_passed_on() {
     ))));
     let mut changed = bytes.clone();
     *changed.last_mut().unwrap() ^= 1;
-    assert_eq!(
-        code(readdress(changed.as_slice(), &identities, &to, &mut out)),
-        "backup-damaged"
-    );
+    assert_eq!(code(readdress(changed.as_slice(), &identities, &to, &mut out)), "backup-damaged");
     // What it wrote until then is no backup.
     let ended = Restore::open(Cursor::new(out), other, None).await;
     assert!(ended.is_err());

@@ -198,8 +198,7 @@ impl Restore {
             .query("conflict", conflict.as_ref().map(|value| value.get_name()))
             .query("origin", self.origin);
         let path = ["restore".to_owned()];
-        let request =
-            api.request(Method::POST, Place::Root, &path, &call.query, Who::Operator)?;
+        let request = api.request(Method::POST, Place::Root, &path, &call.query, Who::Operator)?;
         let recipients = match &identities {
             None => None,
             Some(_) => Some(recipients(&api).await?),
@@ -220,7 +219,9 @@ impl Restore {
             // What cannot be opened here is not sent to its end.
             Err(failure) => {
                 return Err(match sending.await {
-                    Ok(Err(error)) if !matches!(error, BackupError::Io { action: "writing", .. }) => {
+                    Ok(Err(error))
+                        if !matches!(error, BackupError::Io { action: "writing", .. }) =>
+                    {
                         error.into()
                     }
                     _ => failure,
@@ -253,10 +254,7 @@ fn send_readdressed(
 }
 
 /// Blocks.
-fn send_as_it_is(
-    source: impl std::io::Read,
-    writer: upload::Writer,
-) -> Result<(), BackupError> {
+fn send_as_it_is(source: impl std::io::Read, writer: upload::Writer) -> Result<(), BackupError> {
     let hidden = indicatif::ProgressBar::hidden();
     upload::copy(source, writer, &hidden)
         .map_err(|error| BackupError::Io { action: "reading", reason: error.to_string() })

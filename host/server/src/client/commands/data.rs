@@ -9,8 +9,8 @@ use super::super::call::Call;
 use super::super::connection::{Connection, Who};
 use super::super::failure::Failure;
 use super::super::files::{InputArgs, OutputArgs};
-use super::super::show::Show;
 use super::super::plain;
+use super::super::show::Show;
 use super::streams;
 
 /// What can be done with data.
@@ -278,9 +278,7 @@ impl Mac {
     fn call(self) -> Result<Call, Failure> {
         let call = match self.verify {
             None => operation(&["mac"], Show::Field("mac")),
-            Some(mac) => {
-                operation(&["mac", "verify"], Show::Validity).field("mac", Some(mac))
-            }
+            Some(mac) => operation(&["mac", "verify"], Show::Validity).field("mac", Some(mac)),
         };
         Ok(call
             .field("input", Some(STANDARD.encode(&*self.input.value()?)))
