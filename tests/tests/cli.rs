@@ -281,7 +281,7 @@ fn what_is_wrong_is_said_in_one_line_with_what_to_do() {
     let cli = cli.env("KEYWARD_ADDR", "http://127.0.0.1:1");
     let away = ["cannot reach http://127.0.0.1:1", "keyward serve", "KEYWARD_ADDR"];
     cli.run(&["key", "list"]).failed(1, &away);
-    cli.pipe(&["encrypt", "--stream", "--key", "main"], &[7; 1 << 20]).failed(1, &away);
+    cli.pipe(&["encrypt", "--stream", "--key", "main"], &vec![7; 1 << 20]).failed(1, &away);
     for addr in ["nonsense", "ftp://x", "http://me@x", ""] {
         cli.run(&["key", "list", "--addr", addr]).failed(2, &["URL"]);
     }

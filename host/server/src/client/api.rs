@@ -14,7 +14,7 @@ use super::failure::{Failure, Problem};
 
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long a server may be silent before a connection to it is given up.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_mins(5);
 /// The longest problem that is read, in bytes.
 const MAX_PROBLEM: usize = 64 << 10;
 

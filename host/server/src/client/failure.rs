@@ -74,11 +74,15 @@ impl Failure {
             Self::Interrupted => (INTERRUPTED, "interrupted".into()),
             Self::Invalid | Self::Closed => return ExitCode::from(1),
         };
-        // Where standard error is closed as well, the exit code has to do.
-        let line = format!("keyward: {}\n", text.replace('\n', " "));
-        let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
+        note(&text);
         ExitCode::from(code)
     }
+}
+
+/// One line on standard error. Where that is closed, nobody is told.
+pub fn note(text: &str) {
+    let line = format!("keyward: {}\n", text.replace('\n', " "));
+    let _ = io::Write::write_all(&mut io::stderr(), line.as_bytes());
 }
 
 impl Display for Problem {

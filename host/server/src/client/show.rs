@@ -36,7 +36,7 @@ impl Printer {
 
     /// Shows an answer on standard output.
     pub fn answer(&self, answer: &[u8], show: Show) -> Result<(), Failure> {
-        self.bytes(&self.shown(answer, show)?)?;
+        write(&self.shown(answer, show)?)?;
         if show == Show::Validity && !is_valid(&parse(answer)?)? {
             return Err(Failure::Invalid);
         }
@@ -65,20 +65,15 @@ impl Printer {
         }))
     }
 
-    /// Whether answers are printed as they are.
-    pub fn is_json(&self) -> bool {
-        self.json
-    }
-
     /// Text.
-    pub fn text(&self, text: &str) -> Result<(), Failure> {
-        self.bytes(text.as_bytes())
+    pub fn text(text: &str) -> Result<(), Failure> {
+        write(text.as_bytes())
     }
+}
 
-    fn bytes(&self, bytes: &[u8]) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
-    }
+fn write(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| Failure::stdout(&error))
 }
 
 fn parse(answer: &[u8]) -> Result<Value, Failure> {
@@ -113,7 +108,7 @@ fn list(rows: &[Value]) -> String {
     if rows.iter().all(Value::is_object) {
         return table(rows);
     }
-    rows.iter().map(|row| format!("{}\n", scalar(row))).collect()
+    rows.iter().map(|row| scalar(row) + "\n").collect()
 }
 
 /// `name  value` for every field, those of inner objects as `outer.inner`; lists of objects below.

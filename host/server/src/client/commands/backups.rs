@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
 use http_body_util::BodyExt;
 use keyward_keyring::backup::{self, BackupError, Difference, Identities, Recipients};
@@ -14,7 +15,7 @@ use zeroize::Zeroizing;
 use super::super::api::{self, Api};
 use super::super::call::{Call, Place};
 use super::super::connection::{Connection, Who};
-use super::super::failure::Failure;
+use super::super::failure::{Failure, note};
 use super::super::files::{InputArgs, Output};
 use super::super::show::Printer;
 use super::super::{progress, upload};
@@ -91,29 +92,26 @@ impl Backup {
         .await?;
         bar.finish_and_clear();
         output.finish_new()?;
-        let printer = Printer::new(connection);
         let Some(report) = trailers.as_ref().and_then(|trailers| trailers.get(REPORT)) else {
-            eprintln!("keyward: no report came with the backup; the server's log has it");
+            note("no report came with the backup; the server's log has it");
             return Ok(());
         };
-        if printer.is_json() {
-            return printer.text(&format!("{}\n", String::from_utf8_lossy(report.as_bytes())));
+        if connection.json() {
+            return Printer::text(&format!("{}\n", String::from_utf8_lossy(report.as_bytes())));
         }
         let Ok(report) = serde_json::from_slice::<Report>(report.as_bytes()) else {
-            eprintln!("keyward: the backup's report cannot be read; the server's log has it");
+            note("the backup's report cannot be read; the server's log has it");
             return Ok(());
         };
         for path in &report.damaged {
-            eprintln!("keyward: {path} is missing or damaged in the store; the backup lacks it");
+            note(&format!("{path} is missing or damaged in the store; the backup lacks it"));
         }
         if report.damaged_total > report.damaged.len() {
-            eprintln!(
-                "keyward: {} records in all are missing or damaged; the server's log names them",
-                report.damaged_total
-            );
+            let total = report.damaged_total;
+            note(&format!("{total} records in all are so; the server's log names them"));
         }
         let (out, bytes) = (out.display(), report.bytes);
-        printer.text(&format!("{out}: {bytes} bytes\n{}", report.summary.text()))
+        Printer::text(&format!("{out}: {bytes} bytes\n{}", report.summary.text()))
     }
 }
 
@@ -195,7 +193,7 @@ impl Restore {
         let conflict = self.conflict.to_possible_value();
         let call = Call::post(&["restore"])
             .query("dry_run", Some(self.dry_run))
-            .query("conflict", conflict.as_ref().map(|value| value.get_name()))
+            .query("conflict", conflict.as_ref().map(PossibleValue::get_name))
             .query("origin", self.origin);
         let path = ["restore".to_owned()];
         let request = api.request(Method::POST, Place::Root, &path, &call.query, Who::Operator)?;
@@ -261,9 +259,8 @@ fn send_as_it_is(source: impl std::io::Read, writer: upload::Writer) -> Result<(
 }
 
 fn show(connection: &Connection, answer: &Bytes) -> Result<(), Failure> {
-    let printer = Printer::new(connection);
-    if printer.is_json() {
-        return printer.text(&format!("{}\n", String::from_utf8_lossy(answer)));
+    if connection.json() {
+        return Printer::text(&format!("{}\n", String::from_utf8_lossy(answer)));
     }
     let restored: Restored = serde_json::from_slice(answer)
         .map_err(|_| Failure::Connection("the server's answer cannot be understood".into()))?;
@@ -272,10 +269,10 @@ fn show(connection: &Connection, answer: &Bytes) -> Result<(), Failure> {
     if from_this_store {
         text.push_str("made from this very store\n");
     }
-    text.push_str(&format!("{difference}\n"));
-    text.push_str(&match dry_run {
-        true => "dry run: nothing was changed\n".to_owned(),
-        false => format!("restored: {written} records written\n"),
-    });
-    printer.text(&text)
+    let done = if dry_run {
+        "dry run: nothing was changed".to_owned()
+    } else {
+        format!("restored: {written} records written")
+    };
+    Printer::text(&format!("{text}{difference}\n{done}\n"))
 }
