@@ -8,6 +8,7 @@ mod interrupted;
 mod moving;
 mod readdress;
 mod round_trip;
+mod unreadable;
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
