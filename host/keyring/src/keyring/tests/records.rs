@@ -88,7 +88,8 @@ async fn a_record_of_format_4_is_as_documented() {
         description: Edit::Set("orders of the shop".into()),
         ..KeyEdit::default()
     };
-    let key = ring.edit_key(&tenant(), &key.name, edit, "carol").await.unwrap();
+    ring.edit_key(&tenant(), &key.name, edit, "carol").await.unwrap();
+    let key = ring.key(&tenant(), &orders()).await.unwrap();
     let at = |place: usize| key.history()[place].at;
     let path = "tenants/demo/keys/orders";
     let record = store.get(path).await.unwrap().unwrap();
