@@ -210,8 +210,8 @@ async fn perform(ring: &Keyring, action: &Action) -> Result<(), KeyringError> {
             let edit = KeyEdit { min_decrypt_version, min_encrypt_version, ..KeyEdit::default() };
             ring.edit_key(&tenant, &name, edit, "x").await.map(drop)
         }
-        Action::Owner(owned) => {
-            let owner = if owned { Edit::Set("me".to_owned()) } else { Edit::Remove };
+        Action::Owner(is_set) => {
+            let owner = if is_set { Edit::Set("me".to_owned()) } else { Edit::Remove };
             let edit = KeyEdit { owner, ..KeyEdit::default() };
             ring.edit_key(&tenant, &name, edit, "x").await.map(drop)
         }

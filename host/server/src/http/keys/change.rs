@@ -26,7 +26,7 @@ pub async fn rotate(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let managed = Managed::of(&app, path, &request).await?;
+    let managed = Managed::of(&app, path, request.headers()).await?;
     let reason = Reason::read(&app, request).await?;
     let Managed { tenant, name, .. } = &managed;
     let author = managed.author(&reason);
@@ -59,7 +59,7 @@ async fn set_enabled(
     request: Request,
     enabled: bool,
 ) -> Result<Response<Body>, Problem> {
-    let managed = Managed::of(app, path, &request).await?;
+    let managed = Managed::of(app, path, request.headers()).await?;
     let reason = Reason::read(app, request).await?;
     let (Managed { tenant, name, .. }, author) = (&managed, managed.author(&reason));
     let key = app.keyring.set_enabled(tenant, name, enabled, author).await.map_err(blame)?;
@@ -80,7 +80,7 @@ pub async fn trim(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let managed = Managed::of(&app, path, &request).await?;
+    let managed = Managed::of(&app, path, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
     let Trim { min_available_version: lowest, reason } = json::parse(&bytes)?;
     if lowest == 0 {

@@ -52,7 +52,7 @@ pub async fn delete(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let managed = Managed::of(&app, path, &request).await?;
+    let managed = Managed::of(&app, path, request.headers()).await?;
     let window = window(request.uri().query().unwrap_or_default())?;
     let reason = Reason::read(&app, request).await?;
     let (Managed { tenant, name, .. }, author) = (&managed, managed.author(&reason));
@@ -80,7 +80,7 @@ pub async fn restore(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let managed = Managed::of(&app, path, &request).await?;
+    let managed = Managed::of(&app, path, request.headers()).await?;
     let reason = Reason::read(&app, request).await?;
     let (Managed { tenant, name, .. }, author) = (&managed, managed.author(&reason));
     let key = app.keyring.restore_key(tenant, name, author).await.map_err(blame)?;
@@ -93,7 +93,7 @@ pub async fn destroy(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Managed { credential, tenant, name } = Managed::of(&app, path, &request).await?;
+    let Managed { credential, tenant, name } = Managed::of(&app, path, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
     let Confirmation { confirm, reason } = json::parse(&bytes)?;
     if confirm.as_str() != name.as_str() {

@@ -12,7 +12,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::extract::Request;
-use bytes::Bytes;
+use axum::http::HeaderMap;
 use keyward_keyring::{Author, KeyName, KeyringError, TenantName};
 use serde::Deserialize;
 
@@ -37,9 +37,8 @@ struct Managed {
 }
 
 impl Managed {
-    async fn of(app: &App, path: Params, request: &Request) -> Result<Self, Problem> {
-        let Access { path, credential, tenant } =
-            Access::managing(app, path, request.headers()).await?;
+    async fn of(app: &App, path: Params, headers: &HeaderMap) -> Result<Self, Problem> {
+        let Access { path, credential, tenant } = Access::managing(app, path, headers).await?;
         let name = KeyName::from_str(param(&path, "name")?)?;
         Ok(Self { credential, tenant, name })
     }
@@ -52,7 +51,7 @@ impl Managed {
 /// Why, if the caller says so: the one field of a body that may be left out.
 struct Reason(Option<String>);
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReasonBody<'a> {
     #[serde(borrow, default)]
@@ -61,7 +60,7 @@ struct ReasonBody<'a> {
 
 impl Reason {
     async fn read(app: &App, request: Request) -> Result<Self, Problem> {
-        let bytes: Bytes = body::read_optional_json(app, request).await?;
+        let bytes = body::read_optional_json(app, request).await?;
         if bytes.is_empty() {
             return Ok(Self(None));
         }

@@ -44,7 +44,7 @@ pub async fn patch(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let managed = Managed::of(&app, path, &request).await?;
+    let managed = Managed::of(&app, path, request.headers()).await?;
     let bytes = body::read_merge_patch(&app, request).await?;
     let Patch { min_decrypt_version, min_encrypt_version, labels, owner, description, reason } =
         json::parse(&bytes)?;
