@@ -29,12 +29,12 @@ enum Action {
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => Just(Action::Create),
-        3 => Just(Action::Rotate),
+        5 => Just(Action::Rotate),
         2 => (0_u32..8).prop_map(Action::Rollback),
         2 => (0_u32..8).prop_map(Action::DestroyVersion),
         2 => any::<bool>().prop_map(Action::Enable),
         3 => (edit(), edit()).prop_map(|(decrypt, encrypt)| Action::Bound(decrypt, encrypt)),
-        1 => any::<bool>().prop_map(Action::Owner),
+        2 => any::<bool>().prop_map(Action::Owner),
         2 => (0_u32..8).prop_map(Action::Trim),
         1 => any::<bool>().prop_map(Action::Delete),
         2 => Just(Action::Restore),
@@ -298,10 +298,10 @@ proptest! {
 
 proptest! {
     // Each write of this store waits for the disk.
-    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
     fn a_key_in_the_embedded_store_is_as_the_model(
-        actions in prop::collection::vec(action(), 1..20),
+        actions in prop::collection::vec(action(), 1..25),
     ) {
         let directory = tempfile::tempdir().unwrap();
         let source = RootKeySource::File(directory.path().join("root.key"));
