@@ -353,7 +353,7 @@ fn methods_and_routes() {
         ("GET", "/encrypt", "POST"),
         ("PUT", "/encrypt", "POST"),
         ("DELETE", "/keys", "GET,HEAD,POST"),
-        ("POST", "/keys/main", "DELETE,GET,HEAD"),
+        ("POST", "/keys/main", "DELETE,GET,HEAD,PATCH"),
         ("GET", "/keys/main/rotate", "POST"),
         ("POST", "/policy", "GET,HEAD,PUT"),
         ("DELETE", "/tokens", "POST"),

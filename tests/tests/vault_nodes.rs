@@ -118,6 +118,19 @@ fn a_change_on_one_server_takes_effect_on_the_other() {
     }
     report("destroy a version", destroyed);
 
+    let mut bounded = Vec::new();
+    for _ in 0..ROUNDS {
+        let sealed = json!({ "ciphertext": there.encrypt(&body) });
+        there.post("/decrypt", &sealed).expect(200);
+        let new = post("/keys/main/rotate", 200).json()["key_version"].clone();
+        let patch = json!({ "min_decrypt_version": new }).to_string();
+        let headers = [("content-type", "application/json")];
+        here.admin.send("PATCH", "/keys/main", &headers, patch.as_bytes()).expect(200);
+        bounded.push(delay("bound", || there.post("/decrypt", &sealed).status != 200));
+        there.post("/decrypt", &sealed).problem(409, "key_version_below_min_decrypt");
+    }
+    report("bound", bounded);
+
     let mut policies = Vec::new();
     let misses = json!({ "key": "main", "plaintext": b64("x"), "purpose": "loop" });
     for round in 0..3 {

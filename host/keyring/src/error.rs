@@ -46,6 +46,53 @@ pub enum KeyringError {
         /// The version asked for.
         version: u32,
     },
+    /// The version is below the lowest that decrypts, unwraps and verifies.
+    #[error(
+        "version {version} of key {key:?} is below min_decrypt_version, which is {min_decrypt}; \
+         lower that to use the version again"
+    )]
+    VersionBelowMinDecrypt {
+        /// The key's name.
+        key: String,
+        /// The version asked for.
+        version: u32,
+        /// The lowest version that decrypts.
+        min_decrypt: u32,
+    },
+    /// The version is below the lowest that encrypts, signs and makes MACs.
+    #[error(
+        "version {version} of key {key:?} is below min_encrypt_version, which is {min_encrypt}; \
+         lower that first, or use a later version"
+    )]
+    VersionBelowMinEncrypt {
+        /// The key's name.
+        key: String,
+        /// The version asked for.
+        version: u32,
+        /// The lowest version that encrypts.
+        min_encrypt: u32,
+    },
+    /// A version that is to be destroyed is still in use.
+    #[error("version {version} of key {key:?} is still in use")]
+    VersionInUse {
+        /// The key's name.
+        key: String,
+        /// The first such version.
+        version: u32,
+    },
+    /// Only versions that no longer decrypt can be trimmed.
+    #[error(
+        "versions below {min_available} of key {key:?} still decrypt from {min_decrypt} on; raise \
+         min_decrypt_version to {min_available} first"
+    )]
+    TrimTooHigh {
+        /// The key's name.
+        key: String,
+        /// The lowest version that was to stay.
+        min_available: u32,
+        /// The lowest version that decrypts.
+        min_decrypt: u32,
+    },
     /// The key is disabled: it neither encrypts nor decrypts.
     #[error("key {key:?} is disabled")]
     KeyDisabled {
@@ -93,10 +140,21 @@ pub enum KeyringError {
     /// A name or another input breaks the rules.
     #[error("{field}: {reason}")]
     InvalidName {
-        /// Which input: `tenant`, `key`, `attributes`, `actor`, `description` or `outage`.
+        /// Which input: `tenant`, `key`, `attributes`, `labels`, `owner`, `description`, `actor`,
+        /// `reason` or `outage`.
         field: &'static str,
         /// The rule it breaks.
         reason: &'static str,
+    },
+    /// A number is not in the range that it has to be in now.
+    #[error("{field}: must be {min} to {max}")]
+    OutOfRange {
+        /// Which input: `min_decrypt_version`, `min_encrypt_version` or `min_available_version`.
+        field: &'static str,
+        /// The lowest number that would do.
+        min: u32,
+        /// The highest number that would do.
+        max: u32,
     },
     /// Too many writers changed the same key or tenant at once; the call may be repeated.
     #[error("{key:?} is being changed by others; try again")]
@@ -132,6 +190,10 @@ impl KeyringError {
             Self::VersionNotFound { .. } => "key-version-not-found",
             Self::VersionDestroyed { .. } => "key-version-destroyed",
             Self::VersionIsCurrent { .. } => "key-version-is-current",
+            Self::VersionBelowMinDecrypt { .. } => "key-version-below-min-decrypt",
+            Self::VersionBelowMinEncrypt { .. } => "key-version-below-min-encrypt",
+            Self::VersionInUse { .. } => "key-version-in-use",
+            Self::TrimTooHigh { .. } => "key-trim-too-high",
             Self::KeyDisabled { .. } => "key-disabled",
             Self::KeyDeleted { .. } => "key-deleted",
             Self::KeyNotDeleted { .. } => "key-not-deleted",
@@ -140,6 +202,7 @@ impl KeyringError {
             Self::TenantExists { .. } => "tenant-exists",
             Self::KeyExists { .. } => "key-exists",
             Self::InvalidName { .. } => "invalid-name",
+            Self::OutOfRange { .. } => "out-of-range",
             Self::Conflict { .. } => "conflict",
             Self::Corrupt { .. } => "record-corrupt",
             Self::Store(error) => error.code(),

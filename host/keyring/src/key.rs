@@ -4,8 +4,11 @@ use std::collections::BTreeMap;
 
 use keyward_crypto::{Algorithm, KeyId};
 
+use crate::about::About;
+use crate::bounds::Bounds;
 use crate::cache::Cached;
 use crate::error::KeyringError;
+use crate::history::{Action, Cause, HISTORY_LIMIT, HistoryEntry};
 use crate::names::{KeyName, TenantName};
 
 /// A key's metadata at one moment. Key bytes are not in it; see
@@ -24,6 +27,9 @@ pub struct Key {
     pub(crate) disabled: Option<Stamp>,
     pub(crate) deleted: Option<Deletion>,
     pub(crate) destruction: Option<Destruction>,
+    pub(crate) about: About,
+    pub(crate) bounds: Bounds,
+    pub(crate) history: Vec<HistoryEntry>,
     /// The store's revision of the metadata record this was read from.
     pub(crate) revision: u64,
     /// How the cache knows it; `None` when it was read past the cache.
@@ -95,6 +101,7 @@ pub(crate) struct Destruction {
     /// The highest number whose material this key may have. A later key of the same name has
     /// higher ones only, so whoever removes material up to here removes none of that key's.
     pub(crate) ceiling: u32,
+    pub(crate) reason: Option<String>,
 }
 
 /// What a destroyed key was. Its material is gone from the store for good.
@@ -112,6 +119,8 @@ pub struct DestructionReceipt {
     pub at: u64,
     /// Who destroyed it or, when its restore window ran out, who had deleted it.
     pub by: String,
+    /// Why, if they said so.
+    pub reason: Option<String>,
 }
 
 /// One version of a destroyed key.
@@ -168,6 +177,33 @@ impl Key {
         &self.versions
     }
 
+    /// Labels, owner and description.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The lowest version that decrypts, unwraps and verifies.
+    pub fn min_decrypt_version(&self) -> u32 {
+        self.bounds.min_decrypt
+    }
+
+    /// The lowest version that encrypts, signs and makes MACs: never below
+    /// [`Key::min_decrypt_version`].
+    pub fn min_encrypt_version(&self) -> u32 {
+        self.bounds.min_encrypt()
+    }
+
+    /// The lowest version that was not destroyed; `None` once the key itself is being destroyed.
+    pub fn min_available_version(&self) -> Option<u32> {
+        let first = self.versions.iter().find(|info| info.destroyed.is_none());
+        first.map(|info| info.version)
+    }
+
+    /// What was done to the key, oldest first: the last [`HISTORY_LIMIT`] changes.
+    pub fn history(&self) -> &[HistoryEntry] {
+        &self.history
+    }
+
     /// When the key was created, in milliseconds since the Unix epoch.
     pub fn created_at(&self) -> u64 {
         self.created_at
@@ -217,10 +253,45 @@ impl Key {
         self.versions.get(place)
     }
 
-    /// Whether the key is enabled, and lists this version as one that was not destroyed.
-    pub(crate) fn is_usable(&self, version: u32) -> bool {
+    /// Whether the key lists this version as one that was not destroyed and, as far as the bounds
+    /// go, may decrypt.
+    pub fn is_in_use(&self, version: u32) -> bool {
         let info = self.version_info(version);
-        self.enabled() && info.is_some_and(|info| info.destroyed.is_none())
+        version >= self.bounds.min_decrypt && info.is_some_and(|info| info.destroyed.is_none())
+    }
+
+    /// Whether the key is enabled and this version [in use](Key::is_in_use).
+    pub(crate) fn is_usable(&self, version: u32) -> bool {
+        self.enabled() && self.is_in_use(version)
+    }
+
+    /// Succeeds unless the bounds keep this version from decrypting, unwrapping and verifying.
+    /// Fails with [`KeyringError::VersionBelowMinDecrypt`].
+    pub fn check_decrypts(&self, version: u32) -> Result<(), KeyringError> {
+        let min_decrypt = self.bounds.min_decrypt;
+        if version >= min_decrypt {
+            return Ok(());
+        }
+        let key = self.name.to_string();
+        Err(KeyringError::VersionBelowMinDecrypt { key, version, min_decrypt })
+    }
+
+    /// Succeeds unless the bounds keep this version from encrypting, signing and making MACs.
+    /// Fails with [`KeyringError::VersionBelowMinEncrypt`].
+    pub fn check_encrypts(&self, version: u32) -> Result<(), KeyringError> {
+        let min_encrypt = self.bounds.min_encrypt();
+        if version >= min_encrypt {
+            return Ok(());
+        }
+        let key = self.name.to_string();
+        Err(KeyringError::VersionBelowMinEncrypt { key, version, min_encrypt })
+    }
+
+    /// Adds an entry to the history, and drops the oldest where there are too many.
+    pub(crate) fn note(&mut self, cause: &Cause, action: Action, version: Option<u32>) {
+        self.history.push(cause.entry(action, version));
+        let excess = self.history.len().saturating_sub(HISTORY_LIMIT);
+        self.history.drain(..excess);
     }
 
     /// Succeeds unless the key is deleted or being destroyed.

@@ -1,8 +1,8 @@
 //! Tenants, their keys, and the stores that hold them.
 //!
 //! This crate owns names and their validation, the layout of records in a store, the life cycle
-//! of keys and versions (create, rotate, roll back, disable, delete, restore, destroy; written down in
-//! `docs/keys.md`), backups of a store and their restoration ([`backup`]), the cache of keys and of
+//! of keys and versions (create, rotate, roll back, bound, trim, disable, delete, restore, destroy;
+//! written down in `docs/keys.md`), backups of a store and their restoration ([`backup`]), the cache of keys and of
 //! their expanded versions with its outage contract, what keyrings over one store tell each other
 //! about changes, and the embedded store that seals every record under a root key. It never performs a
 //! cryptographic operation on a caller's data, never decides who may use a key, and never lets
@@ -11,13 +11,16 @@
 //! Start at [`Keyring`]; a [`store::Store`] is where its records live, and
 //! [`embedded::EmbeddedStore`] is the one that needs no other service.
 
+mod about;
 mod absence;
 pub mod backup;
+mod bounds;
 mod cache;
 mod change;
 pub mod embedded;
 mod error;
 mod flight;
+mod history;
 mod key;
 mod keyring;
 mod names;
@@ -26,13 +29,15 @@ mod record;
 pub mod store;
 pub mod vault;
 
+pub use crate::about::{About, Edit, KeyEdit};
 pub use crate::absence::{Absences, Begun};
 pub use crate::cache::{CacheConfig, CacheStatistics, Histogram};
 pub use crate::change::Change;
 pub use crate::error::KeyringError;
+pub use crate::history::{Action, Author, HISTORY_LIMIT, HistoryEntry, MAX_REASON};
 pub use crate::key::{
     Deletion, DestroyedVersion, DestructionReceipt, Key, KeyState, Stamp, VersionInfo,
 };
-pub use crate::keyring::{DEFAULT_RESTORE_WINDOW, Keyring, Purge};
+pub use crate::keyring::{DEFAULT_RESTORE_WINDOW, KeyPage, KeyQuery, Keyring, NewKey, Purge};
 pub use crate::names::{KeyName, TenantName};
 pub use crate::outage::Outage;

@@ -8,29 +8,33 @@
 //! | `tenants/<t>/key-ids/<id>` | the key's name; once the key is purged, `!` and its name, for good |
 //! | `changes` | JSON: what changed lately; see [`crate::generation`] |
 
+mod history;
+mod material;
+mod tenant;
+mod tombstone;
+
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use keyward_crypto::{Algorithm, KeyId, KeyMaterial};
+use keyward_crypto::{Algorithm, KeyId};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
+use self::history::HistoryRecord;
+pub(crate) use self::material::{Material, decode_material, encode_material, fingerprint};
+pub(crate) use self::tenant::{TenantData, decode_tenant, encode_tenant};
+pub(crate) use self::tombstone::{Tombstone, encode_tombstone};
+use crate::about::About;
+use crate::bounds::Bounds;
 use crate::error::KeyringError;
-use crate::key::{
-    Deletion, DestroyedVersion, Destruction, DestructionReceipt, Key, Stamp, VersionInfo,
-};
+use crate::key::{Deletion, Destruction, Key, Stamp, VersionInfo};
 use crate::names::{KeyName, TenantName};
-use crate::outage::Outage;
 use crate::store::Record;
-
-/// The format number of tenants' records; 1 is only read.
-const TENANT_FORMAT: u32 = 2;
 
 /// The format number of keys' records. Whoever writes an older one would lose what it does not
 /// know, so older ones are only read: 1 knows neither disabled keys nor destroyed versions, 2
-/// knows neither deleted keys nor tombstones.
-const KEY_FORMAT: u32 = 3;
+/// knows neither deleted keys nor tombstones, 3 knows no bounds for versions, no labels, owner and
+/// description, and no history.
+const KEY_FORMAT: u32 = 4;
 
 pub(crate) const TENANTS: &str = "tenants";
 
@@ -68,42 +72,6 @@ fn corrupt(path: &str) -> KeyringError {
     KeyringError::Corrupt { path: path.to_owned() }
 }
 
-/// A tenant as its record has it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct TenantData {
-    pub(crate) created_at: u64,
-    pub(crate) outage: Option<Outage>,
-    pub(crate) revision: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct TenantRecord {
-    format: u32,
-    created_at: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    outage: Option<String>,
-}
-
-/// A tenant's record.
-pub(crate) fn encode_tenant(path: &str, tenant: &TenantData) -> Result<Vec<u8>, KeyringError> {
-    let outage = tenant.outage.map(|outage| outage.to_string());
-    let record = TenantRecord { format: TENANT_FORMAT, created_at: tenant.created_at, outage };
-    serde_json::to_vec(&record).map_err(|_| corrupt(path))
-}
-
-/// Reads a tenant's record.
-pub(crate) fn decode_tenant(path: &str, record: &Record) -> Result<TenantData, KeyringError> {
-    let parsed: TenantRecord = serde_json::from_slice(&record.value).map_err(|_| corrupt(path))?;
-    if !(1..=TENANT_FORMAT).contains(&parsed.format) {
-        return Err(corrupt(path));
-    }
-    let outage = match parsed.outage {
-        Some(text) => Some(text.parse().map_err(|_| corrupt(path))?),
-        None => None,
-    };
-    Ok(TenantData { created_at: parsed.created_at, outage, revision: record.revision })
-}
-
 #[derive(Serialize, Deserialize)]
 struct KeyRecord {
     format: u32,
@@ -120,8 +88,23 @@ struct KeyRecord {
     deleted: Option<DeletionRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     destruction: Option<DestructionRecord>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    /// Absent: 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_decrypt_version: Option<u32>,
+    /// Absent: the same as `min_decrypt_version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    min_encrypt_version: Option<u32>,
     current_version: u32,
     versions: Vec<VersionRecord>,
+    /// Oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    history: Vec<HistoryRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -156,6 +139,8 @@ struct DestructionRecord {
     at: u64,
     by: String,
     ceiling: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 impl From<Deletion> for DeletionRecord {
@@ -171,14 +156,15 @@ impl From<DeletionRecord> for Deletion {
 }
 
 impl From<Destruction> for DestructionRecord {
-    fn from(Destruction { stamp: Stamp { at, by }, ceiling }: Destruction) -> Self {
-        Self { at, by, ceiling }
+    fn from(destruction: Destruction) -> Self {
+        let Destruction { stamp: Stamp { at, by }, ceiling, reason } = destruction;
+        Self { at, by, ceiling, reason }
     }
 }
 
 impl From<DestructionRecord> for Destruction {
-    fn from(DestructionRecord { at, by, ceiling }: DestructionRecord) -> Self {
-        Self { stamp: Stamp { at, by }, ceiling }
+    fn from(DestructionRecord { at, by, ceiling, reason }: DestructionRecord) -> Self {
+        Self { stamp: Stamp { at, by }, ceiling, reason }
     }
 }
 
@@ -233,8 +219,14 @@ pub(crate) fn encode_key(path: &str, key: &Key) -> Result<Vec<u8>, KeyringError>
         disabled: key.disabled.clone().map(Into::into),
         deleted: key.deleted.clone().map(Into::into),
         destruction: key.destruction.clone().map(Into::into),
+        labels: key.about.labels.clone(),
+        owner: key.about.owner.clone(),
+        description: key.about.description.clone(),
+        min_decrypt_version: Some(key.bounds.min_decrypt).filter(|bound| *bound > 1),
+        min_encrypt_version: key.bounds.own_min_encrypt,
         current_version: key.current_version,
         versions: key.versions.iter().map(Into::into).collect(),
+        history: key.history.iter().map(Into::into).collect(),
     };
     serde_json::to_vec(&record).map_err(|_| corrupt(path))
 }
@@ -245,57 +237,6 @@ pub(crate) enum Entry {
     Tombstone(Tombstone),
 }
 
-/// What a purged key leaves under its name.
-pub(crate) struct Tombstone {
-    pub(crate) receipt: DestructionReceipt,
-    /// The next key of the name has only versions above this.
-    pub(crate) ceiling: u32,
-    pub(crate) revision: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-struct TombstoneRecord {
-    format: u32,
-    purged: PurgedRecord,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PurgedRecord {
-    id: String,
-    at: u64,
-    by: String,
-    ceiling: u32,
-    versions: Vec<PurgedVersionRecord>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct PurgedVersionRecord {
-    version: u32,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    fingerprint: Option<String>,
-}
-
-/// The tombstone of a key.
-pub(crate) fn encode_tombstone(
-    path: &str,
-    receipt: &DestructionReceipt,
-    ceiling: u32,
-) -> Result<Vec<u8>, KeyringError> {
-    let versions = receipt.versions.iter().map(|gone| PurgedVersionRecord {
-        version: gone.version,
-        fingerprint: gone.fingerprint.clone(),
-    });
-    let purged = PurgedRecord {
-        id: receipt.id.to_string(),
-        at: receipt.at,
-        by: receipt.by.clone(),
-        ceiling,
-        versions: versions.collect(),
-    };
-    let record = TombstoneRecord { format: KEY_FORMAT, purged };
-    serde_json::to_vec(&record).map_err(|_| corrupt(path))
-}
-
 /// Reads what there is under a key's name: its metadata, or its tombstone.
 pub(crate) fn decode_entry(
     path: &str,
@@ -303,25 +244,10 @@ pub(crate) fn decode_entry(
     tenant: &TenantName,
     name: &KeyName,
 ) -> Result<Entry, KeyringError> {
-    let Ok(TombstoneRecord { format, purged }) = serde_json::from_slice(&record.value) else {
-        return decode_key(path, record, tenant, name).map(|key| Entry::Key(Box::new(key)));
-    };
-    if format != KEY_FORMAT {
-        return Err(corrupt(path));
+    match tombstone::decode_tombstone(path, record, tenant, name) {
+        Some(tombstone) => tombstone.map(Entry::Tombstone),
+        None => decode_key(path, record, tenant, name).map(|key| Entry::Key(Box::new(key))),
     }
-    let versions = purged
-        .versions
-        .into_iter()
-        .map(|gone| DestroyedVersion { version: gone.version, fingerprint: gone.fingerprint });
-    let receipt = DestructionReceipt {
-        tenant: tenant.clone(),
-        key: name.clone(),
-        id: purged.id.parse().map_err(|_| corrupt(path))?,
-        versions: versions.collect(),
-        at: purged.at,
-        by: purged.by,
-    };
-    Ok(Entry::Tombstone(Tombstone { receipt, ceiling: purged.ceiling, revision: record.revision }))
 }
 
 /// What the index says of an id whose key was purged.
@@ -344,6 +270,11 @@ fn decode_key(
     let parsed: KeyRecord = serde_json::from_slice(&record.value).map_err(|_| corrupt(path))?;
     let versions: Vec<VersionInfo> = parsed.versions.into_iter().map(Into::into).collect();
     let increasing = versions.windows(2).all(|pair| pair[0].version < pair[1].version);
+    let history: Option<_> = parsed.history.into_iter().map(HistoryRecord::decode).collect();
+    let bounds = Bounds {
+        min_decrypt: parsed.min_decrypt_version.unwrap_or(1),
+        own_min_encrypt: parsed.min_encrypt_version,
+    };
     let key = Key {
         tenant: tenant.clone(),
         name: name.clone(),
@@ -357,132 +288,22 @@ fn decode_key(
         disabled: parsed.disabled.map(Into::into),
         deleted: parsed.deleted.map(Into::into),
         destruction: parsed.destruction.map(Into::into),
+        about: About {
+            labels: parsed.labels,
+            owner: parsed.owner,
+            description: parsed.description,
+        },
+        bounds,
+        history: history.ok_or_else(|| corrupt(path))?,
         revision: record.revision,
         cached: None,
     };
     let current = key.version_info(key.current_version);
     let is_destroying = key.destruction.is_some();
     let usable = current.is_some_and(|info| info.destroyed.is_none() != is_destroying);
-    if !(1..=KEY_FORMAT).contains(&parsed.format) || !increasing || !usable {
+    let bounded = bounds.are_sound(key.current_version);
+    if !(1..=KEY_FORMAT).contains(&parsed.format) || !increasing || !usable || !bounded {
         return Err(corrupt(path));
     }
     Ok(key)
-}
-
-/// The [fingerprint](VersionInfo::fingerprint) of a version's material.
-pub(crate) fn fingerprint(material: &Material) -> String {
-    const LABEL: &[u8] = b"keyward key material fingerprint v1\0";
-    let mut input =
-        Zeroizing::new(Vec::with_capacity(LABEL.len() + 8 + 4 + material.secret.expose().len()));
-    input.extend_from_slice(LABEL);
-    input.extend_from_slice(&material.key_id.0.to_be_bytes());
-    input.extend_from_slice(&material.version.to_be_bytes());
-    input.extend_from_slice(material.secret.expose());
-    keyward_crypto::sha256(&input).iter().fold("sha256:".to_owned(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// One version's material with what it belongs to.
-pub(crate) struct Material {
-    pub(crate) key_id: KeyId,
-    pub(crate) version: u32,
-    pub(crate) created_at: u64,
-    pub(crate) secret: KeyMaterial,
-}
-
-/// Format byte, key id, version, creation time; the material follows.
-const MATERIAL_HEAD_LEN: usize = 1 + 8 + 4 + 8;
-const MATERIAL_FORMAT: u8 = 1;
-
-/// The material record: format `0x01`, key id u64, version u32, creation time u64 (Unix ms), all
-/// big-endian, then the material, whose length the key's algorithm determines.
-pub(crate) fn encode_material(material: &Material) -> Zeroizing<Vec<u8>> {
-    let mut out =
-        Zeroizing::new(Vec::with_capacity(MATERIAL_HEAD_LEN + material.secret.expose().len()));
-    out.push(MATERIAL_FORMAT);
-    out.extend_from_slice(&material.key_id.0.to_be_bytes());
-    out.extend_from_slice(&material.version.to_be_bytes());
-    out.extend_from_slice(&material.created_at.to_be_bytes());
-    out.extend_from_slice(material.secret.expose());
-    out
-}
-
-/// Reads a material record and checks that it is of the version asked for and holds material of
-/// the key's algorithm.
-pub(crate) fn decode_material(
-    path: &str,
-    value: &[u8],
-    algorithm: Algorithm,
-    version: u32,
-) -> Result<Material, KeyringError> {
-    let read = || {
-        let (format, rest) = value.split_first()?;
-        let (key_id, rest) = rest.split_first_chunk::<8>()?;
-        let (number, rest) = rest.split_first_chunk::<4>()?;
-        let (created_at, secret) = rest.split_first_chunk::<8>()?;
-        let number = u32::from_be_bytes(*number);
-        if *format != MATERIAL_FORMAT || number != version {
-            return None;
-        }
-        Some(Material {
-            key_id: KeyId(u64::from_be_bytes(*key_id)),
-            version: number,
-            created_at: u64::from_be_bytes(*created_at),
-            secret: KeyMaterial::from_bytes(algorithm, secret).ok()?,
-        })
-    };
-    read().ok_or_else(|| corrupt(path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn material(algorithm: Algorithm) -> Material {
-        let secret = KeyMaterial::generate(algorithm).unwrap();
-        Material { key_id: KeyId(0x0123_4567_89ab_cdef), version: 7, created_at: 11, secret }
-    }
-
-    #[test]
-    fn material_of_any_length_reads_back() {
-        for algorithm in [
-            Algorithm::XAes256Gcm,
-            Algorithm::Ed25519,
-            Algorithm::EcdsaP256,
-            Algorithm::EcdsaP384,
-            Algorithm::Rsa2048,
-            Algorithm::MlKem768,
-        ] {
-            let material = material(algorithm);
-            let bytes = encode_material(&material);
-            let read = decode_material("p", &bytes, algorithm, 7).unwrap();
-            assert_eq!(read.secret.expose(), material.secret.expose());
-            assert_eq!((read.key_id, read.version, read.created_at), (material.key_id, 7, 11));
-            assert_eq!(fingerprint(&read), fingerprint(&material));
-            assert!(decode_material("p", &bytes, algorithm, 8).is_err());
-            assert!(decode_material("p", &bytes[..bytes.len() - 1], algorithm, 7).is_err());
-            assert!(decode_material("p", &[&bytes[..], &[0]].concat(), algorithm, 7).is_err());
-        }
-    }
-
-    #[test]
-    fn material_is_read_only_for_its_kind_of_key() {
-        let bytes = encode_material(&material(Algorithm::EcdsaP256));
-        for other in [Algorithm::EcdsaP384, Algorithm::Rsa2048, Algorithm::XAes256Gcm] {
-            assert!(decode_material("p", &bytes, other, 7).is_err());
-        }
-    }
-
-    /// What the first release wrote.
-    #[test]
-    fn the_layout_does_not_change() {
-        let secret = KeyMaterial::from_bytes(Algorithm::XAes256Gcm, &[0xaa; 32]).unwrap();
-        let material = Material { key_id: KeyId(1), version: 2, created_at: 3, secret };
-        let mut expected = vec![1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3];
-        expected.extend([0xaa; 32]);
-        assert_eq!(*encode_material(&material), expected);
-    }
 }

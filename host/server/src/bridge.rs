@@ -85,6 +85,12 @@ impl Handle {
         }
     }
 
+    /// The version to encrypt and to make MACs with.
+    fn sealing(&self) -> Result<&KeyVersion, HostError> {
+        self.key.check_encrypts(self.current.version()).map_err(host_error)?;
+        Ok(&self.current)
+    }
+
     fn crypto_error(&self, error: &CryptoError) -> HostError {
         match error {
             CryptoError::CiphertextInvalid => does_not_open(),
@@ -122,7 +128,7 @@ impl KeyHandle for Handle {
     }
 
     async fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, HostError> {
-        self.current.seal(None, &self.binding(aad), data).map_err(|e| self.crypto_error(&e))
+        self.sealing()?.seal(None, &self.binding(aad), data).map_err(|e| self.crypto_error(&e))
     }
 
     async fn decrypt(&self, data: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, HostError> {
@@ -131,7 +137,7 @@ impl KeyHandle for Handle {
     }
 
     async fn mac(&self, data: &[u8]) -> Result<Mac, HostError> {
-        self.current.mac(data).map_err(|e| self.crypto_error(&e))
+        self.sealing()?.mac(data).map_err(|e| self.crypto_error(&e))
     }
 
     async fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, HostError> {
@@ -147,7 +153,7 @@ impl KeyHandle for Handle {
             return Ok(vec![self.term(label, value).await?]);
         }
         let mut terms = Vec::with_capacity(self.key.versions().len());
-        let usable = self.key.versions().iter().filter(|info| info.destroyed.is_none());
+        let usable = self.key.versions().iter().filter(|info| self.key.is_in_use(info.version));
         for info in usable.rev() {
             let version =
                 self.keyring.version(&self.key, info.version).await.map_err(host_error)?;
@@ -172,6 +178,11 @@ fn host_error(error: KeyringError) -> HostError {
         KeyringError::KeyDisabled { .. }
         | KeyringError::KeyDeleted { .. }
         | KeyringError::KeyDestroyed { .. } => HostError::Denied(error.to_string()),
+        KeyringError::VersionBelowMinDecrypt { .. }
+        | KeyringError::VersionBelowMinEncrypt { .. } => {
+            let code = Problem::from(error.clone()).code.as_str();
+            HostError::Denied(format!("{error} ({code})"))
+        }
         KeyringError::Store(error) => HostError::Unavailable(match Problem::store(&error).code {
             Code::StoreUnavailable => "the key store did not answer".into(),
             code => format!("{} ({})", code.title(), code.as_str()),

@@ -53,7 +53,7 @@ impl Sealer {
             return Err(bad_plan("its suite is not of the key's family"));
         }
         let Chosen { key, version, authenticated_data, obligations } =
-            Chosen::of(keyring, key, &plan).await?;
+            Chosen::of(keyring, key, &plan, Operation::Encrypt).await?;
         Ok(Self { key, version, suite, authenticated_data, obligations })
     }
 
@@ -175,16 +175,25 @@ impl Chosen {
         let named = Named::of(plan, requested)?;
         let key = named.key(keyring, tenant).await?;
         named.check_fit(&key, plan, wanted)?;
-        Self::of(keyring, key, plan).await
+        Self::of(keyring, key, plan, wanted).await
     }
 
-    async fn of(keyring: &Keyring, key: Arc<Key>, plan: &Plan) -> Result<Self, Problem> {
+    async fn of(
+        keyring: &Keyring,
+        key: Arc<Key>,
+        plan: &Plan,
+        wanted: Operation,
+    ) -> Result<Self, Problem> {
         let obligations = Obligations::of(plan)?;
         let number = plan.version.unwrap_or(key.current_version());
         let version = keyring.version(&key, number).await.map_err(|error| match error {
             KeyringError::VersionNotFound { .. } => bad_plan(error.to_string()),
             error => error.into(),
         })?;
+        // What was derived once must be derived again: that takes no more than decrypting.
+        if wanted != Operation::Derive {
+            key.check_encrypts(number)?;
+        }
         let authenticated_data = plan.authenticated_data.clone();
         Ok(Self { key, version, authenticated_data, obligations })
     }
@@ -265,15 +274,22 @@ impl Verifier {
             let valid = allowed && is_by(&version).map_err(&fault)?;
             return Ok(valid.then_some(number));
         }
-        let usable = self.key.versions().iter().rev().filter(|info| info.destroyed.is_none());
-        for info in usable {
+        // That a version of the policy's choice may not be used is said; otherwise it is left out.
+        if let Some(only) = self.only_version {
+            self.key.check_decrypts(only)?;
+        }
+        let usable = self.key.versions().iter().rev();
+        for info in usable.filter(|info| self.key.is_in_use(info.version)) {
             if self.only_version.is_some_and(|only| only != info.version) {
                 continue;
             }
             let version = match keyring.version(&self.key, info.version).await {
                 Ok(version) => version,
-                // Destroyed since the key was looked up.
-                Err(KeyringError::VersionDestroyed { .. }) => continue,
+                // No longer in use since the key was looked up.
+                Err(
+                    KeyringError::VersionDestroyed { .. }
+                    | KeyringError::VersionBelowMinDecrypt { .. },
+                ) => continue,
                 Err(error) => return Err(error.into()),
             };
             if is_by(&version).map_err(&fault)? {

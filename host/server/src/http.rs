@@ -60,7 +60,12 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/tenants/{tenant}/stream/decrypt", post(data::stream::decrypt))
         .route("/api/v1/tenants/{tenant}/invoke/{operation}", post(invoke::invoke))
         .route("/api/v1/tenants/{tenant}/keys", get(keys::list).post(keys::create))
-        .route("/api/v1/tenants/{tenant}/keys/{name}", get(keys::show).delete(keys::delete))
+        .route(
+            "/api/v1/tenants/{tenant}/keys/{name}",
+            get(keys::show).patch(keys::patch).delete(keys::delete),
+        )
+        .route("/api/v1/tenants/{tenant}/keys/{name}/history", get(keys::history))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/trim", post(keys::trim))
         .route("/api/v1/tenants/{tenant}/keys/{name}/restore", post(keys::restore))
         .route("/api/v1/tenants/{tenant}/keys/{name}/destroy", post(keys::destroy))
         .route("/api/v1/tenants/{tenant}/keys/{name}/rotate", post(keys::rotate))

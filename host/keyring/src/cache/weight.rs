@@ -8,6 +8,8 @@ use crate::names::{KeyName, TenantName};
 const OVERHEAD: usize = 320;
 const METADATA: usize = 480;
 const LISTED: usize = 240;
+/// An entry of the history without its texts.
+const NOTED: usize = 96;
 const EXPANDED: usize = 2048;
 
 fn weight(bytes: usize) -> u32 {
@@ -21,7 +23,17 @@ pub(super) fn of_key(key: &Key) -> u32 {
         key.attributes.iter().map(|(name, value)| 96 + name.len() + value.len()).sum();
     let expanded = key.cached.as_ref().map_or(0, |cached| cached.keep.count());
     let names = 2 * (key.tenant.as_str().len() + key.name.as_str().len());
-    weight(OVERHEAD + METADATA + names + listed + attributes + expanded.max(1) * EXPANDED)
+    let labels: usize =
+        key.about.labels.iter().map(|(name, value)| 96 + name.len() + value.len()).sum();
+    let texts = [&key.about.owner, &key.about.description];
+    let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+    let history: usize = key
+        .history
+        .iter()
+        .map(|entry| NOTED + entry.actor.len() + entry.reason.as_ref().map_or(0, String::len))
+        .sum();
+    let said = labels + texts + history;
+    weight(OVERHEAD + METADATA + names + listed + attributes + said + expanded.max(1) * EXPANDED)
 }
 
 /// A key's name under its id.

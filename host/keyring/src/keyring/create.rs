@@ -10,8 +10,11 @@ use std::sync::Arc;
 use keyward_crypto::{Algorithm, KeyId, KeyMaterial};
 
 use super::Inner;
+use crate::about::About;
+use crate::bounds::Bounds;
 use crate::cache::Absent;
 use crate::error::KeyringError;
+use crate::history::{Action, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::record::{self, Entry, Material};
@@ -22,32 +25,38 @@ const ATTEMPTS: usize = 1000;
 const MAX_ATTRIBUTES: usize = 32;
 const MAX_ATTRIBUTE_NAME: usize = 128;
 const MAX_ATTRIBUTE_VALUE: usize = 1024;
-const MAX_ACTOR: usize = 256;
 const MAX_DESCRIPTION: usize = 1024;
 
-pub(super) fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), KeyringError> {
-    let invalid = |reason| Err(KeyringError::InvalidName { field: "attributes", reason });
-    if attributes.len() > MAX_ATTRIBUTES {
-        return invalid("there may be at most 32 attributes");
-    }
-    if attributes.keys().any(|name| name.is_empty() || name.len() > MAX_ATTRIBUTE_NAME) {
-        return invalid("an attribute's name must have 1 to 128 bytes");
-    }
-    if attributes.values().any(|value| value.len() > MAX_ATTRIBUTE_VALUE) {
-        return invalid("an attribute's value must have at most 1024 bytes");
-    }
-    Ok(())
+/// What a key is to be.
+#[derive(Clone, Debug, Default)]
+pub struct NewKey {
+    /// What it is for.
+    pub algorithm: Algorithm,
+    /// For policies to read: at most 32, names of at most 128 bytes, values of at most 1,024.
+    pub attributes: BTreeMap<String, String>,
+    /// What there is to say about it.
+    pub about: About,
 }
 
-/// An actor's name is kept with what it did.
-pub(super) fn check_actor(actor: &str) -> Result<(), KeyringError> {
-    if actor.is_empty() || actor.len() > MAX_ACTOR {
-        let reason = "must have 1 to 256 bytes";
-        return Err(KeyringError::InvalidName { field: "actor", reason });
+impl NewKey {
+    /// Fails with [`KeyringError::InvalidName`].
+    pub(super) fn check(&self) -> Result<(), KeyringError> {
+        let invalid = |reason| Err(KeyringError::InvalidName { field: "attributes", reason });
+        let attributes = &self.attributes;
+        if attributes.len() > MAX_ATTRIBUTES {
+            return invalid("there may be at most 32 attributes");
+        }
+        if attributes.keys().any(|name| name.is_empty() || name.len() > MAX_ATTRIBUTE_NAME) {
+            return invalid("an attribute's name must have 1 to 128 bytes");
+        }
+        if attributes.values().any(|value| value.len() > MAX_ATTRIBUTE_VALUE) {
+            return invalid("an attribute's value must have at most 1024 bytes");
+        }
+        self.about.check()
     }
-    Ok(())
 }
 
+/// Of a version.
 pub(super) fn check_description(description: &str) -> Result<(), KeyringError> {
     if description.len() > MAX_DESCRIPTION {
         let reason = "must have at most 1024 bytes";
@@ -61,10 +70,10 @@ impl Inner {
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
-        algorithm: Algorithm,
-        attributes: BTreeMap<String, String>,
-        actor: &str,
+        new: NewKey,
+        cause: &Cause,
     ) -> Result<Arc<Key>, KeyringError> {
+        let NewKey { algorithm, attributes, about } = new;
         self.tenant(tenant).await?;
         let exists = || {
             // It is found at once by who is told that it exists.
@@ -84,7 +93,7 @@ impl Inner {
         let material = self.first_material(tenant, name, algorithm, ceiling).await?;
         self.index_id(tenant, name, material.key_id).await?;
         let created_at = record::now_ms();
-        let key = Key {
+        let mut key = Key {
             tenant: tenant.clone(),
             name: name.clone(),
             id: material.key_id,
@@ -94,7 +103,7 @@ impl Inner {
             versions: vec![VersionInfo {
                 version: material.version,
                 created_at,
-                created_by: Some(actor.to_owned()),
+                created_by: Some(cause.actor.clone()),
                 description: String::new(),
                 destroyed: None,
                 fingerprint: Some(record::fingerprint(&material)),
@@ -104,9 +113,13 @@ impl Inner {
             disabled: None,
             deleted: None,
             destruction: None,
+            about,
+            bounds: Bounds::default(),
+            history: Vec::new(),
             revision: 0,
             cached: None,
         };
+        key.note(cause, Action::Create, Some(material.version));
         let value = record::encode_key(&path, &key)?;
         let written = match tombstone {
             None => self.store.create(&path, &value).await,

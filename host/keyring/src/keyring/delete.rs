@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::lifecycle::Step;
-use super::{Inner, Keyring, create, to_the_end};
+use super::{Inner, Keyring, to_the_end};
 use crate::cache::millis;
 use crate::error::KeyringError;
+use crate::history::{Action, Author, Cause};
 use crate::key::{Deletion, Key};
 use crate::names::{KeyName, TenantName};
-use crate::record;
 
 /// For how long a deleted key can be restored, unless its deletion says otherwise: seven days.
 pub const DEFAULT_RESTORE_WINDOW: Duration = Duration::from_hours(7 * 24);
@@ -21,19 +21,18 @@ impl Keyring {
     /// then is.
     ///
     /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::KeyDeleted`] when it is deleted
-    /// already, [`KeyringError::KeyDestroyed`], [`KeyringError::InvalidName`] (field `actor`) or
+    /// already, [`KeyringError::KeyDestroyed`], [`KeyringError::InvalidName`] (field `actor` or `reason`) or
     /// [`KeyringError::Conflict`].
     pub async fn delete_key(
         &self,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
+        by: impl Into<Author<'_>>,
         window: Duration,
     ) -> Result<Arc<Key>, KeyringError> {
-        create::check_actor(actor)?;
+        let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let actor = actor.to_owned();
-        to_the_end(async move { inner.delete_key(&tenant, &name, &actor, window).await }).await
+        to_the_end(async move { inner.delete_key(&tenant, &name, &cause, window).await }).await
     }
 
     /// Restores a deleted key: it is again as it was before, enabled or disabled. Returns it as it
@@ -41,18 +40,17 @@ impl Keyring {
     ///
     /// Fails with [`KeyringError::KeyNotFound`], also when it was purged,
     /// [`KeyringError::KeyNotDeleted`], [`KeyringError::RestoreWindowOver`],
-    /// [`KeyringError::KeyDestroyed`], [`KeyringError::InvalidName`] (field `actor`) or
+    /// [`KeyringError::KeyDestroyed`], [`KeyringError::InvalidName`] (field `actor` or `reason`) or
     /// [`KeyringError::Conflict`].
     pub async fn restore_key(
         &self,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
+        by: impl Into<Author<'_>>,
     ) -> Result<Arc<Key>, KeyringError> {
-        create::check_actor(actor)?;
+        let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let actor = actor.to_owned();
-        to_the_end(async move { inner.restore_key(&tenant, &name, &actor).await }).await
+        to_the_end(async move { inner.restore_key(&tenant, &name, &cause).await }).await
     }
 }
 
@@ -61,21 +59,21 @@ impl Inner {
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
+        cause: &Cause,
         window: Duration,
     ) -> Result<Arc<Key>, KeyringError> {
-        let at = record::now_ms();
-        let purge_at = at.saturating_add(millis(window));
-        let deletion = Deletion { at, by: actor.to_owned(), purge_at };
+        let purge_at = cause.at.saturating_add(millis(window));
+        let deletion = Deletion { at: cause.at, by: cause.actor.clone(), purge_at };
         let key = self.read_key(tenant, name).await?;
         let (newest, _) = self
             .change_key(key, |key| {
                 key.check_kept()?;
                 key.deleted = Some(deletion.clone());
+                key.note(cause, Action::Delete, None);
                 Ok(Step::Write)
             })
             .await?;
-        tracing::info!(%tenant, key = %name, purge_at, by = actor, "key deleted");
+        tracing::info!(%tenant, key = %name, purge_at, by = cause.actor, "key deleted");
         self.changed(&newest).await;
         Ok(Arc::new(newest))
     }
@@ -84,9 +82,8 @@ impl Inner {
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
+        cause: &Cause,
     ) -> Result<Arc<Key>, KeyringError> {
-        let now = record::now_ms();
         let key = self.read_key(tenant, name).await?;
         let (newest, _) = self
             .change_key(key, |found| {
@@ -96,17 +93,18 @@ impl Inner {
                 }
                 match &found.deleted {
                     None => Err(KeyringError::KeyNotDeleted { key }),
-                    Some(Deletion { purge_at, .. }) if *purge_at <= now => {
+                    Some(Deletion { purge_at, .. }) if *purge_at <= cause.at => {
                         Err(KeyringError::RestoreWindowOver { key, purge_at: *purge_at })
                     }
                     Some(_) => {
                         found.deleted = None;
+                        found.note(cause, Action::Restore, None);
                         Ok(Step::Write)
                     }
                 }
             })
             .await?;
-        tracing::info!(%tenant, key = %name, by = actor, "key restored");
+        tracing::info!(%tenant, key = %name, by = cause.actor, "key restored");
         self.changed(&newest).await;
         Ok(Arc::new(newest))
     }

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 
 use super::lifecycle::Step;
-use super::{Inner, Keyring, LIST_CONCURRENCY, create, records_in, to_the_end};
+use super::{Inner, Keyring, LIST_CONCURRENCY, records_in, to_the_end};
 use crate::error::KeyringError;
-use crate::key::{DestroyedVersion, Destruction, DestructionReceipt, Key, Stamp};
+use crate::history::{Action, Author, Cause};
+use crate::key::{DestroyedVersion, Destruction, DestructionReceipt, Key};
 use crate::names::{KeyName, TenantName};
 use crate::record::{self, Entry};
 use crate::store::StoreError;
@@ -37,19 +38,18 @@ impl Keyring {
     ///
     /// When the store fails half-way, the same call, or the next [`Keyring::purge_due`], finishes
     /// the destruction later. Fails with [`KeyringError::KeyNotFound`],
-    /// [`KeyringError::InvalidName`] (field `actor`) or [`KeyringError::Conflict`].
+    /// [`KeyringError::InvalidName`] (field `actor` or `reason`) or [`KeyringError::Conflict`].
     pub async fn destroy_key(
         &self,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
+        by: impl Into<Author<'_>>,
     ) -> Result<DestructionReceipt, KeyringError> {
-        create::check_actor(actor)?;
+        let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let actor = actor.to_owned();
         to_the_end(async move {
             let key = inner.read_key(&tenant, &name).await?;
-            inner.destroy_key(key, |_| Some(actor.clone())).await
+            inner.destroy_key(key, |_| Some(cause.clone())).await
         })
         .await
     }
@@ -89,9 +89,9 @@ impl Keyring {
 }
 
 /// Who destroys the key now that its window is over, if it is.
-fn due(key: &Key, now: u64) -> Option<String> {
+fn due(key: &Key, now: u64) -> Option<Cause> {
     let deletion = key.deleted.as_ref().filter(|deletion| deletion.purge_at <= now)?;
-    Some(deletion.by.clone())
+    Some(Cause { at: record::now_ms(), actor: deletion.by.clone(), reason: None })
 }
 
 impl Inner {
@@ -131,20 +131,22 @@ impl Inner {
     async fn destroy_key(
         self: &Arc<Self>,
         key: Key,
-        by: impl Fn(&Key) -> Option<String>,
+        by: impl Fn(&Key) -> Option<Cause>,
     ) -> Result<DestructionReceipt, KeyringError> {
-        let at = record::now_ms();
         let (mut key, _) = self
             .change_key(key, |key| {
                 if key.destruction.is_some() {
                     return Ok(Step::Nothing);
                 }
                 let not_due = || KeyringError::KeyNotDeleted { key: key.name.to_string() };
-                let stamp = Stamp { at, by: by(key).ok_or_else(not_due)? };
+                let cause = by(key).ok_or_else(not_due)?;
+                let stamp = cause.stamp();
                 for info in &mut key.versions {
                     info.destroyed.get_or_insert_with(|| stamp.clone());
                 }
-                key.destruction = Some(Destruction { stamp, ceiling: key.highest_version() });
+                let (ceiling, reason) = (key.highest_version(), cause.reason.clone());
+                key.destruction = Some(Destruction { stamp, ceiling, reason });
+                key.note(&cause, Action::Destroy, None);
                 Ok(Step::Write)
             })
             .await?;
@@ -180,7 +182,7 @@ impl Inner {
     }
 
     /// The numbers of all versions whose material is in the store, listed or not.
-    async fn stored_versions(&self, key: &Key) -> Result<Vec<u32>, KeyringError> {
+    pub(super) async fn stored_versions(&self, key: &Key) -> Result<Vec<u32>, KeyringError> {
         let children = self.store.list(&record::versions_path(&key.tenant, &key.name)).await?;
         Ok(children.iter().filter_map(|child| child.parse().ok()).collect())
     }
@@ -208,7 +210,8 @@ impl Inner {
     async fn bury(&self, key: &Key) -> Result<DestructionReceipt, KeyringError> {
         let path = record::key_path(&key.tenant, &key.name);
         let conflict = || KeyringError::Conflict { key: key.name.to_string() };
-        let Destruction { stamp, ceiling } = key.destruction.clone().ok_or_else(conflict)?;
+        let Destruction { stamp, ceiling, reason } =
+            key.destruction.clone().ok_or_else(conflict)?;
         let versions = key.versions.iter().map(|info| DestroyedVersion {
             version: info.version,
             fingerprint: info.fingerprint.clone(),
@@ -220,6 +223,7 @@ impl Inner {
             versions: versions.collect(),
             at: stamp.at,
             by: stamp.by,
+            reason,
         };
         let value = record::encode_tombstone(&path, &receipt, ceiling)?;
         match self.store.replace(&path, &value, key.revision).await {

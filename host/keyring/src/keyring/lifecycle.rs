@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use super::Inner;
 use crate::error::KeyringError;
-use crate::key::{Key, Stamp, VersionInfo};
+use crate::history::{Action, Cause};
+use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::record;
 use crate::store::StoreError;
@@ -66,7 +67,7 @@ impl Inner {
         tenant: &TenantName,
         name: &KeyName,
         target: u32,
-        actor: &str,
+        cause: &Cause,
     ) -> Result<Arc<Key>, KeyringError> {
         let key = self.read_key(tenant, name).await?;
         let (newest, _) = self
@@ -79,11 +80,13 @@ impl Inner {
                 if key.current_version == target {
                     return Ok(Step::Nothing);
                 }
+                key.check_encrypts(target)?;
                 key.current_version = target;
+                key.note(cause, Action::Rollback, Some(target));
                 Ok(Step::Write)
             })
             .await?;
-        tracing::info!(%tenant, key = %name, version = target, by = actor, "key rolled back");
+        tracing::info!(%tenant, key = %name, version = target, by = cause.actor, "key rolled back");
         self.changed(&newest).await;
         Ok(Arc::new(newest))
     }
@@ -93,9 +96,8 @@ impl Inner {
         tenant: &TenantName,
         name: &KeyName,
         version: u32,
-        actor: &str,
+        cause: &Cause,
     ) -> Result<(), KeyringError> {
-        let stamp = Stamp { at: record::now_ms(), by: actor.to_owned() };
         let path = record::version_path(tenant, name, version);
         let key = self.read_key(tenant, name).await?;
         let (newest, step) = self
@@ -110,7 +112,8 @@ impl Inner {
                     let key = key.name.to_string();
                     return Err(KeyringError::VersionIsCurrent { key, version });
                 }
-                info.destroyed = Some(stamp.clone());
+                info.destroyed = Some(cause.stamp());
+                key.note(cause, Action::DestroyVersion, Some(version));
                 Ok(Step::Write)
             })
             .await?;
@@ -122,7 +125,7 @@ impl Inner {
             return Err(KeyringError::VersionDestroyed { key, version });
         }
         self.store.delete(&path).await?;
-        tracing::info!(%tenant, key = %name, version, by = actor, "key version destroyed");
+        tracing::info!(%tenant, key = %name, version, by = cause.actor, "key version destroyed");
         Ok(())
     }
 
@@ -131,9 +134,8 @@ impl Inner {
         tenant: &TenantName,
         name: &KeyName,
         enabled: bool,
-        actor: &str,
+        cause: &Cause,
     ) -> Result<Arc<Key>, KeyringError> {
-        let stamp = Stamp { at: record::now_ms(), by: actor.to_owned() };
         let key = self.read_key(tenant, name).await?;
         let (newest, _) = self
             .change_key(key, |key| {
@@ -141,11 +143,13 @@ impl Inner {
                 if key.enabled() == enabled {
                     return Ok(Step::Nothing);
                 }
-                key.disabled = (!enabled).then(|| stamp.clone());
+                key.disabled = (!enabled).then(|| cause.stamp());
+                let action = if enabled { Action::Enable } else { Action::Disable };
+                key.note(cause, action, None);
                 Ok(Step::Write)
             })
             .await?;
-        tracing::info!(%tenant, key = %name, enabled, by = actor, "key enabled or disabled");
+        tracing::info!(%tenant, key = %name, enabled, by = cause.actor, "key enabled or disabled");
         self.changed(&newest).await;
         Ok(Arc::new(newest))
     }

@@ -99,11 +99,7 @@ impl Inner {
                             caches.forget_key(&tenant, &name).await;
                             return Ok(Arc::new(key));
                         }
-                        keep.retain(|slot| {
-                            let info = key.version_info(slot.number);
-                            key.check_kept().is_ok()
-                                && info.is_some_and(|info| info.destroyed.is_none())
-                        });
+                        keep.retain(|slot| key.check_kept().is_ok() && key.is_in_use(slot.number));
                         let life = Life::begin(caches.clock.now(), caches.config.ttl);
                         key.cached = Some(Cached { life: Arc::new(life), keep, tenant: state });
                         let key = Arc::new(key);

@@ -79,6 +79,7 @@ impl Inner {
         if !key.enabled() {
             return Err(KeyringError::KeyDisabled { key: key.name.to_string() });
         }
+        key.check_decrypts(version)?;
         let Some(cached) = &key.cached else {
             return self.read_version(key, version).await;
         };

@@ -3,37 +3,43 @@
 mod create;
 mod delete;
 mod destroy;
+mod edit;
 mod generation;
 mod late;
 mod lifecycle;
 mod load;
 mod load_version;
+mod page;
 mod rotations;
 mod tenants;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
+mod trim;
 mod upkeep;
 mod versions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_crypto::{Algorithm, KeyId, KeyVersion};
 
+pub use self::create::NewKey;
 pub use self::delete::DEFAULT_RESTORE_WINDOW;
 pub use self::destroy::Purge;
 use self::generation::Generation;
+pub use self::page::{KeyPage, KeyQuery};
 use self::rotations::Rotations;
+use crate::about::About;
 use crate::cache::{CacheConfig, Caches};
 use crate::error::KeyringError;
+use crate::history::{Author, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::outage::Outage;
 use crate::record;
 use crate::store::{Store, StoreError};
 
-/// How many records [`Keyring::list_keys`] reads at a time.
+/// How many records a list reads at a time.
 const LIST_CONCURRENCY: usize = 16;
 
 /// Tenants and their keys, with caches in front of the store. Clones share both.
@@ -112,30 +118,39 @@ impl Keyring {
     }
 
     /// Creates a key with one version. `attributes` are for policies to read: at most 32, names
-    /// of at most 128 bytes, values of at most 1,024. `actor`, 1 to 256 bytes, is kept as the
-    /// creator of the version.
+    /// of at most 128 bytes, values of at most 1,024. `by` is kept as the creator of the version.
     ///
     /// The name of a purged key may be used again. The versions of the new key are then numbered
     /// on from where the purged one's ended.
     ///
     /// Fails with [`KeyringError::TenantNotFound`], [`KeyringError::KeyExists`] or
-    /// [`KeyringError::InvalidName`] (field `attributes` or `actor`).
+    /// [`KeyringError::InvalidName`] (field `attributes`, `actor` or `reason`).
     pub async fn create_key(
         &self,
         tenant: &TenantName,
         name: &KeyName,
         algorithm: Algorithm,
         attributes: BTreeMap<String, String>,
-        actor: &str,
+        by: impl Into<Author<'_>>,
     ) -> Result<Arc<Key>, KeyringError> {
-        create::check_attributes(&attributes)?;
-        create::check_actor(actor)?;
+        let new = NewKey { algorithm, attributes, about: About::default() };
+        self.create_key_as(tenant, name, new, by).await
+    }
+
+    /// Creates a key like [`Keyring::create_key`], with what there is to say about it.
+    ///
+    /// Fails like that one, with fields `labels`, `owner`, `description` and `reason` too.
+    pub async fn create_key_as(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+        new: NewKey,
+        by: impl Into<Author<'_>>,
+    ) -> Result<Arc<Key>, KeyringError> {
+        new.check()?;
+        let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let actor = actor.to_owned();
-        to_the_end(
-            async move { inner.create_key(&tenant, &name, algorithm, attributes, &actor).await },
-        )
-        .await
+        to_the_end(async move { inner.create_key(&tenant, &name, new, &cause).await }).await
     }
 
     /// Adds a version to the key, makes it the current one and returns its number: a
@@ -144,29 +159,29 @@ impl Keyring {
         &self,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
+        by: impl Into<Author<'_>>,
     ) -> Result<u32, KeyringError> {
-        Ok(self.create_version(tenant, name, actor, "").await?.version)
+        Ok(self.create_version(tenant, name, by, "").await?.version)
     }
 
     /// Adds a version to the key and makes it the current one. Its number is the first free one
     /// above every version the key ever listed. Concurrent calls each add a version of their own;
-    /// the highest becomes current. `actor` has 1 to 256 bytes, `description` at most 1,024.
+    /// the highest becomes current. `description` has at most 1,024 bytes.
     ///
-    /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::InvalidName`] (field `actor` or
-    /// `description`), or [`KeyringError::Conflict`] when others keep changing the key.
+    /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::InvalidName`] (field `actor`,
+    /// `reason` or `description`), or [`KeyringError::Conflict`] when others keep changing the key.
     pub async fn create_version(
         &self,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
+        by: impl Into<Author<'_>>,
         description: &str,
     ) -> Result<VersionInfo, KeyringError> {
-        create::check_actor(actor)?;
         create::check_description(description)?;
+        let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let (actor, description) = (actor.to_owned(), description.to_owned());
-        to_the_end(async move { inner.create_version(&tenant, &name, &actor, &description).await })
+        let description = description.to_owned();
+        to_the_end(async move { inner.create_version(&tenant, &name, cause, description).await })
             .await
     }
 
@@ -174,19 +189,18 @@ impl Keyring {
     /// is current already. Returns the key as it then is.
     ///
     /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::VersionNotFound`],
-    /// [`KeyringError::VersionDestroyed`], [`KeyringError::InvalidName`] (field `actor`) or
-    /// [`KeyringError::Conflict`].
+    /// [`KeyringError::VersionDestroyed`], [`KeyringError::VersionBelowMinEncrypt`],
+    /// [`KeyringError::InvalidName`] (field `actor` or `reason`) or [`KeyringError::Conflict`].
     pub async fn rollback(
         &self,
         tenant: &TenantName,
         name: &KeyName,
         target: u32,
-        actor: &str,
+        by: impl Into<Author<'_>>,
     ) -> Result<Arc<Key>, KeyringError> {
-        create::check_actor(actor)?;
+        let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let actor = actor.to_owned();
-        to_the_end(async move { inner.rollback(&tenant, &name, target, &actor).await }).await
+        to_the_end(async move { inner.rollback(&tenant, &name, target, &cause).await }).await
     }
 
     /// Destroys a version for good: first nobody may use it any more, then its material is removed
@@ -196,38 +210,36 @@ impl Keyring {
     /// When the store fails half-way, the same call finishes the destruction later. Fails with
     /// [`KeyringError::KeyNotFound`], [`KeyringError::VersionNotFound`],
     /// [`KeyringError::VersionIsCurrent`], [`KeyringError::VersionDestroyed`] when that was
-    /// complete before, [`KeyringError::InvalidName`] (field `actor`) or
+    /// complete before, [`KeyringError::InvalidName`] (field `actor` or `reason`) or
     /// [`KeyringError::Conflict`].
     pub async fn destroy_version(
         &self,
         tenant: &TenantName,
         name: &KeyName,
         version: u32,
-        actor: &str,
+        by: impl Into<Author<'_>>,
     ) -> Result<(), KeyringError> {
-        create::check_actor(actor)?;
+        let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let actor = actor.to_owned();
-        to_the_end(async move { inner.destroy_version(&tenant, &name, version, &actor).await })
+        to_the_end(async move { inner.destroy_version(&tenant, &name, version, &cause).await })
             .await
     }
 
     /// Disables the key, so that it neither encrypts nor decrypts, or enables it again. Succeeds
     /// when it is so already. Returns the key as it then is.
     ///
-    /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::InvalidName`] (field `actor`) or
+    /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::InvalidName`] (field `actor` or `reason`) or
     /// [`KeyringError::Conflict`].
     pub async fn set_enabled(
         &self,
         tenant: &TenantName,
         name: &KeyName,
         enabled: bool,
-        actor: &str,
+        by: impl Into<Author<'_>>,
     ) -> Result<Arc<Key>, KeyringError> {
-        create::check_actor(actor)?;
+        let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let actor = actor.to_owned();
-        to_the_end(async move { inner.set_enabled(&tenant, &name, enabled, &actor).await }).await
+        to_the_end(async move { inner.set_enabled(&tenant, &name, enabled, &cause).await }).await
     }
 
     /// The key with all its versions, read from the store whatever is cached. Fails like
@@ -238,42 +250,6 @@ impl Keyring {
         name: &KeyName,
     ) -> Result<Arc<Key>, KeyringError> {
         self.inner.read_key(tenant, name).await.map(Arc::new)
-    }
-
-    /// Every key of the tenant that is not deleted, in byte order of the names.
-    pub async fn list_keys(&self, tenant: &TenantName) -> Result<Vec<Arc<Key>>, KeyringError> {
-        self.list(tenant, |key| key.check_kept().is_ok()).await
-    }
-
-    /// Every deleted key of the tenant, also those whose destruction is not complete, in byte
-    /// order of the names.
-    pub async fn list_deleted_keys(
-        &self,
-        tenant: &TenantName,
-    ) -> Result<Vec<Arc<Key>>, KeyringError> {
-        self.list(tenant, |key| key.check_kept().is_err()).await
-    }
-
-    async fn list(
-        &self,
-        tenant: &TenantName,
-        wanted: impl Fn(&Key) -> bool,
-    ) -> Result<Vec<Arc<Key>>, KeyringError> {
-        self.inner.tenant(tenant).await?;
-        let children = self.store().list(&record::keys_path(tenant)).await?;
-        let names: Vec<KeyName> = records_in(&children).collect();
-        stream::iter(names)
-            .map(|name| async move {
-                match self.key(tenant, &name).await {
-                    Ok(key) => Ok(Some(key)),
-                    Err(KeyringError::KeyNotFound { .. }) => Ok(None), // purged
-                    Err(error) => Err(error),
-                }
-            })
-            .buffered(LIST_CONCURRENCY)
-            .try_filter_map(|key| std::future::ready(Ok(key.filter(|key| wanted(key)))))
-            .try_collect()
-            .await
     }
 
     /// The key of this name. Fails with [`KeyringError::KeyNotFound`] or
@@ -294,9 +270,11 @@ impl Keyring {
     /// One version of the key, ready to use. A version that `key` does not list is looked up in
     /// the store, because another host may have added it since; once a second for each key.
     ///
+    /// It is one that decrypts; whether it may encrypt too, [`Key::check_encrypts`] says.
+    ///
     /// Fails with [`KeyringError::VersionNotFound`], [`KeyringError::VersionDestroyed`],
-    /// [`KeyringError::KeyDisabled`], [`KeyringError::KeyDeleted`] or
-    /// [`KeyringError::KeyDestroyed`].
+    /// [`KeyringError::VersionBelowMinDecrypt`], [`KeyringError::KeyDisabled`],
+    /// [`KeyringError::KeyDeleted`] or [`KeyringError::KeyDestroyed`].
     pub async fn version(&self, key: &Key, version: u32) -> Result<Arc<KeyVersion>, KeyringError> {
         self.inner.version(key, version).await
     }

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::Inner;
 use crate::error::KeyringError;
+use crate::history::Cause;
 use crate::key::VersionInfo;
 use crate::names::{KeyName, TenantName};
 use crate::store::StoreError;
@@ -20,9 +21,9 @@ type Name = (TenantName, KeyName);
 
 /// A rotation that somebody waits for.
 pub(super) struct Wanted {
-    /// Who wants it.
-    pub(super) actor: String,
-    /// What for.
+    /// Who wants it, and why.
+    pub(super) cause: Cause,
+    /// What its version is for.
     pub(super) description: String,
     pub(super) answer: oneshot::Sender<Result<VersionInfo, KeyringError>>,
 }
@@ -82,13 +83,12 @@ impl Inner {
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
-        actor: &str,
-        description: &str,
+        cause: Cause,
+        description: String,
     ) -> Result<VersionInfo, KeyringError> {
         let name = (tenant.clone(), name.clone());
         let (answer, answered) = oneshot::channel();
-        let (actor, description) = (actor.to_owned(), description.to_owned());
-        if self.rotations.add(&name, Wanted { actor, description, answer }) {
+        if self.rotations.add(&name, Wanted { cause, description, answer }) {
             tokio::spawn(work(Working { inner: Arc::clone(self), name, done: false }));
         }
         answered.await.unwrap_or_else(|_| {

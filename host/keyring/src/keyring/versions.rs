@@ -15,6 +15,7 @@ use super::Inner;
 use super::lifecycle::Step;
 use super::rotations::Wanted;
 use crate::error::KeyringError;
+use crate::history::{Action, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::record::{self, Material};
@@ -50,25 +51,28 @@ impl Inner {
                 let (inner, key, highest) = (self.clone(), key.clone(), highest.clone());
                 async move {
                     let created = inner.next_material(&key, &highest, &one).await;
-                    (created, one.answer)
+                    (created, one.cause, one.answer)
                 }
             })
             .buffer_unordered(CONCURRENCY)
             .collect()
             .await;
-        let created: Vec<VersionInfo> =
-            made.iter().filter_map(|(created, _)| created.as_ref().ok().cloned()).collect();
+        let mut created: Vec<(VersionInfo, Cause)> = made
+            .iter()
+            .filter_map(|(created, cause, _)| Some((created.as_ref().ok()?.clone(), cause.clone())))
+            .collect();
+        created.sort_unstable_by_key(|(info, _)| info.version);
         if !created.is_empty() {
             match self.list_versions(Key::clone(&key), &created).await {
                 Ok(newest) => self.changed(&newest).await,
                 Err(error) => {
-                    for (created, _) in made.iter_mut().filter(|(created, _)| created.is_ok()) {
+                    for (created, ..) in made.iter_mut().filter(|(created, ..)| created.is_ok()) {
                         *created = Err(error.clone());
                     }
                 }
             }
         }
-        for (created, answer) in made {
+        for (created, _, answer) in made {
             let _ = answer.send(created);
         }
     }
@@ -98,7 +102,7 @@ impl Inner {
                     return Ok(VersionInfo {
                         version,
                         created_at,
-                        created_by: Some(wanted.actor.clone()),
+                        created_by: Some(wanted.cause.actor.clone()),
                         description: wanted.description.clone(),
                         destroyed: None,
                         fingerprint: Some(record::fingerprint(&material)),
@@ -116,15 +120,16 @@ impl Inner {
     async fn list_versions(
         self: &Arc<Self>,
         key: Key,
-        created: &[VersionInfo],
+        created: &[(VersionInfo, Cause)],
     ) -> Result<Key, KeyringError> {
         let listed = self.change_key(key, |key| {
             key.check_kept()?;
-            for created in created {
+            for (created, cause) in created {
                 let place = key.versions.partition_point(|info| info.version < created.version);
                 key.versions.insert(place, created.clone());
                 key.current_version = key.current_version.max(created.version);
                 key.last_rotation = key.last_rotation.max(Some(created.created_at));
+                key.note(cause, Action::Rotate, Some(created.version));
             }
             Ok(Step::Write)
         });

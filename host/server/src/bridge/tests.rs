@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use keyward_keyring::CacheConfig;
 use keyward_keyring::store::memory::MemoryStore;
+use keyward_keyring::{CacheConfig, Edit, KeyEdit};
 
 use super::*;
 
@@ -103,4 +103,42 @@ async fn names_that_no_key_has_are_not_found() {
         let error = bridge.open(tenant, name, version).await.err().unwrap();
         assert!(matches!(error, HostError::NotFound(_)), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn versions_below_a_keys_bounds_are_denied_with_the_code() {
+    let bridge = bridge().await;
+    let sealed = bridge.open("acme", "data", None).await.unwrap();
+    let sealed = sealed.encrypt(b"x", b"").await.unwrap();
+    for name in ["data", "tags"] {
+        rotate(&bridge, name).await;
+        rotate(&bridge, name).await;
+        let edit = KeyEdit {
+            min_decrypt_version: Edit::Set(2),
+            min_encrypt_version: Edit::Set(3),
+            ..KeyEdit::default()
+        };
+        let (tenant, name) = ("acme".parse().unwrap(), name.parse().unwrap());
+        bridge.keyring.edit_key(&tenant, &name, edit, "tests").await.unwrap();
+    }
+    let denied = |error: Option<HostError>, code: &str| {
+        let Some(HostError::Denied(message)) = &error else { panic!("{error:?}") };
+        assert!(message.contains(code), "{message}");
+    };
+    let (below_decrypt, below_encrypt) =
+        ("(key_version_below_min_decrypt)", "(key_version_below_min_encrypt)");
+    let newest = bridge.open("acme", "data", None).await.unwrap();
+    denied(newest.decrypt(&sealed, b"").await.err(), below_decrypt);
+    newest.encrypt(b"", b"").await.unwrap();
+    denied(bridge.open("acme", "data", Some(1)).await.err(), below_decrypt);
+    let pinned = bridge.open("acme", "data", Some(2)).await.unwrap();
+    denied(pinned.encrypt(b"", b"").await.err(), below_encrypt);
+
+    let newest = bridge.open("acme", "tags", None).await.unwrap();
+    let pinned = bridge.open("acme", "tags", Some(2)).await.unwrap();
+    denied(pinned.mac(b"").await.err(), below_encrypt);
+    assert_eq!(pinned.verify(b"", b"").await, Ok(false));
+    let terms = [newest.term("email", b"a").await, pinned.term("email", b"a").await];
+    let terms = terms.map(Result::unwrap);
+    assert_eq!(newest.terms("email", b"a").await.unwrap(), terms);
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use keyward_keyring::CacheConfig;
 use keyward_keyring::store::memory::MemoryStore;
+use keyward_keyring::{CacheConfig, Edit, KeyEdit};
 use keyward_policy_host::{Algorithm as PlanAlgorithm, Obligation};
 
 use super::*;
@@ -130,4 +130,63 @@ async fn obligations_are_met_or_the_request_is_refused() {
     assert_eq!(refused(obliged("max-bytes", "8")).await, Code::PolicyMaxBytes);
     assert!(world.seal(Some("orders"), obliged("max-bytes", "9")).await.is_ok());
     assert!(world.seal(Some("orders"), obliged("note", "n")).await.is_ok());
+}
+
+async fn bound(world: &World, name: &str, edit: KeyEdit) {
+    world.keyring.edit_key(&world.tenant, &name.parse().unwrap(), edit, "tests").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plan_chooses_no_version_that_the_keys_bounds_forbid() {
+    let world = World::new().await;
+    for name in ["orders", "tags"] {
+        for _ in 0..2 {
+            let name = name.parse().unwrap();
+            world.keyring.rotate(&world.tenant, &name, "tests").await.unwrap();
+        }
+    }
+    let by = |version| Plan { version: Some(version), ..plan() };
+    let [first, second] = [world.seal(Some("orders"), by(1)).await.unwrap(), {
+        world.seal(Some("orders"), by(2)).await.unwrap()
+    }];
+    let (decrypt, encrypt) = (Edit::Set(2), Edit::Set(3));
+    for name in ["orders", "tags"] {
+        let edit = KeyEdit {
+            min_decrypt_version: decrypt,
+            min_encrypt_version: encrypt,
+            ..KeyEdit::default()
+        };
+        bound(&world, name, edit).await;
+    }
+    let code = |problem: Problem| problem.code;
+    let sealed = async |version| world.seal(Some("orders"), by(version)).await.map(drop);
+    assert_eq!(sealed(1).await.map_err(code), Err(Code::KeyVersionBelowMinDecrypt));
+    assert_eq!(sealed(2).await.map_err(code), Err(Code::KeyVersionBelowMinEncrypt));
+    assert_eq!(sealed(3).await.map_err(code), Ok(()));
+    assert_eq!(
+        world.open(plan(), &first).await.map_err(code),
+        Err(Code::KeyVersionBelowMinDecrypt)
+    );
+    assert_eq!(world.open(plan(), &second).await, Ok(2));
+
+    let chosen = async |key: &'static str, version, wanted| {
+        let (keyring, plan) = (&world.keyring, by(version));
+        Chosen::prepare(keyring, &world.tenant, Some(key), &plan, wanted).await.map(drop)
+    };
+    let mac = chosen("tags", 2, Operation::Mac).await.map_err(code);
+    assert_eq!(mac, Err(Code::KeyVersionBelowMinEncrypt));
+    assert_eq!(chosen("tags", 3, Operation::Mac).await, Ok(()));
+    // What was derived can be derived again for as long as the version decrypts.
+    assert_eq!(chosen("orders", 2, Operation::Derive).await, Ok(()));
+    let derived = chosen("orders", 1, Operation::Derive).await.map_err(code);
+    assert_eq!(derived, Err(Code::KeyVersionBelowMinDecrypt));
+
+    // "Not valid" would be an answer to a question that may not be asked.
+    let verify = async |plan: Plan| {
+        let (keyring, tenant) = (&world.keyring, &world.tenant);
+        let ready = Verifier::prepare(keyring, tenant, Some("tags"), &plan, Operation::Mac).await?;
+        ready.version_of(keyring, 0, None, |key| Ok(key.version() == 1), Problem::internal).await
+    };
+    assert_eq!(verify(by(1)).await.map_err(code), Err(Code::KeyVersionBelowMinDecrypt));
+    assert_eq!(verify(plan()).await, Ok(None));
 }

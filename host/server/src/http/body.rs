@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
@@ -30,6 +30,24 @@ pub fn require(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem>
 /// Reads the body of a request that must say it is JSON, within the server's limits.
 pub async fn read_json(app: &App, request: Request) -> Result<Bytes, Problem> {
     require(request.headers(), "application/json")?;
+    read(request.into_body(), app.http.max_body, app.http.body_timeout).await
+}
+
+/// The same for a body that may be left out: no bytes then.
+pub async fn read_optional_json(app: &App, request: Request) -> Result<Bytes, Problem> {
+    let length = request.headers().get(CONTENT_LENGTH);
+    let is_announced = length.is_some_and(|length| length.as_bytes() != b"0");
+    if !is_announced && request.body().is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    read_json(app, request).await
+}
+
+/// Reads the body of a request that must say it is a JSON merge patch (RFC 7396), or JSON.
+pub async fn read_merge_patch(app: &App, request: Request) -> Result<Bytes, Problem> {
+    const MERGE_PATCH: &str = "application/merge-patch+json";
+    let headers = request.headers();
+    require(headers, MERGE_PATCH).or_else(|_| require(headers, "application/json"))?;
     read(request.into_body(), app.http.max_body, app.http.body_timeout).await
 }
 

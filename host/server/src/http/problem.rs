@@ -195,12 +195,17 @@ impl From<KeyringError> for Problem {
             KeyringError::VersionNotFound { .. } => Code::KeyVersionNotFound,
             KeyringError::VersionDestroyed { .. } => Code::KeyVersionDestroyed,
             KeyringError::VersionIsCurrent { .. } => Code::KeyVersionIsCurrent,
+            KeyringError::VersionBelowMinDecrypt { .. } => Code::KeyVersionBelowMinDecrypt,
+            KeyringError::VersionBelowMinEncrypt { .. } => Code::KeyVersionBelowMinEncrypt,
+            KeyringError::VersionInUse { .. } => Code::KeyVersionInUse,
+            KeyringError::TrimTooHigh { .. } => Code::KeyTrimTooHigh,
             KeyringError::KeyDisabled { .. } => Code::KeyDisabled,
             KeyringError::KeyDeleted { .. } => Code::KeyDeleted,
             KeyringError::KeyNotDeleted { .. } => Code::KeyNotDeleted,
             KeyringError::RestoreWindowOver { .. } => Code::KeyRestoreWindowOver,
             KeyringError::KeyDestroyed { .. } => Code::KeyDestroyed,
             KeyringError::InvalidName { .. } => Code::InvalidName,
+            KeyringError::OutOfRange { .. } => Code::InvalidField,
             KeyringError::Conflict { .. } => Code::Conflict,
             KeyringError::Store(reason) => {
                 return Self::store(reason);

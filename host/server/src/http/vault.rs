@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
-use keyward_keyring::{KeyName, TenantName};
+use keyward_keyring::{Author, KeyName, TenantName};
 
 pub use self::status::{clear_cache, health, metrics, renew_token, status};
 pub use self::versions::{create_version, destroy_version, history, list_versions, rollback};
@@ -55,6 +55,10 @@ impl Access {
 
     fn actor(&self) -> &str {
         &self.credential.caller.subject
+    }
+
+    fn author<'a>(&'a self, reason: Option<&'a str>) -> Author<'a> {
+        Author { actor: self.actor(), reason }
     }
 }
 

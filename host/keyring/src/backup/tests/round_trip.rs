@@ -1,6 +1,8 @@
 use super::*;
+use crate::about::{Edit, KeyEdit};
 use crate::backup::Conflict;
 use crate::embedded::{EmbeddedStore, RootKeySource};
+use crate::history::Author;
 
 #[tokio::test]
 async fn every_old_ciphertext_opens_after_memory_embedded_memory() {
@@ -25,6 +27,38 @@ async fn every_old_ciphertext_opens_after_memory_embedded_memory() {
     assert!(restore.plan(&*third).await.unwrap().is_empty());
     // It works on: numbers go on from where they were.
     assert_eq!(rotate(&ring(&third), "demo", "orders").await, 4);
+}
+
+/// Bounds, what is said about a key, and its history.
+#[tokio::test]
+async fn a_keys_settings_and_history_are_carried() {
+    let (owner, first) = (Owner::new(), populated().await);
+    let (tenant, name) = (tenant("demo"), key("orders"));
+    let from = ring(&first);
+    let edit = KeyEdit {
+        min_decrypt_version: Edit::Set(2),
+        min_encrypt_version: Edit::Set(3),
+        labels: Edit::Set(BTreeMap::from([("env".to_owned(), Edit::Set("test".to_owned()))])),
+        owner: Edit::Set("team-a".to_owned()),
+        description: Edit::Set("orders".to_owned()),
+    };
+    let by = Author { actor: "alice", reason: Some("a leak") };
+    from.edit_key(&tenant, &name, edit, by).await.unwrap();
+    let before = from.trim(&tenant, &name, 2, by).await.unwrap();
+    let second = Arc::new(MemoryStore::default());
+    let restore = owner.open(&owner.all_of(&*first).await).await.unwrap();
+    restore.apply(&*second, Conflict::Refuse).await.unwrap();
+    let after = ring(&second).key(&tenant, &name).await.unwrap();
+    assert_eq!((after.min_decrypt_version(), after.min_encrypt_version()), (2, 3));
+    assert_eq!((after.about(), after.history()), (before.about(), before.history()));
+    assert_eq!(after.versions(), before.versions());
+
+    // Where the key is already, the store's own word stands.
+    let here = KeyEdit { min_decrypt_version: Edit::Set(3), ..KeyEdit::default() };
+    let here = from.edit_key(&tenant, &name, here, "bob").await.unwrap();
+    restore.apply(&*first, Conflict::Refuse).await.unwrap();
+    let kept = ring(&first).key(&tenant, &name).await.unwrap();
+    assert_eq!((kept.min_decrypt_version(), kept.history()), (3, here.history()));
 }
 
 #[tokio::test]

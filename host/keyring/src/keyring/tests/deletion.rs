@@ -271,15 +271,17 @@ async fn records_of_format_2_are_read_and_a_tombstone_is_as_documented() {
         serde_json::from_slice(&store.get(path).await.unwrap().unwrap().value).unwrap()
     };
     let written = read().await;
-    assert_eq!(written["format"], 3);
+    assert_eq!(written["format"], 4);
     assert_eq!(written["disabled"]["by"], "alice");
     assert_eq!(written["deleted"]["by"], "alice");
 
-    let receipt = ring.destroy_key(&tenant(), &orders(), "carol").await.unwrap();
-    let expected = json!({ "format": 3, "purged": {
+    let by = Author { actor: "carol", reason: Some("no longer needed") };
+    let receipt = ring.destroy_key(&tenant(), &orders(), by).await.unwrap();
+    let expected = json!({ "format": 4, "purged": {
         "id": "00000000000000aa",
         "at": receipt.at,
         "by": "carol",
+        "reason": "no longer needed",
         "ceiling": 2,
         "versions": [{ "version": 1 }, { "version": 2, "fingerprint": "sha256:00" }],
     }});

@@ -1,14 +1,17 @@
+pub(crate) mod bounds;
 mod caching;
 mod crash;
 mod deletion;
 mod lifecycle;
 mod model;
 mod outage;
+mod pages;
 mod probe;
 mod races;
 mod records;
 mod refresh;
 mod shared;
+mod trimming;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +20,11 @@ use std::time::Duration;
 
 use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyVersion};
 
-use super::Keyring;
+use super::{Keyring, NewKey};
+use crate::about::{About, Edit, KeyEdit};
 use crate::cache::CacheConfig;
 use crate::error::KeyringError;
+use crate::history::{Action, Author, HISTORY_LIMIT};
 use crate::key::Key;
 use crate::names::{KeyName, TenantName};
 use crate::store::Store;
@@ -261,8 +266,12 @@ async fn damaged_records_are_errors() {
     for value in [
         String::new(),
         "{}".to_owned(),
-        good.replace("\"format\":3", "\"format\":4"),
+        good.replace("\"format\":4", "\"format\":5"),
         good.replace("\"current_version\":1", "\"current_version\":2"),
+        good.replace("\"current_version\":1", "\"current_version\":1,\"min_decrypt_version\":0"),
+        good.replace("\"current_version\":1", "\"current_version\":1,\"min_decrypt_version\":2"),
+        good.replace("\"current_version\":1", "\"current_version\":1,\"min_encrypt_version\":2"),
+        good.replace("\"action\":\"create\"", "\"action\":\"paint\""),
         good.replace("xaes-256-gcm", "rot13"),
         good[..good.len() - 1].to_owned(),
     ] {

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::embedded::{EmbeddedStore, RootKeySource};
+use crate::history::Action as Noted;
 use crate::key::KeyState;
 
 #[derive(Clone, Debug)]
@@ -15,6 +16,9 @@ enum Action {
     Rollback(u32),
     DestroyVersion(u32),
     Enable(bool),
+    Bound(Edit<u32>, Edit<u32>),
+    Owner(bool),
+    Trim(u32),
     /// With a window that is over at once, or not soon.
     Delete(bool),
     Restore,
@@ -22,18 +26,44 @@ enum Action {
     Destroy,
 }
 
+impl Action {
+    /// The same about a number near the highest one there is: what was drawn is how far below the
+    /// next.
+    fn near(&self, highest: u32) -> Self {
+        let number = |back: u32| (highest + 1).saturating_sub(back);
+        let bound = |edit: Edit<u32>| match edit {
+            Edit::Set(back) => Edit::Set(number(back)),
+            edit => edit,
+        };
+        match self {
+            Self::Rollback(back) => Self::Rollback(number(*back)),
+            Self::DestroyVersion(back) => Self::DestroyVersion(number(*back)),
+            Self::Trim(back) => Self::Trim(number(*back)),
+            Self::Bound(decrypt, encrypt) => Self::Bound(bound(*decrypt), bound(*encrypt)),
+            other => other.clone(),
+        }
+    }
+}
+
 fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => Just(Action::Create),
-        3 => Just(Action::Rotate),
-        2 => (0_u32..8).prop_map(Action::Rollback),
-        2 => (0_u32..8).prop_map(Action::DestroyVersion),
+        5 => Just(Action::Rotate),
+        3 => (0_u32..6).prop_map(Action::Rollback),
+        2 => (0_u32..6).prop_map(Action::DestroyVersion),
         2 => any::<bool>().prop_map(Action::Enable),
-        2 => any::<bool>().prop_map(Action::Delete),
+        3 => (edit(), edit()).prop_map(|(decrypt, encrypt)| Action::Bound(decrypt, encrypt)),
+        2 => any::<bool>().prop_map(Action::Owner),
+        2 => (0_u32..6).prop_map(Action::Trim),
+        1 => any::<bool>().prop_map(Action::Delete),
         2 => Just(Action::Restore),
         1 => Just(Action::Purge),
         1 => Just(Action::Destroy),
     ]
+}
+
+fn edit() -> impl Strategy<Value = Edit<u32>> {
+    prop_oneof![2 => Just(Edit::Keep), 1 => Just(Edit::Remove), 4 => (0_u32..6).prop_map(Edit::Set)]
 }
 
 #[derive(Clone, Debug, Default)]
@@ -51,6 +81,50 @@ struct Life {
     disabled: bool,
     /// Whether the window is over.
     deleted: Option<bool>,
+    min_decrypt: u32,
+    /// None: as `min_decrypt`.
+    min_encrypt: Option<u32>,
+    owner: bool,
+    history: Vec<(Noted, Option<u32>)>,
+}
+
+impl Life {
+    fn bound(&mut self, decrypt: Edit<u32>, encrypt: Edit<u32>) -> Result<(), &'static str> {
+        let min_decrypt = match decrypt {
+            Edit::Keep => self.min_decrypt,
+            Edit::Remove => 1,
+            Edit::Set(bound) => bound,
+        };
+        let min_encrypt = match encrypt {
+            Edit::Keep => self.min_encrypt,
+            Edit::Remove => None,
+            Edit::Set(bound) => Some(bound),
+        };
+        let encrypts_from = min_encrypt.unwrap_or(min_decrypt);
+        if min_decrypt < 1 || encrypts_from < min_decrypt || self.current < encrypts_from {
+            return Err("out-of-range");
+        }
+        if min_decrypt != self.min_decrypt {
+            self.history.push((Noted::MinDecrypt, Some(min_decrypt)));
+        }
+        if min_encrypt != self.min_encrypt {
+            self.history.push((Noted::MinEncrypt, Some(encrypts_from)));
+        }
+        (self.min_decrypt, self.min_encrypt) = (min_decrypt, min_encrypt);
+        Ok(())
+    }
+
+    fn trim(&mut self, to: u32) -> Result<(), &'static str> {
+        if to > self.min_decrypt {
+            return Err("key-trim-too-high");
+        }
+        let gone: BTreeSet<u32> = self.versions.range(..to).copied().collect();
+        if !gone.is_subset(&self.destroyed) {
+            self.history.push((Noted::Trim, Some(to)));
+        }
+        self.destroyed.extend(gone);
+        Ok(())
+    }
 }
 
 impl Model {
@@ -63,8 +137,12 @@ impl Model {
             self.highest += 1;
             let current = self.highest;
             let versions = BTreeSet::from([current]);
-            self.key = Some(Life { versions, current, ..Life::default() });
+            let history = vec![(Noted::Create, Some(current))];
+            self.key = Some(Life { versions, current, min_decrypt: 1, history, ..Life::default() });
             return Ok(());
+        }
+        if matches!(action, Action::Trim(0)) {
+            return Err("out-of-range");
         }
         if matches!(action, Action::Purge) {
             self.key.take_if(|key| key.deleted == Some(true));
@@ -80,6 +158,7 @@ impl Model {
             (Action::Restore, Some(true)) => return Err("key-restore-window-over"),
             (Action::Restore, Some(false)) => {
                 key.deleted = None;
+                key.history.push((Noted::Restore, None));
                 return Ok(());
             }
             (_, Some(_)) => return Err("key-deleted"),
@@ -90,6 +169,7 @@ impl Model {
                 self.highest += 1;
                 key.versions.insert(self.highest);
                 key.current = self.highest;
+                key.history.push((Noted::Rotate, Some(self.highest)));
             }
             Action::Rollback(to) | Action::DestroyVersion(to) if !key.versions.contains(to) => {
                 return Err("key-version-not-found");
@@ -97,15 +177,40 @@ impl Model {
             Action::Rollback(to) | Action::DestroyVersion(to) if key.destroyed.contains(to) => {
                 return Err("key-version-destroyed");
             }
-            Action::Rollback(to) => key.current = *to,
+            Action::Rollback(to) if *to == key.current => {}
+            Action::Rollback(to) if *to < key.min_encrypt.unwrap_or(key.min_decrypt) => {
+                return Err("key-version-below-min-encrypt");
+            }
+            Action::Rollback(to) => {
+                key.current = *to;
+                key.history.push((Noted::Rollback, Some(*to)));
+            }
             Action::DestroyVersion(of) if *of == key.current => {
                 return Err("key-version-is-current");
             }
             Action::DestroyVersion(of) => {
                 key.destroyed.insert(*of);
+                key.history.push((Noted::DestroyVersion, Some(*of)));
             }
-            Action::Enable(enabled) => key.disabled = !enabled,
-            Action::Delete(at_once) => key.deleted = Some(*at_once),
+            Action::Enable(enabled) => {
+                if key.disabled == *enabled {
+                    let noted = if *enabled { Noted::Enable } else { Noted::Disable };
+                    key.history.push((noted, None));
+                }
+                key.disabled = !enabled;
+            }
+            Action::Bound(decrypt, encrypt) => return key.bound(*decrypt, *encrypt),
+            Action::Owner(owned) => {
+                if key.owner != *owned {
+                    key.history.push((Noted::Attributes, None));
+                }
+                key.owner = *owned;
+            }
+            Action::Trim(to) => return key.trim(*to),
+            Action::Delete(at_once) => {
+                key.deleted = Some(*at_once);
+                key.history.push((Noted::Delete, None));
+            }
             _ => unreachable!(),
         }
         Ok(())
@@ -120,6 +225,16 @@ async fn perform(ring: &Keyring, action: &Action) -> Result<(), KeyringError> {
         Action::Rollback(to) => ring.rollback(&tenant, &name, to, "x").await.map(drop),
         Action::DestroyVersion(of) => ring.destroy_version(&tenant, &name, of, "x").await,
         Action::Enable(enabled) => ring.set_enabled(&tenant, &name, enabled, "x").await.map(drop),
+        Action::Bound(min_decrypt_version, min_encrypt_version) => {
+            let edit = KeyEdit { min_decrypt_version, min_encrypt_version, ..KeyEdit::default() };
+            ring.edit_key(&tenant, &name, edit, "x").await.map(drop)
+        }
+        Action::Owner(is_set) => {
+            let owner = if is_set { Edit::Set("me".to_owned()) } else { Edit::Remove };
+            let edit = KeyEdit { owner, ..KeyEdit::default() };
+            ring.edit_key(&tenant, &name, edit, "x").await.map(drop)
+        }
+        Action::Trim(to) => ring.trim(&tenant, &name, to, "x").await.map(drop),
         Action::Delete(at_once) => {
             let window = if at_once { Duration::ZERO } else { Duration::from_hours(1) };
             ring.delete_key(&tenant, &name, "x", window).await.map(drop)
@@ -145,6 +260,13 @@ async fn agree(ring: &Keyring, model: &Model) {
         (None, false) => KeyState::Enabled,
     };
     assert_eq!(key.state(), state);
+    let bounds = (life.min_decrypt, life.min_encrypt.unwrap_or(life.min_decrypt));
+    assert_eq!((key.min_decrypt_version(), key.min_encrypt_version()), bounds);
+    assert_eq!(key.about().owner.is_some(), life.owner);
+    let alive = life.versions.difference(&life.destroyed).next().copied();
+    assert_eq!(key.min_available_version(), alive);
+    let noted: Vec<_> = key.history().iter().map(|entry| (entry.action, entry.version)).collect();
+    assert_eq!(noted, life.history);
     let is_listed = !ring.list_keys(&tenant()).await.unwrap().is_empty();
     assert_eq!(is_listed, life.deleted.is_none());
     for version in 0..=model.highest + 1 {
@@ -156,11 +278,15 @@ async fn agree(ring: &Keyring, model: &Model) {
             Some("key-version-destroyed")
         } else if life.disabled {
             Some("key-disabled")
+        } else if version < life.min_decrypt {
+            Some("key-version-below-min-decrypt")
         } else {
             None
         };
         let answer = ring.version(&key, version).await.err().map(|error| error.code());
         assert_eq!(answer, expected, "version {version}");
+        let encrypts = key.check_encrypts(version).is_ok();
+        assert_eq!(encrypts, version >= bounds.1, "version {version}");
     }
 }
 
@@ -169,6 +295,7 @@ async fn follow(store: Arc<dyn Store>, actions: &[Action]) {
     ring.create_tenant(&tenant()).await.unwrap();
     let mut model = Model::default();
     for action in actions {
+        let action = &action.near(model.highest);
         let expected = model.apply(action);
         let done = perform(&ring, action).await.map_err(|error| error.code());
         assert_eq!(done, expected, "{action:?}");
@@ -191,10 +318,10 @@ proptest! {
 
 proptest! {
     // Each write of this store waits for the disk.
-    #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
     #[test]
     fn a_key_in_the_embedded_store_is_as_the_model(
-        actions in prop::collection::vec(action(), 1..20),
+        actions in prop::collection::vec(action(), 1..25),
     ) {
         let directory = tempfile::tempdir().unwrap();
         let source = RootKeySource::File(directory.path().join("root.key"));

@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, LOCATION};
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
-use bytes::Bytes;
-use hyper::body::Body as _;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, Response, StatusCode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +14,7 @@ use super::views::{VersionView, unix_seconds};
 use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
+use crate::http::keys::blame;
 use crate::http::{Params, Problem, body, json, output, param};
 
 #[derive(Default, Deserialize)]
@@ -23,6 +22,8 @@ use crate::http::{Params, Problem, body, json, output, param};
 struct NewVersion {
     #[serde(default)]
     description: String,
+    #[serde(default)]
+    reason: Option<String>,
     /// Taken and not believed: the token says who it is.
     #[serde(default, rename = "created_by")]
     _created_by: Option<IgnoredAny>,
@@ -32,6 +33,8 @@ struct NewVersion {
 #[serde(deny_unknown_fields)]
 struct Rollback {
     target_version: u32,
+    #[serde(default)]
+    reason: Option<String>,
     #[serde(default, rename = "rollback_by")]
     _rollback_by: Option<IgnoredAny>,
 }
@@ -39,6 +42,8 @@ struct Rollback {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Destroy {
+    #[serde(default)]
+    reason: Option<String>,
     #[serde(default, rename = "deleted_by")]
     _deleted_by: Option<IgnoredAny>,
 }
@@ -59,11 +64,12 @@ pub async fn create_version(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let access = Access::of(&app, path, request.uri().query(), request.headers()).await?;
-    let bytes = optional_body(&app, request).await?;
+    let bytes = body::read_optional_json(&app, request).await?;
     let new: NewVersion =
         if bytes.is_empty() { NewVersion::default() } else { json::parse(&bytes)? };
     let Access { tenant, key, .. } = &access;
-    let created = app.keyring.create_version(tenant, key, access.actor(), &new.description).await;
+    let author = access.author(new.reason.as_deref());
+    let created = app.keyring.create_version(tenant, key, author, &new.description).await;
     let created = created.map_err(blame)?;
     let view = Created {
         message: "Key version created successfully",
@@ -125,13 +131,14 @@ pub async fn rollback(
 ) -> Result<Response<Body>, Problem> {
     let access = Access::of(&app, path, request.uri().query(), request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
-    let Rollback { target_version, .. } = json::parse(&bytes)?;
+    let Rollback { target_version, reason, .. } = json::parse(&bytes)?;
     if target_version == 0 {
         let detail = "versions are counted from 1";
         return Err(Problem::field(Code::InvalidField, "/target_version", detail));
     }
     let Access { tenant, key, .. } = &access;
-    app.keyring.rollback(tenant, key, target_version, access.actor()).await.map_err(blame)?;
+    let author = access.author(reason.as_deref());
+    app.keyring.rollback(tenant, key, target_version, author).await.map_err(blame)?;
     let view = RolledBack {
         message: "Key rolled back successfully",
         tenant: tenant.as_str(),
@@ -165,12 +172,12 @@ pub async fn destroy_version(
         let detail = "the version in the path is not a number from 1";
         return Err(Problem::new(Code::InvalidRequest, detail));
     };
-    let bytes = optional_body(&app, request).await?;
-    if !bytes.is_empty() {
-        json::parse::<Destroy>(&bytes)?;
-    }
+    let bytes = body::read_optional_json(&app, request).await?;
+    let Destroy { reason, .. } =
+        if bytes.is_empty() { Destroy::default() } else { json::parse(&bytes)? };
     let Access { tenant, key, .. } = &access;
-    app.keyring.destroy_version(tenant, key, version, access.actor()).await.map_err(blame)?;
+    let author = access.author(reason.as_deref());
+    app.keyring.destroy_version(tenant, key, version, author).await.map_err(blame)?;
     let view = Destroyed {
         message: "Key version deleted successfully",
         tenant: tenant.as_str(),
@@ -216,27 +223,4 @@ pub async fn history(
         timestamp: unix_seconds(),
     };
     output::json(StatusCode::OK, &view)
-}
-
-/// The body, which may be left out; if there is one it is JSON.
-async fn optional_body(app: &App, request: Request) -> Result<Bytes, Problem> {
-    if !has_body(request.headers(), request.body()) {
-        return Ok(Bytes::new());
-    }
-    body::read_json(app, request).await
-}
-
-fn has_body(headers: &HeaderMap, body: &Body) -> bool {
-    let announced = headers.get(CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
-    announced || !body.is_end_stream()
-}
-
-/// An input that the keyring refuses is a field of the body.
-fn blame(error: keyward_keyring::KeyringError) -> Problem {
-    match error {
-        keyward_keyring::KeyringError::InvalidName { field, reason } => {
-            Problem::field(Code::InvalidField, format!("/{field}"), reason)
-        }
-        error => error.into(),
-    }
 }

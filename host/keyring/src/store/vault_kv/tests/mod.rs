@@ -3,6 +3,7 @@
 mod contract;
 mod deletion;
 mod denied_reads;
+mod lifecycle;
 mod lost_answers;
 mod malformed;
 mod migration;

@@ -1,0 +1,95 @@
+//! Rotating, disabling, enabling and trimming a key.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use keyward_keyring::Author;
+use serde::{Deserialize, Serialize};
+
+use super::view::KeyView;
+use super::{Managed, Reason, blame};
+use crate::app::App;
+use crate::errors::Code;
+use crate::http::json::{self, Text};
+use crate::http::{Params, Problem, body, output};
+
+#[derive(Serialize)]
+struct Rotated {
+    key_version: u32,
+}
+
+/// `POST …/keys/{name}/rotate`.
+pub async fn rotate(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let managed = Managed::of(&app, path, request.headers()).await?;
+    let reason = Reason::read(&app, request).await?;
+    let Managed { tenant, name, .. } = &managed;
+    let author = managed.author(&reason);
+    let key_version = app.keyring.rotate(tenant, name, author).await.map_err(blame)?;
+    tracing::info!(%tenant, key = %name, key_version, by = author.actor, "key rotated");
+    output::json(StatusCode::OK, &Rotated { key_version })
+}
+
+/// `POST …/keys/{name}/disable`: from now on the key neither encrypts nor decrypts.
+pub async fn disable(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    set_enabled(&app, path, request, false).await
+}
+
+/// `POST …/keys/{name}/enable`: the key may be used again.
+pub async fn enable(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    set_enabled(&app, path, request, true).await
+}
+
+async fn set_enabled(
+    app: &App,
+    path: Params,
+    request: Request,
+    enabled: bool,
+) -> Result<Response<Body>, Problem> {
+    let managed = Managed::of(app, path, request.headers()).await?;
+    let reason = Reason::read(app, request).await?;
+    let (Managed { tenant, name, .. }, author) = (&managed, managed.author(&reason));
+    let key = app.keyring.set_enabled(tenant, name, enabled, author).await.map_err(blame)?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trim<'a> {
+    min_available_version: u32,
+    #[serde(borrow, default)]
+    reason: Option<Text<'a>>,
+}
+
+/// `POST …/keys/{name}/trim`: the material of every version below is gone for good.
+pub async fn trim(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let managed = Managed::of(&app, path, request.headers()).await?;
+    let bytes = body::read_json(&app, request).await?;
+    let Trim { min_available_version: lowest, reason } = json::parse(&bytes)?;
+    if lowest == 0 {
+        let detail = "versions are counted from 1";
+        return Err(Problem::field(Code::InvalidField, "/min_available_version", detail));
+    }
+    let Managed { tenant, name, credential } = &managed;
+    let actor = &credential.caller.subject;
+    let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };
+    let key = app.keyring.trim(tenant, name, lowest, author).await.map_err(blame)?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
+}

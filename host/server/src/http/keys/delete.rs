@@ -1,0 +1,120 @@
+//! Deleting a key, restoring it, and destroying it for good.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use keyward_keyring::{Author, DEFAULT_RESTORE_WINDOW};
+use serde::{Deserialize, Serialize};
+
+use super::view::KeyView;
+use super::{Managed, Reason, blame};
+use crate::app::App;
+use crate::clock;
+use crate::errors::Code;
+use crate::http::json::{self, Text};
+use crate::http::{Params, Problem, body, output};
+
+/// What a destruction removed.
+#[derive(Serialize)]
+struct ReceiptView<'a> {
+    tenant: &'a str,
+    key: &'a str,
+    id: String,
+    versions: Vec<DestroyedView<'a>>,
+    destroyed_at: String,
+    destroyed_by: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct DestroyedView<'a> {
+    version: u32,
+    fingerprint: Option<&'a str>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmation<'a> {
+    /// The key's name once more: this cannot be undone.
+    #[serde(borrow)]
+    confirm: Text<'a>,
+    #[serde(borrow, default)]
+    reason: Option<Text<'a>>,
+}
+
+/// `DELETE …/keys/{name}?window_seconds=…`: the key can be restored within the window.
+pub async fn delete(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let managed = Managed::of(&app, path, request.headers()).await?;
+    let window = window(request.uri().query().unwrap_or_default())?;
+    let reason = Reason::read(&app, request).await?;
+    let (Managed { tenant, name, .. }, author) = (&managed, managed.author(&reason));
+    let key = app.keyring.delete_key(tenant, name, author, window).await.map_err(blame)?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
+}
+
+/// Longest restore window.
+const MAX_WINDOW: Duration = Duration::from_hours(365 * 24);
+
+fn window(query: &str) -> Result<Duration, Problem> {
+    if query.is_empty() {
+        return Ok(DEFAULT_RESTORE_WINDOW);
+    }
+    let seconds = query.strip_prefix("window_seconds=").and_then(|text| text.parse().ok());
+    seconds.map(Duration::from_secs).filter(|window| *window <= MAX_WINDOW).ok_or_else(|| {
+        let detail = "the only query parameter is `window_seconds`, 0 to 31536000";
+        Problem::new(Code::InvalidRequest, detail)
+    })
+}
+
+/// `POST …/keys/{name}/restore`: a deleted key is as it was.
+pub async fn restore(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let managed = Managed::of(&app, path, request.headers()).await?;
+    let reason = Reason::read(&app, request).await?;
+    let (Managed { tenant, name, .. }, author) = (&managed, managed.author(&reason));
+    let key = app.keyring.restore_key(tenant, name, author).await.map_err(blame)?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
+}
+
+/// `POST …/keys/{name}/destroy`: the material of every version is gone for good.
+pub async fn destroy(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Managed { credential, tenant, name } = Managed::of(&app, path, request.headers()).await?;
+    let bytes = body::read_json(&app, request).await?;
+    let Confirmation { confirm, reason } = json::parse(&bytes)?;
+    if confirm.as_str() != name.as_str() {
+        let detail = "must be the key's name: what is encrypted with the key is lost";
+        return Err(Problem::field(Code::InvalidField, "/confirm", detail));
+    }
+    let actor = &credential.caller.subject;
+    let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };
+    let receipt = app.keyring.destroy_key(&tenant, &name, author).await.map_err(blame)?;
+    let versions = receipt.versions.iter().map(|destroyed| DestroyedView {
+        version: destroyed.version,
+        fingerprint: destroyed.fingerprint.as_deref(),
+    });
+    let view = ReceiptView {
+        tenant: receipt.tenant.as_str(),
+        key: receipt.key.as_str(),
+        id: receipt.id.to_string(),
+        versions: versions.collect(),
+        destroyed_at: clock::rfc3339(receipt.at),
+        destroyed_by: &receipt.by,
+        reason: receipt.reason.as_deref(),
+    };
+    output::json(StatusCode::OK, &view)
+}

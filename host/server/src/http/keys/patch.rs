@@ -1,0 +1,65 @@
+//! Changing a key's settings, as a JSON merge patch (RFC 7396): what is absent stays, `null`
+//! removes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use keyward_keyring::{Author, Edit, KeyEdit};
+use serde::{Deserialize, Deserializer};
+
+use super::view::KeyView;
+use super::{Managed, blame};
+use crate::app::App;
+use crate::http::json::{self, Text};
+use crate::http::{Params, Problem, body, output};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patch<'a> {
+    #[serde(default, deserialize_with = "edit")]
+    min_decrypt_version: Edit<u32>,
+    #[serde(default, deserialize_with = "edit")]
+    min_encrypt_version: Edit<u32>,
+    #[serde(default, deserialize_with = "edit")]
+    labels: Edit<BTreeMap<String, Option<String>>>,
+    #[serde(default, deserialize_with = "edit")]
+    owner: Edit<String>,
+    #[serde(default, deserialize_with = "edit")]
+    description: Edit<String>,
+    #[serde(borrow, default)]
+    reason: Option<Text<'a>>,
+}
+
+/// Of a field that is there.
+fn edit<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Edit<T>, D::Error> {
+    Ok(Option::deserialize(from)?.map_or(Edit::Remove, Edit::Set))
+}
+
+/// `PATCH …/keys/{name}`.
+pub async fn patch(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let managed = Managed::of(&app, path, request.headers()).await?;
+    let bytes = body::read_merge_patch(&app, request).await?;
+    let Patch { min_decrypt_version, min_encrypt_version, labels, owner, description, reason } =
+        json::parse(&bytes)?;
+    let labels = match labels {
+        Edit::Keep => Edit::Keep,
+        Edit::Remove => Edit::Remove,
+        Edit::Set(labels) => {
+            let edit = |value: Option<String>| value.map_or(Edit::Remove, Edit::Set);
+            Edit::Set(labels.into_iter().map(|(name, value)| (name, edit(value))).collect())
+        }
+    };
+    let edit = KeyEdit { min_decrypt_version, min_encrypt_version, labels, owner, description };
+    let Managed { tenant, name, credential } = &managed;
+    let actor = &credential.caller.subject;
+    let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };
+    let key = app.keyring.edit_key(tenant, name, edit, author).await.map_err(blame)?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
+}

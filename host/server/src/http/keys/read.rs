@@ -1,0 +1,79 @@
+//! One key, and what was done to it.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use keyward_keyring::{HISTORY_LIMIT, HistoryEntry, KeyName};
+use serde::Serialize;
+
+use super::view::KeyView;
+use crate::app::App;
+use crate::clock;
+use crate::http::auth::Access;
+use crate::http::{Params, Problem, output, param};
+
+/// `GET …/keys/{name}`.
+pub async fn show(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { path, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
+    let name = KeyName::from_str(param(&path, "name")?)?;
+    let key = app.keyring.key(&tenant, &name).await?;
+    output::json(StatusCode::OK, &KeyView::of(&key))
+}
+
+#[derive(Serialize)]
+struct HistoryView<'a> {
+    tenant: &'a str,
+    key: &'a str,
+    /// Oldest first.
+    history: Vec<EntryView<'a>>,
+    /// How many entries are kept at most.
+    limit: usize,
+}
+
+#[derive(Serialize)]
+struct EntryView<'a> {
+    at: String,
+    actor: &'a str,
+    action: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+}
+
+impl<'a> EntryView<'a> {
+    fn of(entry: &'a HistoryEntry) -> Self {
+        Self {
+            at: clock::rfc3339(entry.at),
+            actor: &entry.actor,
+            action: entry.action.name(),
+            version: entry.version,
+            reason: entry.reason.as_deref(),
+        }
+    }
+}
+
+/// `GET …/keys/{name}/history`: as the store has it now.
+pub async fn history(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { path, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
+    let name = KeyName::from_str(param(&path, "name")?)?;
+    let key = app.keyring.history(&tenant, &name).await?;
+    let view = HistoryView {
+        tenant: tenant.as_str(),
+        key: name.as_str(),
+        history: key.history().iter().map(EntryView::of).collect(),
+        limit: HISTORY_LIMIT,
+    };
+    output::json(StatusCode::OK, &view)
+}

@@ -1,0 +1,80 @@
+//! A key as the API shows it. Never its bytes.
+
+use std::collections::BTreeMap;
+
+use keyward_keyring::Key;
+use serde::Serialize;
+
+use crate::clock;
+
+#[derive(Serialize)]
+pub(super) struct KeyView<'a> {
+    name: &'a str,
+    id: String,
+    algorithm: &'static str,
+    current_version: u32,
+    min_available_version: Option<u32>,
+    min_decrypt_version: u32,
+    min_encrypt_version: u32,
+    state: &'static str,
+    enabled: bool,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deleted: Option<DeletionView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
+    labels: &'a BTreeMap<String, String>,
+    attributes: &'a BTreeMap<String, String>,
+    versions: Vec<VersionView>,
+}
+
+#[derive(Serialize)]
+struct VersionView {
+    version: u32,
+    created_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destroyed_at: Option<String>,
+}
+
+#[derive(Serialize)]
+struct DeletionView<'a> {
+    at: String,
+    by: &'a str,
+    /// Until when it can be restored.
+    purge_at: String,
+}
+
+impl<'a> KeyView<'a> {
+    pub(super) fn of(key: &'a Key) -> Self {
+        let versions = key.versions().iter().map(|info| VersionView {
+            version: info.version,
+            created_at: clock::rfc3339(info.created_at),
+            destroyed_at: info.destroyed.as_ref().map(|stamp| clock::rfc3339(stamp.at)),
+        });
+        let about = key.about();
+        Self {
+            name: key.name().as_str(),
+            id: key.id().to_string(),
+            algorithm: key.algorithm().name(),
+            current_version: key.current_version(),
+            min_available_version: key.min_available_version(),
+            min_decrypt_version: key.min_decrypt_version(),
+            min_encrypt_version: key.min_encrypt_version(),
+            state: key.state().name(),
+            enabled: key.enabled(),
+            deleted: key.deleted().map(|deletion| DeletionView {
+                at: clock::rfc3339(deletion.at),
+                by: &deletion.by,
+                purge_at: clock::rfc3339(deletion.purge_at),
+            }),
+            created_at: clock::rfc3339(key.created_at()),
+            owner: about.owner.as_deref(),
+            description: about.description.as_deref(),
+            labels: &about.labels,
+            attributes: key.attributes(),
+            versions: versions.collect(),
+        }
+    }
+}
