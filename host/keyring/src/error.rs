@@ -93,7 +93,8 @@ pub enum KeyringError {
     /// A name or another input breaks the rules.
     #[error("{field}: {reason}")]
     InvalidName {
-        /// Which input: `tenant`, `key`, `attributes`, `actor`, `description` or `outage`.
+        /// Which input: `tenant`, `key`, `attributes`, `actor`, `description`, `outage`, or of a
+        /// rotation policy `rotation`, `every`, `max_messages` or `max_bytes`.
         field: &'static str,
         /// The rule it breaks.
         reason: &'static str,

@@ -5,23 +5,26 @@
 //! | `tenants/<t>` | JSON: the tenant's outage contract, changed by compare-and-set only |
 //! | `tenants/<t>/keys/<k>` | JSON: the key's metadata, changed by compare-and-set only; of a purged key, its tombstone |
 //! | `tenants/<t>/keys/<k>/versions/<n>` | binary: one version's material, written once |
+//! | `tenants/<t>/keys/<k>/usage` | JSON: how often each version was used; see [`crate::usage`] |
 //! | `tenants/<t>/key-ids/<id>` | the key's name; once the key is purged, `!` and its name, for good |
 //! | `changes` | JSON: what changed lately; see [`crate::generation`] |
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use keyward_crypto::{Algorithm, KeyId, KeyMaterial};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use crate::cache::millis;
 use crate::error::KeyringError;
 use crate::key::{
     Deletion, DestroyedVersion, Destruction, DestructionReceipt, Key, Stamp, VersionInfo,
 };
 use crate::names::{KeyName, TenantName};
 use crate::outage::Outage;
+use crate::rotation::Rotation;
 use crate::store::Record;
 
 /// The format number of tenants' records; 1 is only read.
@@ -29,8 +32,11 @@ const TENANT_FORMAT: u32 = 2;
 
 /// The format number of keys' records. Whoever writes an older one would lose what it does not
 /// know, so older ones are only read: 1 knows neither disabled keys nor destroyed versions, 2
-/// knows neither deleted keys nor tombstones.
-const KEY_FORMAT: u32 = 3;
+/// knows neither deleted keys nor tombstones, 3 knows no rotation policies.
+const KEY_FORMAT: u32 = 4;
+
+/// The format number of tombstones, which are the same since there are any.
+const TOMBSTONE_FORMAT: u32 = 3;
 
 pub(crate) const TENANTS: &str = "tenants";
 
@@ -52,6 +58,10 @@ pub(crate) fn versions_path(tenant: &TenantName, key: &KeyName) -> String {
 
 pub(crate) fn version_path(tenant: &TenantName, key: &KeyName, version: u32) -> String {
     format!("{TENANTS}/{tenant}/keys/{key}/versions/{version}")
+}
+
+pub(crate) fn usage_path(tenant: &TenantName, key: &KeyName) -> String {
+    format!("{TENANTS}/{tenant}/keys/{key}/usage")
 }
 
 pub(crate) fn key_id_path(tenant: &TenantName, id: KeyId) -> String {
@@ -115,6 +125,8 @@ struct KeyRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_rotation: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotation: Option<RotationRecord>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled: Option<StampRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     deleted: Option<DeletionRecord>,
@@ -156,6 +168,36 @@ struct DestructionRecord {
     at: u64,
     by: String,
     ceiling: u32,
+}
+
+/// A rotation policy; `every` in milliseconds.
+#[derive(Serialize, Deserialize)]
+struct RotationRecord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    every: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_messages: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_bytes: Option<u64>,
+}
+
+impl From<Rotation> for RotationRecord {
+    fn from(rotation: Rotation) -> Self {
+        Self {
+            every: rotation.every().map(millis),
+            max_messages: rotation.max_messages(),
+            max_bytes: rotation.max_bytes(),
+        }
+    }
+}
+
+impl TryFrom<RotationRecord> for Rotation {
+    type Error = KeyringError;
+
+    fn try_from(record: RotationRecord) -> Result<Self, KeyringError> {
+        let every = record.every.map(Duration::from_millis);
+        Self::new(every, record.max_messages, record.max_bytes)
+    }
 }
 
 impl From<Deletion> for DeletionRecord {
@@ -230,6 +272,7 @@ pub(crate) fn encode_key(path: &str, key: &Key) -> Result<Vec<u8>, KeyringError>
         attributes: key.attributes.clone(),
         created_at: key.created_at,
         last_rotation: key.last_rotation,
+        rotation: key.rotation.map(Into::into),
         disabled: key.disabled.clone().map(Into::into),
         deleted: key.deleted.clone().map(Into::into),
         destruction: key.destruction.clone().map(Into::into),
@@ -292,7 +335,7 @@ pub(crate) fn encode_tombstone(
         ceiling,
         versions: versions.collect(),
     };
-    let record = TombstoneRecord { format: KEY_FORMAT, purged };
+    let record = TombstoneRecord { format: TOMBSTONE_FORMAT, purged };
     serde_json::to_vec(&record).map_err(|_| corrupt(path))
 }
 
@@ -306,7 +349,7 @@ pub(crate) fn decode_entry(
     let Ok(TombstoneRecord { format, purged }) = serde_json::from_slice(&record.value) else {
         return decode_key(path, record, tenant, name).map(|key| Entry::Key(Box::new(key)));
     };
-    if format != KEY_FORMAT {
+    if !(TOMBSTONE_FORMAT..=KEY_FORMAT).contains(&format) {
         return Err(corrupt(path));
     }
     let versions = purged
@@ -344,6 +387,7 @@ fn decode_key(
     let parsed: KeyRecord = serde_json::from_slice(&record.value).map_err(|_| corrupt(path))?;
     let versions: Vec<VersionInfo> = parsed.versions.into_iter().map(Into::into).collect();
     let increasing = versions.windows(2).all(|pair| pair[0].version < pair[1].version);
+    let rotation = parsed.rotation.map(Rotation::try_from).transpose();
     let key = Key {
         tenant: tenant.clone(),
         name: name.clone(),
@@ -354,6 +398,7 @@ fn decode_key(
         versions,
         created_at: parsed.created_at,
         last_rotation: parsed.last_rotation,
+        rotation: rotation.map_err(|_| corrupt(path))?,
         disabled: parsed.disabled.map(Into::into),
         deleted: parsed.deleted.map(Into::into),
         destruction: parsed.destruction.map(Into::into),

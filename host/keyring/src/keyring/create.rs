@@ -15,6 +15,7 @@ use crate::error::KeyringError;
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::record::{self, Entry, Material};
+use crate::rotation::Rotation;
 use crate::store::StoreError;
 
 /// How many taken numbers to step over.
@@ -24,6 +25,13 @@ const MAX_ATTRIBUTE_NAME: usize = 128;
 const MAX_ATTRIBUTE_VALUE: usize = 1024;
 const MAX_ACTOR: usize = 256;
 const MAX_DESCRIPTION: usize = 1024;
+
+/// What a new key is to be.
+pub(super) struct New {
+    pub(super) algorithm: Algorithm,
+    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) rotation: Option<Rotation>,
+}
 
 pub(super) fn check_attributes(attributes: &BTreeMap<String, String>) -> Result<(), KeyringError> {
     let invalid = |reason| Err(KeyringError::InvalidName { field: "attributes", reason });
@@ -61,10 +69,10 @@ impl Inner {
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
-        algorithm: Algorithm,
-        attributes: BTreeMap<String, String>,
+        new: New,
         actor: &str,
     ) -> Result<Arc<Key>, KeyringError> {
+        let New { algorithm, attributes, rotation } = new;
         self.tenant(tenant).await?;
         let exists = || {
             // It is found at once by who is told that it exists.
@@ -101,6 +109,7 @@ impl Inner {
             }],
             created_at,
             last_rotation: None,
+            rotation,
             disabled: None,
             deleted: None,
             destruction: None,

@@ -8,11 +8,13 @@ mod late;
 mod lifecycle;
 mod load;
 mod load_version;
+mod rotation;
 mod rotations;
 mod tenants;
 #[cfg(test)]
 mod tests;
 mod upkeep;
+mod usage;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -24,13 +26,17 @@ use keyward_crypto::{Algorithm, KeyId, KeyVersion};
 pub use self::delete::DEFAULT_RESTORE_WINDOW;
 pub use self::destroy::Purge;
 use self::generation::Generation;
-use self::rotations::Rotations;
+pub use self::rotation::{Rotated, Rotations};
+use self::rotations::Waiting;
+pub use self::usage::{Flush, UsageStatistics};
+use self::usage::Usage;
 use crate::cache::{CacheConfig, Caches};
 use crate::error::KeyringError;
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::outage::Outage;
 use crate::record;
+use crate::rotation::Rotation;
 use crate::store::{Store, StoreError};
 
 /// How many records [`Keyring::list_keys`] reads at a time.
@@ -54,7 +60,8 @@ struct Inner {
     store: Arc<dyn Store>,
     caches: Arc<Caches>,
     generation: Arc<Generation>,
-    rotations: Rotations,
+    rotations: Waiting,
+    usage: Usage,
 }
 
 impl Keyring {
@@ -63,8 +70,8 @@ impl Keyring {
     pub fn new(store: Arc<dyn Store>, config: CacheConfig) -> Self {
         let generation = Generation::new(store.clone(), config.shared);
         let caches = Caches::new(&config);
-        let rotations = Rotations::default();
-        Self { inner: Arc::new(Inner { store, caches, generation, rotations }) }
+        let (rotations, usage) = (Waiting::default(), Usage::new());
+        Self { inner: Arc::new(Inner { store, caches, generation, rotations, usage }) }
     }
 
     /// The store below.
@@ -111,15 +118,7 @@ impl Keyring {
         Ok(self.inner.read_tenant(tenant).await?.outage)
     }
 
-    /// Creates a key with one version. `attributes` are for policies to read: at most 32, names
-    /// of at most 128 bytes, values of at most 1,024. `actor`, 1 to 256 bytes, is kept as the
-    /// creator of the version.
-    ///
-    /// The name of a purged key may be used again. The versions of the new key are then numbered
-    /// on from where the purged one's ended.
-    ///
-    /// Fails with [`KeyringError::TenantNotFound`], [`KeyringError::KeyExists`] or
-    /// [`KeyringError::InvalidName`] (field `attributes` or `actor`).
+    /// Creates a key that is rotated only by call: [`Keyring::create_key_with`] without a policy.
     pub async fn create_key(
         &self,
         tenant: &TenantName,
@@ -128,14 +127,34 @@ impl Keyring {
         attributes: BTreeMap<String, String>,
         actor: &str,
     ) -> Result<Arc<Key>, KeyringError> {
+        self.create_key_with(tenant, name, algorithm, attributes, None, actor).await
+    }
+
+    /// Creates a key with one version. `attributes` are for policies to read: at most 32, names
+    /// of at most 128 bytes, values of at most 1,024. `actor`, 1 to 256 bytes, is kept as the
+    /// creator of the version.
+    ///
+    /// The name of a purged key may be used again. The versions of the new key are then numbered
+    /// on from where the purged one's ended.
+    ///
+    /// Fails with [`KeyringError::TenantNotFound`], [`KeyringError::KeyExists`] or
+    /// [`KeyringError::InvalidName`] (field `attributes`, `max_messages` or `actor`).
+    pub async fn create_key_with(
+        &self,
+        tenant: &TenantName,
+        name: &KeyName,
+        algorithm: Algorithm,
+        attributes: BTreeMap<String, String>,
+        rotation: Option<Rotation>,
+        actor: &str,
+    ) -> Result<Arc<Key>, KeyringError> {
         create::check_attributes(&attributes)?;
         create::check_actor(actor)?;
+        rotation.map_or(Ok(()), |rotation| rotation.check_for(algorithm))?;
+        let new = create::New { algorithm, attributes, rotation };
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
         let actor = actor.to_owned();
-        to_the_end(
-            async move { inner.create_key(&tenant, &name, algorithm, attributes, &actor).await },
-        )
-        .await
+        to_the_end(async move { inner.create_key(&tenant, &name, new, &actor).await }).await
     }
 
     /// Adds a version to the key, makes it the current one and returns its number: a

@@ -49,7 +49,8 @@ impl Inner {
             .map(|one| {
                 let (inner, key, highest) = (self.clone(), key.clone(), highest.clone());
                 async move {
-                    let created = inner.next_material(&key, &highest, &one).await;
+                    let Wanted { actor, description, .. } = &one;
+                    let created = inner.next_material(&key, &highest, actor, description).await;
                     (created, one.answer)
                 }
             })
@@ -74,11 +75,12 @@ impl Inner {
     }
 
     /// Writes new material under the first free number above `highest`, which it then is.
-    async fn next_material(
+    pub(super) async fn next_material(
         &self,
         key: &Key,
         highest: &AtomicU32,
-        wanted: &Wanted,
+        actor: &str,
+        description: &str,
     ) -> Result<VersionInfo, KeyringError> {
         let conflict = || KeyringError::Conflict { key: key.name.to_string() };
         let next = |number: u32| number.checked_add(1);
@@ -98,8 +100,8 @@ impl Inner {
                     return Ok(VersionInfo {
                         version,
                         created_at,
-                        created_by: Some(wanted.actor.clone()),
-                        description: wanted.description.clone(),
+                        created_by: Some(actor.to_owned()),
+                        description: description.to_owned(),
                         destroyed: None,
                         fingerprint: Some(record::fingerprint(&material)),
                     });
@@ -121,10 +123,7 @@ impl Inner {
         let listed = self.change_key(key, |key| {
             key.check_kept()?;
             for created in created {
-                let place = key.versions.partition_point(|info| info.version < created.version);
-                key.versions.insert(place, created.clone());
-                key.current_version = key.current_version.max(created.version);
-                key.last_rotation = key.last_rotation.max(Some(created.created_at));
+                key.add_version(created.clone());
             }
             Ok(Step::Write)
         });

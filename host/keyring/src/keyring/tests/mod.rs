@@ -8,7 +8,9 @@ mod probe;
 mod races;
 mod records;
 mod refresh;
+mod rotation;
 mod shared;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -261,7 +263,7 @@ async fn damaged_records_are_errors() {
     for value in [
         String::new(),
         "{}".to_owned(),
-        good.replace("\"format\":3", "\"format\":4"),
+        good.replace("\"format\":4", "\"format\":5"),
         good.replace("\"current_version\":1", "\"current_version\":2"),
         good.replace("xaes-256-gcm", "rot13"),
         good[..good.len() - 1].to_owned(),

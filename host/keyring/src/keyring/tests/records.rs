@@ -48,7 +48,7 @@ async fn records_of_format_1_are_read_and_kept() {
     assert!(key.version_info(3).unwrap().fingerprint.is_some());
     assert!(opens(&ring.version(&key, 1).await.unwrap(), &sealed));
     // A program that knows format 1 alone would lose what it does not know: it must not write.
-    for (path, format) in [("tenants/demo", 2), ("tenants/demo/keys/orders", 3)] {
+    for (path, format) in [("tenants/demo", 2), ("tenants/demo/keys/orders", 4)] {
         let record = store.get(path).await.unwrap().unwrap();
         let record: serde_json::Value = serde_json::from_slice(&record.value).unwrap();
         assert_eq!(record["format"], format);
