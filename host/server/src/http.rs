@@ -13,8 +13,10 @@ mod output;
 mod policy;
 mod problem;
 mod request_id;
+mod rotation;
 mod scope;
 mod tenants;
+mod usage;
 mod vault;
 
 use std::sync::Arc;
@@ -62,6 +64,11 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/tenants/{tenant}/keys/{name}/restore", post(keys::restore))
         .route("/api/v1/tenants/{tenant}/keys/{name}/destroy", post(keys::destroy))
         .route("/api/v1/tenants/{tenant}/keys/{name}/rotate", post(keys::rotate))
+        .route(
+            "/api/v1/tenants/{tenant}/keys/{name}/rotation",
+            put(rotation::put).delete(rotation::delete),
+        )
+        .route("/api/v1/tenants/{tenant}/keys/{name}/usage", get(usage::show))
         .route("/api/v1/tenants/{tenant}/keys/{name}/disable", post(keys::disable))
         .route("/api/v1/tenants/{tenant}/keys/{name}/enable", post(keys::enable))
         .route("/api/v1/tenants/{tenant}/outage", put(tenants::set_outage).get(tenants::outage))

@@ -24,6 +24,7 @@ mod files;
 pub mod health;
 pub mod http;
 mod log;
+mod metered;
 pub mod metrics;
 mod migrate;
 pub mod net;
@@ -31,6 +32,7 @@ mod operator;
 pub mod policies;
 mod purge;
 pub mod readiness;
+pub mod rotation;
 pub mod server;
 mod startup;
 #[cfg(test)]

@@ -11,12 +11,12 @@ use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use keyward_crypto::Algorithm;
-use keyward_keyring::{DEFAULT_RESTORE_WINDOW, Key, KeyName};
+use keyward_keyring::{DEFAULT_RESTORE_WINDOW, Key, KeyName, KeyringError};
 use serde::{Deserialize, Serialize};
 
 use super::auth::Access;
 use super::json::{self, Text};
-use super::{Params, Problem, body, output, param};
+use super::{Params, Problem, body, output, param, rotation};
 use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
@@ -30,10 +30,13 @@ struct NewKey<'a> {
     algorithm: Option<Text<'a>>,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
+    #[serde(borrow, default)]
+    rotation: Option<json::Object<rotation::Fields<'a>>>,
 }
 
+/// A key as answers show it.
 #[derive(Serialize)]
-struct KeyView<'a> {
+pub(super) struct KeyView<'a> {
     name: &'a str,
     id: String,
     algorithm: &'static str,
@@ -44,6 +47,8 @@ struct KeyView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<DeletionView<'a>>,
     attributes: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<rotation::View>,
     versions: Vec<VersionView>,
 }
 
@@ -99,7 +104,7 @@ struct Rotated {
 }
 
 impl<'a> KeyView<'a> {
-    fn of(key: &'a Key) -> Self {
+    pub(super) fn of(key: &'a Key) -> Self {
         let versions = key.versions().iter().map(|info| VersionView {
             version: info.version,
             created_at: clock::rfc3339(info.created_at),
@@ -119,6 +124,7 @@ impl<'a> KeyView<'a> {
             }),
             created_at: clock::rfc3339(key.created_at()),
             attributes: key.attributes(),
+            rotation: key.rotation().map(Into::into),
             versions: versions.collect(),
         }
     }
@@ -141,15 +147,16 @@ pub async fn create(
             .map_err(|error| Problem::field(Code::InvalidField, "/algorithm", error.to_string()))?,
     };
     let by = &credential.caller.subject;
-    let created = app.keyring.create_key(&tenant, &name, algorithm, new.attributes, by).await;
-    let key = created.map_err(|error| {
-        let problem = Problem::from(error);
-        // The name was checked above: what else can be invalid are the attributes.
-        let blame_attributes = problem.code == Code::InvalidName;
-        if blame_attributes {
-            return Problem::field(Code::InvalidField, "/attributes", problem.detail);
+    let rotation = new.rotation.map(|fields| fields.0.read(&app.rotation, "/rotation"));
+    let rotation = rotation.transpose()?;
+    let (keyring, attributes) = (&app.keyring, new.attributes);
+    let created =
+        keyring.create_key_with(&tenant, &name, algorithm, attributes, rotation, by).await;
+    let key = created.map_err(|error| match error {
+        KeyringError::InvalidName { field: "attributes", .. } => {
+            Problem::field(Code::InvalidField, "/attributes", error.to_string())
         }
-        problem
+        error => rotation::blame(error, "/rotation"),
     })?;
     tracing::info!(%tenant, key = %name, by, "key created");
     let mut response = output::json(StatusCode::CREATED, &KeyView::of(&key))?;
@@ -190,7 +197,7 @@ pub async fn show(
 }
 
 /// Who may change the key in the path, and its name.
-async fn managed(
+pub(super) async fn managed(
     app: &App,
     path: Params,
     headers: &HeaderMap,

@@ -271,7 +271,7 @@ async fn records_of_format_2_are_read_and_a_tombstone_is_as_documented() {
         serde_json::from_slice(&store.get(path).await.unwrap().unwrap().value).unwrap()
     };
     let written = read().await;
-    assert_eq!(written["format"], 3);
+    assert_eq!(written["format"], 4);
     assert_eq!(written["disabled"]["by"], "alice");
     assert_eq!(written["deleted"]["by"], "alice");
 
