@@ -152,7 +152,7 @@ fn a_policy_of_the_tenant_counts_too() {
     let server = Server::dev_with(&SELDOM);
     let demo = server.demo();
     let before = usage(&demo, "fields", 1);
-    let body = json!({ "email": "a@example.com", "ssn": "123-45-6789" });
+    let body = json!({ "customer": { "name": "Ada", "email": "ada@example.org" } });
     let headers = [("content-type", "application/json")];
     let sealed = demo.send("POST", "/invoke/protect", &headers, body.to_string().as_bytes());
     let sealed = sealed.expect(200).body;
@@ -195,8 +195,11 @@ fn a_moment_missed_while_down_is_made_up_for_once() {
     eventually("rotation", || versions(&app, "scheduled") > 1);
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(versions(&app, "scheduled"), 2);
-    let history =
-        server.operator().get("/api/v1/vault/keys/scheduled/history?tenant=acme").expect(200).json();
+    let history = server
+        .operator()
+        .get("/api/v1/vault/keys/scheduled/history?tenant=acme")
+        .expect(200)
+        .json();
     assert_eq!(history["versions"][1]["created_by"], "keyward:rotation");
     assert_eq!(history["versions"][1]["description"], "rotated by schedule, every 1s");
     assert_eq!(history["rotation_policy"], "every=1s");
@@ -209,9 +212,8 @@ fn a_moment_missed_while_down_is_made_up_for_once() {
     let log = server.stderr();
     let told = log.lines().filter(|line| line.contains("key rotated")).collect::<Vec<_>>();
     assert!(told.len() == 1 && told[0].contains("schedule"), "{told:?}");
-    let rotations = |cause: &str| {
-        figure(&server, &format!("keyward_rotations_total{{cause=\"{cause}\"}}"))
-    };
+    let rotations =
+        |cause: &str| figure(&server, &format!("keyward_rotations_total{{cause=\"{cause}\"}}"));
     assert!((rotations("schedule") - 1.0).abs() < f64::EPSILON);
     assert!(rotations("messages").abs() < f64::EPSILON);
 }
@@ -349,9 +351,7 @@ fn two_servers_count_together_and_rotate_once() {
     eventually("rotation", || versions(&tenant.app, "shared") == 2);
     eventually("rotation", || versions(&there, "shared") == 2);
     assert_eq!(usage(&tenant.app, "shared", 1), (1000, 1000, 0));
-    let rotations = |server: &Server| {
-        figure(server, "keyward_rotations_total{cause=\"messages\"}")
-    };
+    let rotations = |server: &Server| figure(server, "keyward_rotations_total{cause=\"messages\"}");
     assert!((rotations(&first) + rotations(&second) - 1.0).abs() < f64::EPSILON);
 }
 

@@ -195,7 +195,9 @@ mod tests {
         for good in ["1s", "1000ms", "90m", "12h", "30d", "3650d"] {
             assert_eq!(every(good), None, "{good}");
         }
-        for bad in ["", "0d", "999ms", "-1d", "3651d", "1", "d", "1w", "1.5h", "99999999999999999999d"] {
+        for bad in
+            ["", "0d", "999ms", "-1d", "3651d", "1", "d", "1w", "1.5h", "99999999999999999999d"]
+        {
             assert_eq!(every(bad), Some("every"), "{bad}");
         }
         assert_eq!(field(Rotation::new(None, None, None)), Some("rotation"));

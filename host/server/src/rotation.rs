@@ -1,7 +1,7 @@
 //! Brings the counts of use to the store, and rotates keys that are due.
 
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use keyward_keyring::{RotationCause, Rotations};

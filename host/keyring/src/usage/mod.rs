@@ -16,8 +16,8 @@ mod meters;
 mod record;
 mod tally;
 
-pub use self::meter::Meter;
 pub(crate) use self::meter::KeyMeter;
+pub use self::meter::Meter;
 pub(crate) use self::meters::{Meters, Owner};
 pub(crate) use self::record::UsageRecord;
 pub use self::tally::{KeyUsage, Span, VersionUsage};

@@ -137,7 +137,9 @@ mod tests {
 
     #[test]
     fn what_is_no_record_is_damaged() {
-        for bad in ["", "{}", "[]", r#"{"format":2,"id":"00000000000000ab","versions":[],"hosts":{}}"#] {
+        for bad in
+            ["", "{}", "[]", r#"{"format":2,"id":"00000000000000ab","versions":[],"hosts":{}}"#]
+        {
             let error = UsageRecord::decode("p", bad.as_bytes()).unwrap_err();
             assert!(matches!(error, KeyringError::Corrupt { .. }), "{bad}");
         }

@@ -14,10 +14,9 @@ pub struct Span {
 impl Span {
     fn union(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
-            (Some(one), Some(other)) => Some(Self {
-                first: one.first.min(other.first),
-                last: one.last.max(other.last),
-            }),
+            (Some(one), Some(other)) => {
+                Some(Self { first: one.first.min(other.first), last: one.last.max(other.last) })
+            }
             (one, other) => one.or(other),
         }
     }
@@ -186,11 +185,14 @@ pub(crate) mod tests {
         let mut usage = KeyUsage::default();
         let opened = Some(Span { first: 10, last: 20 });
         usage.add(1, &VersionUsage { opened_messages: 2, opened, ..Default::default() });
-        usage.add(2, &VersionUsage {
-            sealed_messages: 1,
-            sealed: Some(Span { first: 30, last: 30 }),
-            ..Default::default()
-        });
+        usage.add(
+            2,
+            &VersionUsage {
+                sealed_messages: 1,
+                sealed: Some(Span { first: 30, last: 30 }),
+                ..Default::default()
+            },
+        );
         assert_eq!((usage.last_opened(1), usage.last_opened(2)), (Some(20), None));
         assert!(usage.is_in_use(1, 20) && !usage.is_in_use(1, 21) && !usage.is_in_use(2, 0));
     }

@@ -11,7 +11,8 @@ use zeroize::Zeroizing;
 use super::settings as s;
 use super::settings::Setting;
 use super::{
-    Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, RotationConfig, TlsFiles, Values, kind,
+    Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, RotationConfig, TlsFiles, Values,
+    kind,
 };
 
 impl Config {

@@ -97,7 +97,9 @@ pub async fn show(
         name: key.name().as_str(),
         id: key.id().to_string(),
         current_version: key.current_version(),
-        versions: versions.map(|info| VersionView::of(info, &usage.version(info.version))).collect(),
+        versions: versions
+            .map(|info| VersionView::of(info, &usage.version(info.version)))
+            .collect(),
     };
     output::json(StatusCode::OK, &view)
 }

@@ -164,7 +164,10 @@ async fn a_policy_is_kept_changed_and_removed() {
     assert_eq!(over(store.clone()).key(&tenant(), &orders()).await.unwrap().rotation(), Some(&all));
     ring.set_rotation(&tenant(), &orders(), Some(daily()), "tests").await.unwrap();
     ring.rotate(&tenant(), &orders(), "tests").await.unwrap();
-    assert_eq!(over(store.clone()).key(&tenant(), &orders()).await.unwrap().rotation(), Some(&daily()));
+    assert_eq!(
+        over(store.clone()).key(&tenant(), &orders()).await.unwrap().rotation(),
+        Some(&daily())
+    );
     let key = ring.set_rotation(&tenant(), &orders(), None, "tests").await.unwrap();
     assert_eq!(key.rotation(), None);
     age(&store, 100 * DAY).await;

@@ -191,7 +191,12 @@ impl Store for Faulty {
 
 #[derive(Clone, Debug)]
 enum Action {
-    Use { host: usize, version: u32, sealed: u64, opened: u64 },
+    Use {
+        host: usize,
+        version: u32,
+        sealed: u64,
+        opened: u64,
+    },
     Flush(usize),
     /// All at once.
     FlushAll,
