@@ -238,7 +238,7 @@ fn a_version_that_is_used_up_gives_way_to_the_next() {
     assert_eq!(usage(app, "counted", 2), (5, 5, 0));
 
     put(admin, "/keys/main/rotation", &json!({ "max_bytes": 1 << 20 })).expect(200);
-    let big = json!({ "key": "main", "plaintext": b64(&"x".repeat(1 << 20)) });
+    let big = json!({ "key": "main", "plaintext": b64("x".repeat(1 << 20)) });
     app.encrypt(&big);
     eventually("rotation", || versions(app, "main") == 2);
     // Without a policy nothing happens any more.
@@ -322,7 +322,7 @@ fn two_servers_count_together_and_rotate_once() {
     for name in &names {
         tenant.new_key(&json!({ "name": name, "rotation": { "every": "2s" } }));
     }
-    std::thread::sleep(Duration::from_millis(5_000));
+    std::thread::sleep(Duration::from_secs(5));
     let operator = first.operator();
     for name in &names {
         let path = format!("/api/v1/vault/keys/{name}/history?tenant=acme");

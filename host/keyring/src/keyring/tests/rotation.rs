@@ -94,7 +94,7 @@ async fn what_may_not_be_used_is_not_rotated() {
     ring.set_enabled(&tenant(), &orders(), false, "tests").await.unwrap();
     assert_eq!(rotate_due(&ring).await, []);
     assert_eq!(ring.rotate_from(&tenant(), &orders(), 1, "tests", "").await.unwrap(), None);
-    ring.delete_key(&tenant(), &orders(), "tests", Duration::from_secs(60)).await.unwrap();
+    ring.delete_key(&tenant(), &orders(), "tests", Duration::from_mins(1)).await.unwrap();
     assert_eq!(rotate_due(&ring).await, []);
     let deleted = ring.rotate_from(&tenant(), &orders(), 1, "tests", "").await.unwrap_err();
     assert_eq!(deleted.code(), "key-deleted");
