@@ -28,6 +28,13 @@ const ALWAYS: &[&str] = &[
     "keyward_cache_hit_ratio",
     "keyward_cache_load_duration_seconds",
     "keyward_cache_tenant_accesses",
+    "keyward_usage_flushes_total",
+    "keyward_usage_flush_failures_total",
+    "keyward_usage_lost_messages_total",
+    "keyward_usage_unflushed_messages",
+    "keyward_usage_unflushed_keys",
+    "keyward_rotations_total",
+    "keyward_rotation_failures_total",
 ];
 
 /// Figures of one with its keys in Vault.

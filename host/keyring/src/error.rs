@@ -141,7 +141,8 @@ pub enum KeyringError {
     #[error("{field}: {reason}")]
     InvalidName {
         /// Which input: `tenant`, `key`, `attributes`, `labels`, `owner`, `description`, `actor`,
-        /// `reason` or `outage`.
+        /// `reason`, `outage`, or of a rotation policy `rotation`, `every`, `max_messages` or
+        /// `max_bytes`.
         field: &'static str,
         /// The rule it breaks.
         reason: &'static str,

@@ -70,6 +70,8 @@ actions! {
     Rotate "rotate"
     /// This version became current again.
     Rollback "rollback"
+    /// When the key is rotated by itself was changed.
+    RotationPolicy "rotation_policy"
     /// The key was disabled.
     Disable "disable"
     /// The key was enabled.

@@ -10,6 +10,7 @@ use crate::cache::Cached;
 use crate::error::KeyringError;
 use crate::history::{Action, Cause, HISTORY_LIMIT, HistoryEntry};
 use crate::names::{KeyName, TenantName};
+use crate::rotation::Rotation;
 
 /// A key's metadata at one moment. Key bytes are not in it; see
 /// [`Keyring::version`](crate::Keyring::version).
@@ -24,6 +25,7 @@ pub struct Key {
     pub(crate) versions: Vec<VersionInfo>,
     pub(crate) created_at: u64,
     pub(crate) last_rotation: Option<u64>,
+    pub(crate) rotation: Option<Rotation>,
     pub(crate) disabled: Option<Stamp>,
     pub(crate) deleted: Option<Deletion>,
     pub(crate) destruction: Option<Destruction>,
@@ -214,6 +216,11 @@ impl Key {
         self.last_rotation
     }
 
+    /// When the key is rotated by itself, if it has a policy of its own.
+    pub fn rotation(&self) -> Option<&Rotation> {
+        self.rotation.as_ref()
+    }
+
     /// What may be done with the key.
     pub fn state(&self) -> KeyState {
         if self.destruction.is_some() {
@@ -307,6 +314,14 @@ impl Key {
     pub(crate) fn version_info_mut(&mut self, version: u32) -> Option<&mut VersionInfo> {
         let place = self.versions.binary_search_by_key(&version, |info| info.version).ok()?;
         self.versions.get_mut(place)
+    }
+
+    /// Lists a new version. The highest becomes the current one.
+    pub(crate) fn add_version(&mut self, created: VersionInfo) {
+        self.current_version = self.current_version.max(created.version);
+        self.last_rotation = self.last_rotation.max(Some(created.created_at));
+        let place = self.versions.partition_point(|info| info.version < created.version);
+        self.versions.insert(place, created);
     }
 
     /// The highest number any version ever had.

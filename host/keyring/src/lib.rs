@@ -2,7 +2,8 @@
 //!
 //! This crate owns names and their validation, the layout of records in a store, the life cycle
 //! of keys and versions (create, rotate, roll back, bound, trim, disable, delete, restore, destroy;
-//! written down in `docs/keys.md`), backups of a store and their restoration ([`backup`]), the cache of keys and of
+//! written down in `docs/keys.md`), how often each version was used and which keys are to be
+//! rotated for it or by schedule, backups of a store and their restoration ([`backup`]), the cache of keys and of
 //! their expanded versions with its outage contract, what keyrings over one store tell each other
 //! about changes, and the embedded store that seals every record under a root key. It never performs a
 //! cryptographic operation on a caller's data, never decides who may use a key, and never lets
@@ -17,6 +18,7 @@ pub mod backup;
 mod bounds;
 mod cache;
 mod change;
+mod duration;
 pub mod embedded;
 mod error;
 mod flight;
@@ -26,7 +28,9 @@ mod keyring;
 mod names;
 mod outage;
 mod record;
+mod rotation;
 pub mod store;
+mod usage;
 pub mod vault;
 
 pub use crate::about::{About, Edit, KeyEdit};
@@ -38,6 +42,11 @@ pub use crate::history::{Action, Author, HISTORY_LIMIT, HistoryEntry, MAX_REASON
 pub use crate::key::{
     Deletion, DestroyedVersion, DestructionReceipt, Key, KeyState, Stamp, VersionInfo,
 };
-pub use crate::keyring::{DEFAULT_RESTORE_WINDOW, KeyPage, KeyQuery, Keyring, NewKey, Purge};
+pub use crate::keyring::{
+    DEFAULT_RESTORE_WINDOW, Flush, KeyPage, KeyQuery, Keyring, NewKey, Purge, Rotated, Rotations,
+    UsageStatistics,
+};
 pub use crate::names::{KeyName, TenantName};
 pub use crate::outage::Outage;
+pub use crate::rotation::{Rotation, RotationCause, default_max_messages};
+pub use crate::usage::{KeyUsage, Meter, Span, VersionUsage};

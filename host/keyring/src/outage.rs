@@ -4,14 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::duration;
 use crate::error::KeyringError;
 
 /// The longest time that may be asked for: 30 days.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
-
-/// The units of a duration in text, largest first, with their milliseconds.
-const UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// A tenant's outage contract: what happens to keys whose time in the cache is over while the
 /// store is unavailable. As text: `fail-closed`, or `serve-stale=` and a whole number with unit
@@ -43,13 +40,7 @@ impl fmt::Display for Outage {
         let Self::ServeStale(window) = self else {
             return f.write_str("fail-closed");
         };
-        let millis = u64::try_from(window.as_millis()).unwrap_or(u64::MAX);
-        if millis == 0 {
-            return f.write_str("serve-stale=0s");
-        }
-        let fitting = UNITS.iter().find(|(_, unit)| millis.is_multiple_of(*unit));
-        let (name, unit) = fitting.unwrap_or(&("ms", 1));
-        write!(f, "serve-stale={}{name}", millis / unit)
+        write!(f, "serve-stale={}", duration::Text(*window))
     }
 }
 
@@ -66,19 +57,12 @@ impl FromStr for Outage {
         if text == "fail-closed" {
             return Ok(Self::FailClosed);
         }
-        let window = text.strip_prefix("serve-stale=").and_then(duration);
+        let window = text.strip_prefix("serve-stale=").and_then(duration::parse);
         match window {
             Some(window) if window <= LONGEST => Ok(Self::ServeStale(window)),
             _ => Err(invalid),
         }
     }
-}
-
-fn duration(text: &str) -> Option<Duration> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let (_, millis) = UNITS.iter().find(|(name, _)| *name == unit)?;
-    Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(*millis)?))
 }
 
 #[cfg(test)]

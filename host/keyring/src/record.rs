@@ -5,11 +5,13 @@
 //! | `tenants/<t>` | JSON: the tenant's outage contract, changed by compare-and-set only |
 //! | `tenants/<t>/keys/<k>` | JSON: the key's metadata, changed by compare-and-set only; of a purged key, its tombstone |
 //! | `tenants/<t>/keys/<k>/versions/<n>` | binary: one version's material, written once |
+//! | `tenants/<t>/keys/<k>/usage` | JSON: how often each version was used; see [`crate::usage`] |
 //! | `tenants/<t>/key-ids/<id>` | the key's name; once the key is purged, `!` and its name, for good |
 //! | `changes` | JSON: what changed lately; see [`crate::generation`] |
 
 mod history;
 mod material;
+mod rotation;
 mod tenant;
 mod tombstone;
 
@@ -21,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use self::history::HistoryRecord;
 pub(crate) use self::material::{Material, decode_material, encode_material, fingerprint};
+use self::rotation::RotationRecord;
 pub(crate) use self::tenant::{TenantData, decode_tenant, encode_tenant};
 pub(crate) use self::tombstone::{Tombstone, encode_tombstone};
 use crate::about::About;
@@ -28,12 +31,13 @@ use crate::bounds::Bounds;
 use crate::error::KeyringError;
 use crate::key::{Deletion, Destruction, Key, Stamp, VersionInfo};
 use crate::names::{KeyName, TenantName};
+use crate::rotation::Rotation;
 use crate::store::Record;
 
 /// The format number of keys' records. Whoever writes an older one would lose what it does not
 /// know, so older ones are only read: 1 knows neither disabled keys nor destroyed versions, 2
 /// knows neither deleted keys nor tombstones, 3 knows no bounds for versions, no labels, owner and
-/// description, and no history.
+/// description, no history and no rotation policies.
 const KEY_FORMAT: u32 = 4;
 
 pub(crate) const TENANTS: &str = "tenants";
@@ -56,6 +60,10 @@ pub(crate) fn versions_path(tenant: &TenantName, key: &KeyName) -> String {
 
 pub(crate) fn version_path(tenant: &TenantName, key: &KeyName, version: u32) -> String {
     format!("{TENANTS}/{tenant}/keys/{key}/versions/{version}")
+}
+
+pub(crate) fn usage_path(tenant: &TenantName, key: &KeyName) -> String {
+    format!("{TENANTS}/{tenant}/keys/{key}/usage")
 }
 
 pub(crate) fn key_id_path(tenant: &TenantName, id: KeyId) -> String {
@@ -82,6 +90,8 @@ struct KeyRecord {
     created_at: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_rotation: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rotation: Option<RotationRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     disabled: Option<StampRecord>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -216,6 +226,7 @@ pub(crate) fn encode_key(path: &str, key: &Key) -> Result<Vec<u8>, KeyringError>
         attributes: key.attributes.clone(),
         created_at: key.created_at,
         last_rotation: key.last_rotation,
+        rotation: key.rotation.map(Into::into),
         disabled: key.disabled.clone().map(Into::into),
         deleted: key.deleted.clone().map(Into::into),
         destruction: key.destruction.clone().map(Into::into),
@@ -275,6 +286,7 @@ fn decode_key(
         min_decrypt: parsed.min_decrypt_version.unwrap_or(1),
         own_min_encrypt: parsed.min_encrypt_version,
     };
+    let rotation = parsed.rotation.map(Rotation::try_from).transpose();
     let key = Key {
         tenant: tenant.clone(),
         name: name.clone(),
@@ -285,6 +297,7 @@ fn decode_key(
         versions,
         created_at: parsed.created_at,
         last_rotation: parsed.last_rotation,
+        rotation: rotation.map_err(|_| corrupt(path))?,
         disabled: parsed.disabled.map(Into::into),
         deleted: parsed.deleted.map(Into::into),
         destruction: parsed.destruction.map(Into::into),

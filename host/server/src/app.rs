@@ -12,14 +12,14 @@ use keyward_policy_host::{HostConfig, PolicyHost, SetupError};
 
 use crate::backend::{Backend, Opened};
 use crate::bridge::Bridge;
-use crate::config::{Config, HttpConfig};
+use crate::config::{Config, HttpConfig, RotationConfig};
 use crate::health::Health;
 use crate::metrics::Requests;
 use crate::policies::Policies;
 use crate::readiness::{Readiness, Waiting};
 use crate::restores::Restores;
 use crate::tokens::Tokens;
-use crate::{changes, files, http, purge};
+use crate::{changes, files, http, purge, rotation};
 
 /// The application's state. [`App::service`] is its HTTP face.
 pub struct App {
@@ -47,6 +47,10 @@ pub struct App {
     pub health: Health,
     /// Counts of what the HTTP API answered.
     pub requests: Arc<Requests>,
+    /// When keys are rotated without a call.
+    pub rotation: RotationConfig,
+    /// Counts of what was rotated so.
+    pub rotations: rotation::Counters,
     draining: AtomicBool,
 }
 
@@ -120,6 +124,8 @@ impl App {
             restores,
             health: Health::default(),
             requests: Arc::default(),
+            rotation: config.rotation,
+            rotations: rotation::Counters::default(),
             draining: AtomicBool::new(false),
         });
         if shared {
@@ -128,6 +134,7 @@ impl App {
             app.load_policies().await?;
         }
         purge::start(&app);
+        rotation::start(&app, &app.rotation);
         Ok(app)
     }
 
@@ -148,6 +155,7 @@ impl App {
 
     /// Puts things in order before the process ends: nothing is asked of it afterwards.
     pub async fn shutdown(&self) {
+        rotation::last_flush(self).await;
         if let Some(backend) = self.backend.vault() {
             backend.vault.shutdown().await;
         }

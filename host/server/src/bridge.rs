@@ -7,13 +7,14 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Mac};
+use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, Mac};
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{HostError, KeyHandle, KeyService};
 use zeroize::Zeroizing;
 
 use crate::errors::Code;
 use crate::http::Problem;
+use crate::metered::Metered;
 
 /// Opens keys of the keyring for policies.
 pub struct Bridge {
@@ -41,7 +42,7 @@ impl KeyService for Bridge {
         let name = KeyName::from_str(name).map_err(|_| no_such_key())?;
         let key = self.keyring.key(&tenant, &name).await.map_err(host_error)?;
         let number = version.unwrap_or(key.current_version());
-        let current = self.keyring.version(&key, number).await.map_err(host_error)?;
+        let current = Metered::of(&self.keyring, &key, number).await.map_err(host_error)?;
         let keyring = self.keyring.clone();
         Ok(Arc::new(Handle { keyring, key, current, pinned: version.is_some() }))
     }
@@ -50,7 +51,7 @@ impl KeyService for Bridge {
 struct Handle {
     keyring: Keyring,
     key: Arc<Key>,
-    current: Arc<KeyVersion>,
+    current: Metered,
     /// Opened by version: that version alone.
     pinned: bool,
 }
@@ -67,18 +68,18 @@ impl Handle {
     }
 
     /// The version a ciphertext was made with, if this handle may open it.
-    async fn version_of(&self, ciphertext: &[u8]) -> Result<Arc<KeyVersion>, HostError> {
+    async fn version_of(&self, ciphertext: &[u8]) -> Result<Metered, HostError> {
         let header = Header::parse(ciphertext).map_err(|_| does_not_open())?;
         if header.key_id != self.key.id() {
             return Err(does_not_open());
         }
         if header.key_version == self.current.version() {
-            return Ok(Arc::clone(&self.current));
+            return Ok(self.current.clone());
         }
         if self.pinned {
             return Err(does_not_open());
         }
-        match self.keyring.version(&self.key, header.key_version).await {
+        match Metered::of(&self.keyring, &self.key, header.key_version).await {
             Ok(version) => Ok(version),
             Err(KeyringError::VersionNotFound { .. }) => Err(does_not_open()),
             Err(error) => Err(host_error(error)),
@@ -86,7 +87,7 @@ impl Handle {
     }
 
     /// The version to encrypt and to make MACs with.
-    fn sealing(&self) -> Result<&KeyVersion, HostError> {
+    fn sealing(&self) -> Result<&Metered, HostError> {
         self.key.check_encrypts(self.current.version()).map_err(host_error)?;
         Ok(&self.current)
     }
@@ -141,7 +142,8 @@ impl KeyHandle for Handle {
     }
 
     async fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, HostError> {
-        self.current.verify_mac(data, tag).map_err(|e| self.crypto_error(&e))
+        let valid = self.current.is_by(|version| version.verify_mac(data, tag));
+        valid.map_err(|e| self.crypto_error(&e))
     }
 
     async fn term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], HostError> {
@@ -150,14 +152,15 @@ impl KeyHandle for Handle {
 
     async fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<[u8; 32]>, HostError> {
         if self.pinned {
-            return Ok(vec![self.term(label, value).await?]);
+            let term = self.current.lookup_term(label, value).map_err(|e| self.crypto_error(&e))?;
+            return Ok(vec![term]);
         }
         let mut terms = Vec::with_capacity(self.key.versions().len());
         let usable = self.key.versions().iter().filter(|info| self.key.is_in_use(info.version));
         for info in usable.rev() {
-            let version =
-                self.keyring.version(&self.key, info.version).await.map_err(host_error)?;
-            terms.push(version.index_term(label, value).map_err(|e| self.crypto_error(&e))?);
+            let version = Metered::of(&self.keyring, &self.key, info.version).await;
+            let version = version.map_err(host_error)?;
+            terms.push(version.lookup_term(label, value).map_err(|e| self.crypto_error(&e))?);
         }
         Ok(terms)
     }

@@ -56,6 +56,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// The tenant of the management API's requests that name none.
     pub default_tenant: TenantName,
+    /// When uses are counted into the store, and keys rotated.
+    pub rotation: RotationConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Where policies that `keyward dev` activates are found.
@@ -117,6 +119,17 @@ pub struct PolicyConfig {
     pub max_component: usize,
     /// How long a compilation may take.
     pub compile_timeout: Duration,
+}
+
+/// When uses are counted into the store, and keys rotated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RotationConfig {
+    /// How often counts of use are brought to the store, and budgets checked.
+    pub flush: Duration,
+    /// How often it is looked for keys that are due.
+    pub check: Duration,
+    /// The shortest schedule a key may have.
+    pub min_every: Duration,
 }
 
 /// What is logged, and how.

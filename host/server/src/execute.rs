@@ -7,7 +7,7 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
-use keyward_crypto::stream::{StreamHeader, StreamOpener, StreamSealer};
+use keyward_crypto::stream::StreamHeader;
 use keyward_crypto::{
     Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Operation, Suite,
 };
@@ -17,12 +17,13 @@ use zeroize::Zeroizing;
 
 use crate::errors::Code;
 use crate::http::Problem;
+use crate::metered::{Metered, MeteredOpener, MeteredSealer};
 
 /// A plan ready to encrypt.
 #[derive(Clone)]
 pub struct Sealer {
     key: Arc<Key>,
-    version: Arc<KeyVersion>,
+    version: Metered,
     suite: Option<Suite>,
     authenticated_data: Vec<u8>,
     obligations: Obligations,
@@ -72,7 +73,7 @@ impl Sealer {
     pub fn stream(
         &self,
         context: &[u8],
-    ) -> Result<([u8; StreamHeader::LEN], StreamSealer), Problem> {
+    ) -> Result<([u8; StreamHeader::LEN], MeteredSealer), Problem> {
         if !self.key.algorithm().supports(Operation::Stream) {
             let detail = format!(
                 "key {} is of algorithm {}, which does not encrypt streams",
@@ -82,7 +83,7 @@ impl Sealer {
             return Err(Problem::new(Code::KeyUnsuitable, detail));
         }
         let binding = binding(&self.key, &self.authenticated_data, context);
-        StreamSealer::new(&self.version, &binding).map_err(Problem::internal)
+        self.version.seal_stream(&binding).map_err(Problem::internal)
     }
 
     /// Encrypts into Keyward's binary format.
@@ -158,7 +159,7 @@ impl<'a> Named<'a> {
 #[derive(Clone)]
 pub struct Chosen {
     key: Arc<Key>,
-    version: Arc<KeyVersion>,
+    version: Metered,
     authenticated_data: Vec<u8>,
     obligations: Obligations,
 }
@@ -186,7 +187,7 @@ impl Chosen {
     ) -> Result<Self, Problem> {
         let obligations = Obligations::of(plan)?;
         let number = plan.version.unwrap_or(key.current_version());
-        let version = keyring.version(&key, number).await.map_err(|error| match error {
+        let version = Metered::of(keyring, &key, number).await.map_err(|error| match error {
             KeyringError::VersionNotFound { .. } => bad_plan(error.to_string()),
             error => error.into(),
         })?;
@@ -223,7 +224,7 @@ impl Chosen {
     }
 
     /// The version to use.
-    pub fn version(&self) -> &KeyVersion {
+    pub fn version(&self) -> &Metered {
         &self.version
     }
 
@@ -270,8 +271,8 @@ impl Verifier {
         self.obligations.check_len(len)?;
         if let Some(number) = version {
             let allowed = self.only_version.is_none_or(|only| only == number);
-            let version = keyring.version(&self.key, number).await.map_err(at_version)?;
-            let valid = allowed && is_by(&version).map_err(&fault)?;
+            let version = Metered::of(keyring, &self.key, number).await.map_err(at_version)?;
+            let valid = allowed && version.is_by(&is_by).map_err(&fault)?;
             return Ok(valid.then_some(number));
         }
         // That a version of the policy's choice may not be used is said; otherwise it is left out.
@@ -283,7 +284,7 @@ impl Verifier {
             if self.only_version.is_some_and(|only| only != info.version) {
                 continue;
             }
-            let version = match keyring.version(&self.key, info.version).await {
+            let version = match Metered::of(keyring, &self.key, info.version).await {
                 Ok(version) => version,
                 // No longer in use since the key was looked up.
                 Err(
@@ -292,7 +293,7 @@ impl Verifier {
                 ) => continue,
                 Err(error) => return Err(error.into()),
             };
-            if is_by(&version).map_err(&fault)? {
+            if version.is_by(&is_by).map_err(&fault)? {
                 return Ok(Some(info.version));
             }
         }
@@ -360,17 +361,17 @@ impl Opener {
         number: u32,
         context: &[u8],
         header: &[u8],
-    ) -> Result<StreamOpener, Problem> {
+    ) -> Result<MeteredOpener, Problem> {
         let version = self.version(keyring, number).await?;
         let binding = binding(&self.key, &self.authenticated_data, context);
-        StreamOpener::new(&version, &binding, header).map_err(|_| Problem::ciphertext_invalid())
+        version.open_stream(&binding, header).map_err(|_| Problem::ciphertext_invalid())
     }
 
-    async fn version(&self, keyring: &Keyring, number: u32) -> Result<Arc<KeyVersion>, Problem> {
+    async fn version(&self, keyring: &Keyring, number: u32) -> Result<Metered, Problem> {
         if self.only_version.is_some_and(|only| only != number) {
             return Err(Problem::ciphertext_invalid());
         }
-        keyring.version(&self.key, number).await.map_err(|error| match error {
+        Metered::of(keyring, &self.key, number).await.map_err(|error| match error {
             KeyringError::VersionNotFound { .. } => Problem::ciphertext_invalid(),
             error => error.into(),
         })

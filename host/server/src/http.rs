@@ -69,6 +69,11 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/tenants/{tenant}/keys/{name}/restore", post(keys::restore))
         .route("/api/v1/tenants/{tenant}/keys/{name}/destroy", post(keys::destroy))
         .route("/api/v1/tenants/{tenant}/keys/{name}/rotate", post(keys::rotate))
+        .route(
+            "/api/v1/tenants/{tenant}/keys/{name}/rotation",
+            put(keys::put_rotation).delete(keys::delete_rotation),
+        )
+        .route("/api/v1/tenants/{tenant}/keys/{name}/usage", get(keys::usage))
         .route("/api/v1/tenants/{tenant}/keys/{name}/disable", post(keys::disable))
         .route("/api/v1/tenants/{tenant}/keys/{name}/enable", post(keys::enable))
         .route("/api/v1/tenants/{tenant}/outage", put(tenants::set_outage).get(tenants::outage))

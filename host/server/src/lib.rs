@@ -25,6 +25,7 @@ mod files;
 pub mod health;
 pub mod http;
 mod log;
+mod metered;
 pub mod metrics;
 mod migrate;
 pub mod net;
@@ -33,6 +34,7 @@ pub mod policies;
 mod purge;
 pub mod readiness;
 pub mod restores;
+pub mod rotation;
 pub mod server;
 mod startup;
 #[cfg(test)]

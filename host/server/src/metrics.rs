@@ -23,6 +23,7 @@ pub async fn render(app: &App) -> Result<String, fmt::Error> {
     sections::server(&mut page, app, ready);
     sections::requests(&mut page, &app.requests);
     sections::cache(&mut page, &app.keyring.cache_statistics());
+    sections::usage(&mut page, &app.keyring.usage_statistics(), &app.rotations);
     if let Some(backend) = app.backend.vault() {
         sections::vault(&mut page, &backend.vault.status(), &backend.vault.statistics());
     }

@@ -5,8 +5,8 @@
 //! once, whoever still holds the key, and each wipes itself with its last user.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -15,6 +15,7 @@ use keyward_crypto::KeyVersion;
 use super::life::{Life, millis};
 use super::tenant::TenantState;
 use crate::flight::Flights;
+use crate::usage::KeyMeter;
 
 /// One expanded version.
 #[derive(Clone)]
@@ -36,6 +37,8 @@ pub(crate) struct Keep {
     pub(crate) loads: Arc<Flights<u32, (), Arc<KeyVersion>>>,
     /// When the key was last looked up, in milliseconds of the caches' clock, to the second.
     used: AtomicU64,
+    /// What counts the key's uses, once it was used.
+    pub(crate) meter: OnceLock<Arc<KeyMeter>>,
 }
 
 impl Keep {
@@ -46,6 +49,7 @@ impl Keep {
             slots: ArcSwapOption::from_pointee(Vec::new()),
             loads: Flights::new(),
             used: AtomicU64::new(0),
+            meter: OnceLock::new(),
         })
     }
 

@@ -36,7 +36,7 @@ pub(crate) use self::entry::{Cached, Keep, Slot};
 pub(crate) use self::life::{Away, Clock, Life, millis};
 pub(crate) use self::lookup::{ById, ByName};
 pub use self::statistics::{CacheStatistics, Histogram};
-pub(crate) use self::statistics::{Counters, count};
+pub(crate) use self::statistics::{Counters, count, read};
 pub(crate) use self::tenant::{Outdated, TenantState};
 use crate::absence::{Absences, Begun};
 use crate::flight::Flights;

@@ -18,6 +18,7 @@ use crate::history::{Action, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::record::{self, Entry, Material};
+use crate::rotation::Rotation;
 use crate::store::StoreError;
 
 /// How many taken numbers to step over.
@@ -36,6 +37,8 @@ pub struct NewKey {
     pub attributes: BTreeMap<String, String>,
     /// What there is to say about it.
     pub about: About,
+    /// When it is rotated by itself; `None` leaves it to calls.
+    pub rotation: Option<Rotation>,
 }
 
 impl NewKey {
@@ -52,6 +55,7 @@ impl NewKey {
         if attributes.values().any(|value| value.len() > MAX_ATTRIBUTE_VALUE) {
             return invalid("an attribute's value must have at most 1024 bytes");
         }
+        self.rotation.map_or(Ok(()), |rotation| rotation.check_for(self.algorithm))?;
         self.about.check()
     }
 }
@@ -73,7 +77,7 @@ impl Inner {
         new: NewKey,
         cause: &Cause,
     ) -> Result<Arc<Key>, KeyringError> {
-        let NewKey { algorithm, attributes, about } = new;
+        let NewKey { algorithm, attributes, about, rotation } = new;
         self.tenant(tenant).await?;
         let exists = || {
             // It is found at once by who is told that it exists.
@@ -110,6 +114,7 @@ impl Inner {
             }],
             created_at,
             last_rotation: None,
+            rotation,
             disabled: None,
             deleted: None,
             destruction: None,

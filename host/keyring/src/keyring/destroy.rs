@@ -1,10 +1,11 @@
 //! Destroying a key for good.
 //!
 //! First the metadata says so, by compare-and-set: from then on nobody uses or restores the key.
-//! Then the material of every version is removed, the key's id is retired, and last the metadata
-//! gives way to a tombstone, which frees the name. Every step may be repeated, so whoever finds a
-//! destruction that stopped half-way finishes it, and several may do so at once: material is
-//! removed only up to a number above which every later key of the same name begins.
+//! Then the material of every version and the record of their use are removed, the key's id is
+//! retired, and last the metadata gives way to a tombstone, which frees the name. Every step may be
+//! repeated, so whoever finds a destruction that stopped half-way finishes it, and several may do
+//! so at once: material is removed only up to a number above which every later key of the same
+//! name begins.
 
 use std::sync::Arc;
 
@@ -172,6 +173,7 @@ impl Inner {
                 async move { Ok(self.store.delete(&path).await?) }
             })
             .await?;
+        self.forget_usage(&key).await?;
         self.retire_id(&key).await?;
         let receipt = self.bury(&key).await?;
         tracing::info!(

@@ -10,12 +10,14 @@ mod lifecycle;
 mod load;
 mod load_version;
 mod page;
+mod rotation;
 mod rotations;
 mod tenants;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trim;
 mod upkeep;
+mod usage;
 mod versions;
 
 use std::collections::BTreeMap;
@@ -28,8 +30,10 @@ pub use self::delete::DEFAULT_RESTORE_WINDOW;
 pub use self::destroy::Purge;
 use self::generation::Generation;
 pub use self::page::{KeyPage, KeyQuery};
-use self::rotations::Rotations;
-use crate::about::About;
+pub use self::rotation::{Rotated, Rotations};
+use self::rotations::Waiting;
+use self::usage::Usage;
+pub use self::usage::{Flush, UsageStatistics};
 use crate::cache::{CacheConfig, Caches};
 use crate::error::KeyringError;
 use crate::history::{Author, Cause};
@@ -60,7 +64,8 @@ struct Inner {
     store: Arc<dyn Store>,
     caches: Arc<Caches>,
     generation: Arc<Generation>,
-    rotations: Rotations,
+    rotations: Waiting,
+    usage: Usage,
 }
 
 impl Keyring {
@@ -69,8 +74,8 @@ impl Keyring {
     pub fn new(store: Arc<dyn Store>, config: CacheConfig) -> Self {
         let generation = Generation::new(store.clone(), config.shared);
         let caches = Caches::new(&config);
-        let rotations = Rotations::default();
-        Self { inner: Arc::new(Inner { store, caches, generation, rotations }) }
+        let (rotations, usage) = (Waiting::default(), Usage::new());
+        Self { inner: Arc::new(Inner { store, caches, generation, rotations, usage }) }
     }
 
     /// The store below.
@@ -133,13 +138,15 @@ impl Keyring {
         attributes: BTreeMap<String, String>,
         by: impl Into<Author<'_>>,
     ) -> Result<Arc<Key>, KeyringError> {
-        let new = NewKey { algorithm, attributes, about: About::default() };
+        let new = NewKey { algorithm, attributes, ..NewKey::default() };
         self.create_key_as(tenant, name, new, by).await
     }
 
-    /// Creates a key like [`Keyring::create_key`], with what there is to say about it.
+    /// Creates a key like [`Keyring::create_key`], with what there is to say about it and when it
+    /// is rotated by itself.
     ///
-    /// Fails like that one, with fields `labels`, `owner`, `description` and `reason` too.
+    /// Fails like that one, with fields `labels`, `owner`, `description`, `max_messages` and
+    /// `reason` too.
     pub async fn create_key_as(
         &self,
         tenant: &TenantName,

@@ -1,4 +1,4 @@
-//! Rotations of one key that wait at the same time are done together: one read of the metadata, a
+//! Waiting of one key that wait at the same time are done together: one read of the metadata, a
 //! number of its own for each, and one write. So the rotations of one host never race each other,
 //! only those of other hosts.
 
@@ -30,11 +30,11 @@ pub(super) struct Wanted {
 
 /// The rotations that wait, by key. A key has an entry for as long as a task works on it.
 #[derive(Default)]
-pub(super) struct Rotations {
+pub(super) struct Waiting {
     waiting: Mutex<HashMap<Name, Vec<Wanted>>>,
 }
 
-impl Rotations {
+impl Waiting {
     fn waiting(&self) -> MutexGuard<'_, HashMap<Name, Vec<Wanted>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

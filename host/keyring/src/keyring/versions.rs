@@ -50,7 +50,9 @@ impl Inner {
             .map(|one| {
                 let (inner, key, highest) = (self.clone(), key.clone(), highest.clone());
                 async move {
-                    let created = inner.next_material(&key, &highest, &one).await;
+                    let Wanted { cause, description, .. } = &one;
+                    let created =
+                        inner.next_material(&key, &highest, &cause.actor, description).await;
                     (created, one.cause, one.answer)
                 }
             })
@@ -78,11 +80,12 @@ impl Inner {
     }
 
     /// Writes new material under the first free number above `highest`, which it then is.
-    async fn next_material(
+    pub(super) async fn next_material(
         &self,
         key: &Key,
         highest: &AtomicU32,
-        wanted: &Wanted,
+        actor: &str,
+        description: &str,
     ) -> Result<VersionInfo, KeyringError> {
         let conflict = || KeyringError::Conflict { key: key.name.to_string() };
         let next = |number: u32| number.checked_add(1);
@@ -102,8 +105,8 @@ impl Inner {
                     return Ok(VersionInfo {
                         version,
                         created_at,
-                        created_by: Some(wanted.cause.actor.clone()),
-                        description: wanted.description.clone(),
+                        created_by: Some(actor.to_owned()),
+                        description: description.to_owned(),
                         destroyed: None,
                         fingerprint: Some(record::fingerprint(&material)),
                     });
@@ -125,10 +128,7 @@ impl Inner {
         let listed = self.change_key(key, |key| {
             key.check_kept()?;
             for (created, cause) in created {
-                let place = key.versions.partition_point(|info| info.version < created.version);
-                key.versions.insert(place, created.clone());
-                key.current_version = key.current_version.max(created.version);
-                key.last_rotation = key.last_rotation.max(Some(created.created_at));
+                key.add_version(created.clone());
                 key.note(cause, Action::Rotate, Some(created.version));
             }
             Ok(Step::Write)

@@ -10,7 +10,10 @@ use zeroize::Zeroizing;
 
 use super::settings as s;
 use super::settings::Setting;
-use super::{Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, TlsFiles, Values, kind};
+use super::{
+    Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, RotationConfig, TlsFiles, Values,
+    kind,
+};
 
 impl Config {
     /// Builds the configuration; an error names the settings that do not go together.
@@ -55,6 +58,11 @@ impl Config {
             vault: read.vault()?,
             cache: read.cache()?,
             default_tenant: read.parsed(&s::DEFAULT_TENANT, |text| text.parse().ok())?,
+            rotation: RotationConfig {
+                flush: read.duration(&s::USAGE_FLUSH)?,
+                check: read.duration(&s::ROTATION_CHECK)?,
+                min_every: read.duration(&s::ROTATION_MIN_EVERY)?,
+            },
             log: LogConfig {
                 json: values.get(&s::LOG_FORMAT) == Some("json"),
                 filter: read.required(&s::LOG_LEVEL)?.to_owned(),

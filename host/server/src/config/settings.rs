@@ -107,6 +107,12 @@ settings! {
         "Most memory that cached keys take; the least used leave first.";
     CACHE_OUTAGE: Some("cache.outage"), "KEYWARD_CACHE_OUTAGE", Kind::Outage, Some("fail-closed"),
         "What happens to a cached key past `cache.ttl` while the store does not answer: refused, or served for so much longer. A tenant may have a contract of its own.";
+    USAGE_FLUSH: Some("usage.flush"), "KEYWARD_USAGE_FLUSH", Kind::Duration(10, HOUR), Some("10s"),
+        "How often it is written to the store how much each key version was used, and checked whether it is used up. A crash loses what was counted since.";
+    ROTATION_CHECK: Some("rotation.check"), "KEYWARD_ROTATION_CHECK", Kind::Duration(10, 24 * HOUR), Some("10m"),
+        "How often it is looked for keys that are to be rotated; a key is rotated at most so long after its time. Reads every key's metadata.";
+    ROTATION_MIN_EVERY: Some("rotation.min_every"), "KEYWARD_ROTATION_MIN_EVERY", Kind::Duration(SECOND, 720 * HOUR), Some("1h"),
+        "The shortest schedule that a key may be given.";
     DEFAULT_TENANT: Some("tenant.default"), "KEYWARD_TENANT_DEFAULT", Kind::Name, Some("default"),
         "The tenant that `/api/v1/vault/keys/…` works on when the request names none.";
     VAULT_ADDR: Some("vault.addr"), "E2EE_VAULT_ADDR", Kind::Url, None,

@@ -4,12 +4,13 @@ mod vault;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use keyward_keyring::CacheStatistics;
+use keyward_keyring::{CacheStatistics, UsageStatistics};
 
 pub(super) use self::vault::vault;
 use super::page::{Labels, Page};
 use super::requests::{self, Requests};
 use crate::app::App;
+use crate::rotation::Counters;
 
 /// A name, what it means, and a figure.
 type Row<T> = (&'static str, &'static str, T);
@@ -145,5 +146,44 @@ pub(super) fn cache(page: &mut Page, cache: &CacheStatistics) {
             .tenants
             .iter()
             .map(|(tenant, count)| (label("tenant", tenant.as_str()), number(*count))),
+    );
+}
+
+pub(super) fn usage(page: &mut Page, usage: &UsageStatistics, rotations: &Counters) {
+    let counters: [Row<u64>; 3] = [
+        ("keyward_usage_flushes", "Records of key use written to the store", usage.flushes),
+        (
+            "keyward_usage_flush_failures",
+            "Records of key use that could not be written, and are tried again",
+            usage.failures,
+        ),
+        (
+            "keyward_usage_lost_messages",
+            "Messages whose count was given up, because too many keys waited for the store",
+            usage.lost_messages,
+        ),
+    ];
+    for (name, help, count) in counters {
+        page.counter(name, help, count);
+    }
+    page.gauge(
+        "keyward_usage_unflushed_messages",
+        "Messages counted in memory and not in the store yet",
+        Some(number(usage.unflushed_messages)),
+    );
+    page.gauge(
+        "keyward_usage_unflushed_keys",
+        "Keys of which something is counted and not in the store yet",
+        Some(number(usage.unflushed_keys)),
+    );
+    page.counters(
+        "keyward_rotations",
+        "Keys rotated by this server without a call, by cause",
+        rotations.rotations().map(|(cause, count)| (label("cause", cause.name()), count)),
+    );
+    page.counter(
+        "keyward_rotation_failures",
+        "Keys that may have been due and could not be rotated, and are tried again",
+        rotations.failures(),
     );
 }

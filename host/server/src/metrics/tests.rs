@@ -131,6 +131,9 @@ async fn the_page_of_an_embedded_server_is_clean_and_holds_no_secret() {
         "keyward_http_requests_total{route=\"encrypt\",status=\"200\"} 1",
         "keyward_http_errors_total{code=\"policy_missing\"} 1",
         "keyward_cache_hits_total",
+        "keyward_usage_flushes_total 0",
+        "keyward_usage_unflushed_messages 0",
+        "keyward_rotations_total{cause=\"schedule\"} 0",
         "keyward_cache_load_duration_seconds_bucket{le=\"+Inf\"}",
     ] {
         assert!(text.lines().any(|found| found.starts_with(line)), "no {line:?} in\n{text}");

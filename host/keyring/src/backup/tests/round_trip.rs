@@ -3,6 +3,7 @@ use crate::about::{Edit, KeyEdit};
 use crate::backup::Conflict;
 use crate::embedded::{EmbeddedStore, RootKeySource};
 use crate::history::Author;
+use crate::rotation::Rotation;
 
 #[tokio::test]
 async fn every_old_ciphertext_opens_after_memory_embedded_memory() {
@@ -59,6 +60,32 @@ async fn a_keys_settings_and_history_are_carried() {
     restore.apply(&*first, Conflict::Refuse).await.unwrap();
     let kept = ring(&first).key(&tenant, &name).await.unwrap();
     assert_eq!((kept.min_decrypt_version(), kept.history()), (3, here.history()));
+}
+
+#[tokio::test]
+async fn policy_and_counts_of_a_key_go_with_it() {
+    let (owner, first) = (Owner::new(), populated().await);
+    let here = ring(&first);
+    let (demo, mail) = (tenant("demo"), key("mail"));
+    let rotation = Rotation::new(None, Some(5_000), None).unwrap();
+    here.set_rotation(&demo, &mail, Some(rotation), "tests").await.unwrap();
+    let count = async |ring: &Keyring| {
+        let key = ring.key(&demo, &mail).await.unwrap();
+        ring.meter(&key, 1).sealed(10);
+        assert!(ring.flush_usage().await.failures.is_empty());
+        ring.usage(&demo, &mail).await.unwrap().version(1).sealed_messages
+    };
+    assert_eq!((count(&here).await, count(&here).await), (1, 2));
+    let backup = owner.all_of(&*first).await;
+    let restore = owner.open(&backup).await.unwrap();
+    let second = Arc::new(MemoryStore::default());
+    restore.apply(&*second, Conflict::Refuse).await.unwrap();
+    let there = ring(&second);
+    assert_eq!(there.key(&demo, &mail).await.unwrap().rotation(), Some(&rotation));
+    assert_eq!(count(&there).await, 3);
+    // What was counted since stays when the backup is restored over it.
+    restore.apply(&*second, Conflict::Refuse).await.unwrap();
+    assert_eq!(count(&ring(&second)).await, 4);
 }
 
 #[tokio::test]

@@ -10,8 +10,10 @@ mod probe;
 mod races;
 mod records;
 mod refresh;
+mod rotation;
 mod shared;
 mod trimming;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,12 +1,20 @@
 //! `keyward key …`
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value};
 
 use super::super::call::{Call, Place};
 use super::super::connection::Who;
 use super::super::failure::Failure;
+
+/// Why something is done.
+#[derive(Args)]
+pub struct Why {
+    /// Kept in the key's history, for everybody who may see the key
+    #[arg(long)]
+    reason: Option<String>,
+}
 
 /// What can be done with keys.
 #[derive(Subcommand)]
@@ -21,12 +29,23 @@ pub enum Command {
         /// For the policy; may be given again
         #[arg(long, value_name = "NAME=VALUE")]
         attribute: Vec<String>,
+        #[command(flatten)]
+        why: Why,
     },
     /// List the keys
     List {
         /// Those that are deleted
         #[arg(long)]
         deleted: bool,
+        /// Those whose names begin so
+        #[arg(long)]
+        prefix: Option<String>,
+        /// At most so many
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u32>,
+        /// Those after this name; `next` of the page before
+        #[arg(long, value_name = "NAME")]
+        after: Option<String>,
     },
     /// Show a key
     Show {
@@ -37,16 +56,22 @@ pub enum Command {
     Rotate {
         /// The key
         name: String,
+        #[command(flatten)]
+        why: Why,
     },
     /// Let a disabled key be used again
     Enable {
         /// The key
         name: String,
+        #[command(flatten)]
+        why: Why,
     },
     /// Let a key neither encrypt nor decrypt
     Disable {
         /// The key
         name: String,
+        #[command(flatten)]
+        why: Why,
     },
     /// Delete a key; it can be restored for a while
     Delete {
@@ -55,11 +80,15 @@ pub enum Command {
         /// For how long it can be restored [default: 7 days]
         #[arg(long, value_name = "SECONDS")]
         window: Option<u64>,
+        #[command(flatten)]
+        why: Why,
     },
     /// Restore a deleted key
     Restore {
         /// The key
         name: String,
+        #[command(flatten)]
+        why: Why,
     },
     /// Destroy a key for good: what is encrypted with it is lost
     Destroy {
@@ -68,11 +97,79 @@ pub enum Command {
         /// Its name once more
         #[arg(long, value_name = "NAME")]
         confirm: String,
+        #[command(flatten)]
+        why: Why,
     },
-    /// Show the versions of a key (operators)
+    /// Set a key's bounds, labels, owner or description
+    Set {
+        /// The key
+        name: String,
+        /// The oldest version that decrypts
+        #[arg(long, value_name = "VERSION")]
+        min_decrypt: Option<u32>,
+        /// The oldest version that encrypts
+        #[arg(long, value_name = "VERSION")]
+        min_encrypt: Option<u32>,
+        /// May be given again
+        #[arg(long, value_name = "NAME=VALUE")]
+        label: Vec<String>,
+        /// May be given again
+        #[arg(long, value_name = "NAME")]
+        remove_label: Vec<String>,
+        /// Whose key it is; empty for nobody's
+        #[arg(long)]
+        owner: Option<String>,
+        /// What it is for; empty for none
+        #[arg(long)]
+        description: Option<String>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Destroy the material of all versions below one for good
+    Trim {
+        /// The key
+        name: String,
+        /// The lowest version that stays; at most the key's min_decrypt_version
+        #[arg(long, value_name = "VERSION")]
+        below: u32,
+        /// Only if none of them was needed for a while
+        #[arg(long)]
+        safe: bool,
+        /// How long a while is
+        #[arg(long, value_name = "DAYS", default_value_t = 30, requires = "safe",
+              value_parser = clap::value_parser!(u64).range(1..=3650))]
+        unused_days: u64,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Show what was done to a key, by whom and why
     History {
         /// The key
         name: String,
+    },
+    /// Show how much each version was used, and when it last was
+    Usage {
+        /// The key
+        name: String,
+    },
+    /// Set when a key is rotated by itself
+    Rotation {
+        /// The key
+        name: String,
+        /// How old its newest version becomes, such as 30d
+        #[arg(long, value_name = "DURATION")]
+        every: Option<String>,
+        /// How many messages one version seals
+        #[arg(long, value_name = "NUMBER")]
+        max_messages: Option<u64>,
+        /// How many bytes one version seals
+        #[arg(long, value_name = "NUMBER")]
+        max_bytes: Option<u64>,
+        /// It is rotated by call only
+        #[arg(long, conflicts_with_all = ["every", "max_messages", "max_bytes"])]
+        never: bool,
+        #[command(flatten)]
+        why: Why,
     },
     /// Use an older version from now on (operators)
     Rollback {
@@ -100,25 +197,57 @@ impl Command {
             Call::new(method, &path).at(Place::TenantInQuery).who(Who::Operator)
         };
         Ok(match self {
-            Self::Create { name, algorithm, attribute } => Call::post(&["keys"])
+            Self::Create { name, algorithm, attribute, why } => Call::post(&["keys"])
                 .field("name", Some(name))
                 .field("algorithm", algorithm)
-                .field("attributes", pairs(&attribute)?),
-            Self::List { deleted } => {
-                Call::get(&["keys"]).query("state", deleted.then_some("deleted"))
-            }
+                .field("attributes", pairs(&attribute)?)
+                .field("reason", why.reason),
+            Self::List { deleted, prefix, limit, after } => Call::get(&["keys"])
+                .query("state", deleted.then_some("deleted"))
+                .query("prefix", prefix)
+                .query("limit", limit)
+                .query("after", after),
             Self::Show { name } => Call::get(&["keys", &name]),
-            Self::Rotate { name } => key(&name, "rotate"),
-            Self::Enable { name } => key(&name, "enable"),
-            Self::Disable { name } => key(&name, "disable"),
-            Self::Delete { name, window } => {
-                Call::new(Method::DELETE, &["keys", &name]).query("window_seconds", window)
+            Self::Rotate { name, why } => key(&name, "rotate").field("reason", why.reason),
+            Self::Enable { name, why } => key(&name, "enable").field("reason", why.reason),
+            Self::Disable { name, why } => key(&name, "disable").field("reason", why.reason),
+            Self::Delete { name, window, why } => Call::new(Method::DELETE, &["keys", &name])
+                .query("window_seconds", window)
+                .field("reason", why.reason),
+            Self::Restore { name, why } => key(&name, "restore").field("reason", why.reason),
+            Self::Destroy { name, confirm, why } => {
+                key(&name, "destroy").field("confirm", Some(confirm)).field("reason", why.reason)
             }
-            Self::Restore { name } => key(&name, "restore"),
-            Self::Destroy { name, confirm } => {
-                key(&name, "destroy").field("confirm", Some(confirm))
+            Self::Set {
+                name,
+                min_decrypt,
+                min_encrypt,
+                label,
+                remove_label,
+                owner,
+                description,
+                why,
+            } => Call::new(Method::PATCH, &["keys", &name])
+                .field("min_decrypt_version", min_decrypt)
+                .field("min_encrypt_version", min_encrypt)
+                .field("labels", labels(&label, &remove_label)?)
+                .field("owner", owner.map(or_null))
+                .field("description", description.map(or_null))
+                .field("reason", why.reason),
+            Self::Trim { name, below, safe, unused_days, why } => key(&name, "trim")
+                .field("min_available_version", Some(below))
+                .field("unused_seconds", safe.then_some(unused_days * 86_400))
+                .field("reason", why.reason),
+            Self::History { name } => Call::get(&["keys", &name, "history"]),
+            Self::Usage { name } => Call::get(&["keys", &name, "usage"]),
+            Self::Rotation { name, every, max_messages, max_bytes, never, why } => {
+                let method = if never { Method::DELETE } else { Method::PUT };
+                Call::new(method, &["keys", &name, "rotation"])
+                    .field("every", every)
+                    .field("max_messages", max_messages)
+                    .field("max_bytes", max_bytes)
+                    .field("reason", why.reason)
             }
-            Self::History { name } => managed(Method::GET, &[&name, "history"]),
             Self::Rollback { name, to } => {
                 managed(Method::POST, &[&name, "rollback"]).field("target_version", Some(to))
             }
@@ -127,6 +256,18 @@ impl Command {
             }
         })
     }
+}
+
+/// An empty text takes away what is set.
+fn or_null(text: String) -> Value {
+    if text.is_empty() { Value::Null } else { text.into() }
+}
+
+/// A merge patch of labels; `None` for no change.
+fn labels(set: &[String], remove: &[String]) -> Result<Option<Map<String, Value>>, Failure> {
+    let mut labels = pairs(set)?.unwrap_or_default();
+    labels.extend(remove.iter().map(|name| (name.clone(), Value::Null)));
+    Ok((!labels.is_empty()).then_some(labels))
 }
 
 /// `NAME=VALUE` each; `None` for none.

@@ -20,8 +20,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use hyper::body::Body as _;
 use keyward_crypto::stream::{
-    CHUNK_LEN, SEALED_CHUNK_LEN, StreamHeader, StreamOpener, StreamSealer, plaintext_len,
-    sealed_len,
+    CHUNK_LEN, SEALED_CHUNK_LEN, StreamHeader, plaintext_len, sealed_len,
 };
 use keyward_keyring::{KeyName, KeyringError};
 use keyward_policy_host::Obligations;
@@ -35,6 +34,7 @@ use crate::execute::{Opener, Sealer};
 use crate::http::auth::Access;
 use crate::http::json::Text;
 use crate::http::{Params, Problem, body, request_id};
+use crate::metered::{MeteredOpener, MeteredSealer};
 
 /// base64url (RFC 4648 section 5), with padding or without.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -210,7 +210,7 @@ trait Work: Send + 'static {
 
 struct Sealing {
     source: Source,
-    chunks: StreamSealer,
+    chunks: MeteredSealer,
 }
 
 impl Work for Sealing {
@@ -235,7 +235,7 @@ impl Work for Sealing {
 
 struct Opening {
     source: Source,
-    chunks: StreamOpener,
+    chunks: MeteredOpener,
 }
 
 impl Work for Opening {

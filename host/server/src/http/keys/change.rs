@@ -1,16 +1,18 @@
 //! Rotating, disabling, enabling and trimming a key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::Author;
+use keyward_keyring::{Author, VersionInfo};
 use serde::{Deserialize, Serialize};
 
 use super::view::KeyView;
 use super::{Managed, Reason, blame};
 use crate::app::App;
+use crate::clock;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
 use crate::http::{Params, Problem, body, output};
@@ -70,6 +72,9 @@ async fn set_enabled(
 #[serde(deny_unknown_fields)]
 struct Trim<'a> {
     min_available_version: u32,
+    /// Nothing is destroyed if one of the versions was needed within so many seconds.
+    #[serde(default)]
+    unused_seconds: Option<u64>,
     #[serde(borrow, default)]
     reason: Option<Text<'a>>,
 }
@@ -82,7 +87,7 @@ pub async fn trim(
 ) -> Result<Response<Body>, Problem> {
     let managed = Managed::of(&app, path, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
-    let Trim { min_available_version: lowest, reason } = json::parse(&bytes)?;
+    let Trim { min_available_version: lowest, unused_seconds, reason } = json::parse(&bytes)?;
     if lowest == 0 {
         let detail = "versions are counted from 1";
         return Err(Problem::field(Code::InvalidField, "/min_available_version", detail));
@@ -90,6 +95,27 @@ pub async fn trim(
     let Managed { tenant, name, credential } = &managed;
     let actor = &credential.caller.subject;
     let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };
-    let key = app.keyring.trim(tenant, name, lowest, author).await.map_err(blame)?;
+    let trimmed = match unused_seconds {
+        None => app.keyring.trim(tenant, name, lowest, author).await,
+        Some(seconds) => {
+            let since = since(seconds)?;
+            let usage = app.keyring.usage(tenant, name).await?;
+            let in_use = move |info: &VersionInfo| usage.is_in_use(info.version, since);
+            app.keyring.trim_unless(tenant, name, lowest, in_use, author).await
+        }
+    };
+    let key = trimmed.map_err(blame)?;
     output::json(StatusCode::OK, &KeyView::of(&key))
+}
+
+/// The longest time for which a version can be asked not to have been needed.
+const LONGEST_UNUSED: Duration = Duration::from_hours(10 * 365 * 24);
+
+/// So many seconds ago, in milliseconds since the Unix epoch.
+fn since(seconds: u64) -> Result<u64, Problem> {
+    if !(1..=LONGEST_UNUSED.as_secs()).contains(&seconds) {
+        let detail = format!("must be a number of seconds from 1 to {}", LONGEST_UNUSED.as_secs());
+        return Err(Problem::field(Code::InvalidField, "/unused_seconds", detail));
+    }
+    Ok(clock::unix_ms().saturating_sub(seconds * 1_000))
 }

@@ -9,11 +9,11 @@ use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Response, StatusCode};
 use keyward_crypto::Algorithm;
-use keyward_keyring::{About, Author, KeyName, NewKey};
+use keyward_keyring::{About, Author, KeyName, KeyringError, NewKey};
 use serde::Deserialize;
 
-use super::blame;
 use super::view::KeyView;
+use super::{blame, rotation};
 use crate::app::App;
 use crate::errors::Code;
 use crate::http::auth::Access;
@@ -29,6 +29,8 @@ struct Fields<'a> {
     algorithm: Option<Text<'a>>,
     #[serde(default)]
     attributes: BTreeMap<String, String>,
+    #[serde(borrow, default)]
+    rotation: Option<json::Object<rotation::Fields<'a>>>,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -56,10 +58,19 @@ pub async fn create(
             .map_err(|error| Problem::field(Code::InvalidField, "/algorithm", error.to_string()))?,
     };
     let Fields { attributes, labels, owner, description, .. } = fields;
-    let new = NewKey { algorithm, attributes, about: About { labels, owner, description } };
+    let rotation = fields.rotation.map(|fields| fields.0.read(&app.rotation, "/rotation"));
+    let rotation = rotation.transpose()?;
+    let about = About { labels, owner, description };
+    let new = NewKey { algorithm, attributes, about, rotation };
     let by = &credential.caller.subject;
     let author = Author { actor: by, reason: fields.reason.as_ref().map(Text::as_str) };
-    let key = app.keyring.create_key_as(&tenant, &name, new, author).await.map_err(blame)?;
+    let created = app.keyring.create_key_as(&tenant, &name, new, author).await;
+    let key = created.map_err(|error| match error {
+        KeyringError::InvalidName { field: "max_messages", .. } => {
+            rotation::blame(error, "/rotation")
+        }
+        error => blame(error),
+    })?;
     tracing::info!(%tenant, key = %name, by, "key created");
     let mut response = output::json(StatusCode::CREATED, &KeyView::of(&key))?;
     let location = HeaderValue::from_str(&format!("/api/v1/tenants/{tenant}/keys/{name}"));

@@ -6,6 +6,8 @@ mod delete;
 mod list;
 mod patch;
 mod read;
+mod rotation;
+mod usage;
 mod view;
 
 use std::str::FromStr;
@@ -22,6 +24,8 @@ pub use self::delete::{delete, destroy, restore};
 pub use self::list::list;
 pub use self::patch::patch;
 pub use self::read::{history, show};
+pub use self::rotation::{delete as delete_rotation, put as put_rotation};
+pub use self::usage::usage;
 use super::auth::Access;
 use super::json::{self, Text};
 use super::{Params, Problem, body, param};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use keyward_keyring::Key;
 use serde::Serialize;
 
+use super::rotation;
 use crate::clock;
 
 #[derive(Serialize)]
@@ -27,6 +28,8 @@ pub(super) struct KeyView<'a> {
     description: Option<&'a str>,
     labels: &'a BTreeMap<String, String>,
     attributes: &'a BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rotation: Option<rotation::View>,
     versions: Vec<VersionView>,
 }
 
@@ -74,6 +77,7 @@ impl<'a> KeyView<'a> {
             description: about.description.as_deref(),
             labels: &about.labels,
             attributes: key.attributes(),
+            rotation: key.rotation().map(Into::into),
             versions: versions.collect(),
         }
     }

@@ -196,7 +196,8 @@ struct History<'a> {
     current_version: u32,
     total_versions: usize,
     last_rotation: Option<String>,
-    rotation_policy: &'static str,
+    /// `every=30d` and the like; empty for a key that has no policy of its own.
+    rotation_policy: String,
     enabled: bool,
     versions: Vec<VersionView<'a>>,
     timestamp: u64,
@@ -216,8 +217,7 @@ pub async fn history(
         current_version: key.current_version(),
         total_versions: key.versions().len(),
         last_rotation: key.last_rotation().map(clock::rfc3339),
-        // By call alone.
-        rotation_policy: "",
+        rotation_policy: key.rotation().map(ToString::to_string).unwrap_or_default(),
         enabled: key.enabled(),
         versions: VersionView::all(&key),
         timestamp: unix_seconds(),
