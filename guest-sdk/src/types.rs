@@ -148,12 +148,18 @@ pub enum Algorithm {
     EcdsaP256,
     /// Signatures, FIPS 186-5 ECDSA on P-384 with SHA-384.
     EcdsaP384,
-    /// Signatures and encryption to a public key, RFC 8017 RSA of 2048 bits.
+    /// Signatures, RFC 8017 RSA of 2048 bits.
     Rsa2048,
     /// The same of 3072 bits.
     Rsa3072,
     /// The same of 4096 bits.
     Rsa4096,
+    /// Encryption to a public key, RFC 8017 RSA-OAEP with SHA-256 of 2048 bits.
+    RsaOaep2048,
+    /// The same of 3072 bits.
+    RsaOaep3072,
+    /// The same of 4096 bits.
+    RsaOaep4096,
     /// Encryption to a public key, RFC 7748 X25519.
     X25519,
     /// Encryption to a public key, FIPS 203 ML-KEM-768.
@@ -166,7 +172,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Every algorithm, in the contract's order.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::XAes256Gcm,
         Self::Aes256Gcm,
         Self::Aes256GcmSiv,
@@ -182,6 +188,9 @@ impl Algorithm {
         Self::Rsa2048,
         Self::Rsa3072,
         Self::Rsa4096,
+        Self::RsaOaep2048,
+        Self::RsaOaep3072,
+        Self::RsaOaep4096,
         Self::X25519,
         Self::MlKem768,
         Self::X25519MlKem768,

@@ -40,6 +40,13 @@ pub enum Algorithm {
     Rsa3072,
     /// Signatures, RSA of 4096 bits (RFC 8017).
     Rsa4096,
+    /// Encryption to a public key, RSA-OAEP with SHA-256 of 2048 bits (RFC 8017). Keys that sign
+    /// and keys that decrypt are never the same (NIST SP 800-57 part 1, section 5.2).
+    RsaOaep2048,
+    /// Encryption to a public key, RSA-OAEP with SHA-256 of 3072 bits.
+    RsaOaep3072,
+    /// Encryption to a public key, RSA-OAEP with SHA-256 of 4096 bits.
+    RsaOaep4096,
     /// Encryption to a public key, X25519 (RFC 7748).
     X25519,
     /// Encryption to a public key, ML-KEM-768 (FIPS 203): withstands quantum computers.
@@ -53,8 +60,8 @@ pub enum Algorithm {
 /// The names of all algorithms, for the error that lists them.
 pub(crate) const NAMES: &str = "xaes-256-gcm, aes-256-gcm, aes-256-gcm-siv, chacha20-poly1305, \
      xchacha20-poly1305, aes-256-siv, hmac-sha-256, hmac-sha-384, hmac-sha-512, ed25519, \
-     ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, x25519, ml-kem-768, x25519-ml-kem-768, \
-     ml-dsa-65";
+     ecdsa-p256, ecdsa-p384, rsa-2048, rsa-3072, rsa-4096, rsa-oaep-2048, rsa-oaep-3072, \
+     rsa-oaep-4096, x25519, ml-kem-768, x25519-ml-kem-768, ml-dsa-65";
 
 /// What kind of key an algorithm has: decides which operations it supports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,15 +71,13 @@ pub(crate) enum Family {
     Mac,
     /// Signs only.
     Signature,
-    /// Signs; of several sizes.
-    Rsa,
     /// Decrypts what was encrypted to its public key.
     Recipient,
 }
 
 impl Algorithm {
     /// Every algorithm, in the order of declaration.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::XAes256Gcm,
         Self::Aes256Gcm,
         Self::Aes256GcmSiv,
@@ -88,6 +93,9 @@ impl Algorithm {
         Self::Rsa2048,
         Self::Rsa3072,
         Self::Rsa4096,
+        Self::RsaOaep2048,
+        Self::RsaOaep3072,
+        Self::RsaOaep4096,
         Self::X25519,
         Self::MlKem768,
         Self::X25519MlKem768,
@@ -112,6 +120,9 @@ impl Algorithm {
             Self::Rsa2048 => "rsa-2048",
             Self::Rsa3072 => "rsa-3072",
             Self::Rsa4096 => "rsa-4096",
+            Self::RsaOaep2048 => "rsa-oaep-2048",
+            Self::RsaOaep3072 => "rsa-oaep-3072",
+            Self::RsaOaep4096 => "rsa-oaep-4096",
             Self::X25519 => "x25519",
             Self::MlKem768 => "ml-kem-768",
             Self::X25519MlKem768 => "x25519-ml-kem-768",
@@ -128,9 +139,19 @@ impl Algorithm {
             | Self::XChaCha20Poly1305 => Family::Aead,
             Self::Aes256Siv => Family::Siv,
             Self::HmacSha256 | Self::HmacSha384 | Self::HmacSha512 => Family::Mac,
-            Self::Ed25519 | Self::EcdsaP256 | Self::EcdsaP384 | Self::MlDsa65 => Family::Signature,
-            Self::Rsa2048 | Self::Rsa3072 | Self::Rsa4096 => Family::Rsa,
-            Self::X25519 | Self::MlKem768 | Self::X25519MlKem768 => Family::Recipient,
+            Self::Ed25519
+            | Self::EcdsaP256
+            | Self::EcdsaP384
+            | Self::Rsa2048
+            | Self::Rsa3072
+            | Self::Rsa4096
+            | Self::MlDsa65 => Family::Signature,
+            Self::RsaOaep2048
+            | Self::RsaOaep3072
+            | Self::RsaOaep4096
+            | Self::X25519
+            | Self::MlKem768
+            | Self::X25519MlKem768 => Family::Recipient,
         }
     }
 
@@ -142,7 +163,7 @@ impl Algorithm {
             }
             Operation::Stream => matches!(self.family(), Family::Aead),
             Operation::Sign | Operation::Verify => {
-                matches!(self.family(), Family::Signature | Family::Rsa)
+                matches!(self.family(), Family::Signature)
             }
             Operation::Mac | Operation::Index => matches!(self.family(), Family::Mac),
             Operation::Derive => matches!(self.family(), Family::Aead | Family::Mac),
@@ -151,7 +172,7 @@ impl Algorithm {
 
     /// Whether a version of such a key has a public half that may be given to anyone.
     pub const fn is_asymmetric(self) -> bool {
-        matches!(self.family(), Family::Signature | Family::Rsa | Family::Recipient)
+        matches!(self.family(), Family::Signature | Family::Recipient)
     }
 
     /// The suite used when none is asked for; `None` when keys of this algorithm do not encrypt.
@@ -163,6 +184,9 @@ impl Algorithm {
             Self::ChaCha20Poly1305 => Some(Suite::ChaCha20Poly1305),
             Self::XChaCha20Poly1305 => Some(Suite::XChaCha20Poly1305),
             Self::Aes256Siv => Some(Suite::Aes256Siv),
+            Self::RsaOaep2048 => Some(Suite::RsaOaep2048),
+            Self::RsaOaep3072 => Some(Suite::RsaOaep3072),
+            Self::RsaOaep4096 => Some(Suite::RsaOaep4096),
             Self::X25519 => Some(Suite::HpkeX25519),
             Self::MlKem768 => Some(Suite::HpkeMlKem768),
             Self::X25519MlKem768 => Some(Suite::HpkeXWing),
@@ -171,14 +195,18 @@ impl Algorithm {
     }
 
     /// Whether a key of this algorithm seals and opens with `suite`. The randomised AEAD suites
-    /// form one family (each has its own subkey); AES-256-SIV is its own, and so is HPKE with each KEM.
+    /// form one family (each has its own subkey); AES-256-SIV is its own, and
+    /// so is each way to encrypt to a public key.
     pub const fn allows(self, suite: Suite) -> bool {
         match self.family() {
             Family::Aead => suite.is_aead(),
             Family::Siv => matches!(suite, Suite::Aes256Siv),
             Family::Recipient => matches!(
                 (self, suite),
-                (Self::X25519, Suite::HpkeX25519)
+                (Self::RsaOaep2048, Suite::RsaOaep2048)
+                    | (Self::RsaOaep3072, Suite::RsaOaep3072)
+                    | (Self::RsaOaep4096, Suite::RsaOaep4096)
+                    | (Self::X25519, Suite::HpkeX25519)
                     | (Self::MlKem768, Suite::HpkeMlKem768)
                     | (Self::X25519MlKem768, Suite::HpkeXWing)
             ),

@@ -26,6 +26,12 @@ pub enum CryptoError {
         /// Operation asked for.
         operation: Operation,
     },
+    /// Keys of this algorithm have no public half.
+    #[error("a key of algorithm {algorithm} has no public key")]
+    NotAsymmetric {
+        /// Algorithm of the key.
+        algorithm: Algorithm,
+    },
     /// The algorithm's signatures do not come in this form.
     #[error("signatures of {algorithm} do not come in the form {form}")]
     SignatureFormNotAllowed {

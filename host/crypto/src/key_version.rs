@@ -64,9 +64,7 @@ impl<P: Provider> KeyVersion<P> {
                 label::SIV_ENCRYPTION,
             )?))),
             Family::Mac => Keys::Mac(Box::new(MacKeys::new(algorithm, material)?)),
-            Family::Signature | Family::Rsa => {
-                Keys::Signing(Box::new(SigningKey::new(algorithm, &material)?))
-            }
+            Family::Signature => Keys::Signing(Box::new(SigningKey::new(algorithm, &material)?)),
             Family::Recipient => Keys::Recipient(Box::new(Recipient::new(algorithm, &material)?)),
         };
         Ok(Self { algorithm, key_id, version, keys })
@@ -219,20 +217,17 @@ impl<P: Provider> KeyVersion<P> {
         self.public_key()?.verify(input, signature, form)
     }
 
-    /// The public half. [`CryptoError::OperationNotSupported`] for a key that does not sign.
+    /// The public half: what verifies, or what others encrypt to. [`CryptoError::NotAsymmetric`]
+    /// for a key that has none.
     pub fn public_key(&self) -> Result<PublicKey, CryptoError> {
-        let der = self.signing_key(Operation::Verify)?.public_key_der()?;
+        let der = match &self.keys {
+            Keys::Signing(key) => key.public_key_der()?,
+            Keys::Recipient(key) => key.public_key_der(),
+            Keys::Aead(_) | Keys::Siv(_) | Keys::Mac(_) => {
+                return Err(CryptoError::NotAsymmetric { algorithm: self.algorithm });
+            }
+        };
         Ok(PublicKey::new(self.algorithm, der))
-    }
-
-    /// The public half of a key that others encrypt to, as HPKE (RFC 9180) serialises it: 32 bytes
-    /// for X25519, 1,184 for ML-KEM-768, 1,216 for both. [`CryptoError::OperationNotSupported`] for
-    /// any other key.
-    pub fn encryption_public_key(&self) -> Result<Vec<u8>, CryptoError> {
-        match &self.keys {
-            Keys::Recipient(key) => Ok(key.public_key()),
-            _ => Err(self.unsupported(Operation::Encrypt)),
-        }
     }
 
     fn signing_key(&self, operation: Operation) -> Result<&SigningKey, CryptoError> {

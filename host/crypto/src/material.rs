@@ -12,7 +12,7 @@ use crate::{Algorithm, CryptoError, asymmetric, random_bytes};
 /// |---|---|
 /// | AEAD, AES-256-SIV, HMAC | 32 random bytes, never used directly: every subkey is derived |
 /// | `ed25519`, `ml-dsa-65` | the 32-byte seed (RFC 8032; FIPS 204) |
-/// | `ecdsa-*`, `rsa-*` | PKCS#8 v1 (RFC 5208), DER |
+/// | `ecdsa-*`, `rsa-*`, `rsa-oaep-*` | PKCS#8 v1 (RFC 5208), DER |
 /// | `x25519` | the 32-byte private key (RFC 7748) |
 /// | `ml-kem-768` | the 64-byte seed `d || z` (FIPS 203) |
 /// | `x25519-ml-kem-768` | the 32-byte seed (X-Wing) |
@@ -61,9 +61,15 @@ impl KeyMaterial {
     const fn fixed_len(algorithm: Algorithm) -> Option<usize> {
         match algorithm.family() {
             Family::Aead | Family::Siv | Family::Mac => Some(Self::SYMMETRIC_LEN),
-            Family::Rsa => None,
             Family::Signature | Family::Recipient => match algorithm {
-                Algorithm::EcdsaP256 | Algorithm::EcdsaP384 => None,
+                Algorithm::EcdsaP256
+                | Algorithm::EcdsaP384
+                | Algorithm::Rsa2048
+                | Algorithm::Rsa3072
+                | Algorithm::Rsa4096
+                | Algorithm::RsaOaep2048
+                | Algorithm::RsaOaep3072
+                | Algorithm::RsaOaep4096 => None,
                 Algorithm::MlKem768 => Some(64),
                 _ => Some(32),
             },
@@ -103,7 +109,13 @@ mod tests {
             for algorithm in Algorithm::ALL {
                 let read = KeyMaterial::from_bytes(algorithm, material.expose()).err();
                 match KeyMaterial::fixed_len(algorithm) {
-                    None if algorithm == *made_for => assert_eq!(read, None),
+                    // Nothing in an RSA document says what it is for.
+                    None if algorithm == *made_for
+                        || (*made_for, algorithm)
+                            == (Algorithm::Rsa2048, Algorithm::RsaOaep2048) =>
+                    {
+                        assert_eq!(read, None);
+                    }
                     None => {
                         assert_eq!(read, Some(CryptoError::KeyMaterialInvalid { algorithm }));
                     }

@@ -28,11 +28,17 @@ pub enum Suite {
     HpkeMlKem768 = 0x13,
     /// HPKE to an X-Wing key (X25519 and ML-KEM-768), AES-256-GCM.
     HpkeXWing = 0x14,
+    /// RSA-OAEP (RFC 8017, SHA-256) to a key of 2048 bits, AES-256-GCM.
+    RsaOaep2048 = 0x15,
+    /// RSA-OAEP to a key of 3072 bits, AES-256-GCM.
+    RsaOaep3072 = 0x16,
+    /// RSA-OAEP to a key of 4096 bits, AES-256-GCM.
+    RsaOaep4096 = 0x17,
 }
 
 impl Suite {
     /// Every suite, in the order of ids.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 12] = [
         Self::XAes256Gcm,
         Self::Aes256Gcm,
         Self::Aes256Siv,
@@ -42,6 +48,9 @@ impl Suite {
         Self::HpkeX25519,
         Self::HpkeMlKem768,
         Self::HpkeXWing,
+        Self::RsaOaep2048,
+        Self::RsaOaep3072,
+        Self::RsaOaep4096,
     ];
 
     /// The byte that names the suite in a ciphertext.
@@ -61,6 +70,9 @@ impl Suite {
             0x12 => Some(Self::HpkeX25519),
             0x13 => Some(Self::HpkeMlKem768),
             0x14 => Some(Self::HpkeXWing),
+            0x15 => Some(Self::RsaOaep2048),
+            0x16 => Some(Self::RsaOaep3072),
+            0x17 => Some(Self::RsaOaep4096),
             _ => None,
         }
     }
@@ -77,6 +89,9 @@ impl Suite {
             Self::HpkeX25519 => "hpke-x25519",
             Self::HpkeMlKem768 => "hpke-ml-kem-768",
             Self::HpkeXWing => "hpke-x25519-ml-kem-768",
+            Self::RsaOaep2048 => "rsa-oaep-2048",
+            Self::RsaOaep3072 => "rsa-oaep-3072",
+            Self::RsaOaep4096 => "rsa-oaep-4096",
         }
     }
 
@@ -105,6 +120,9 @@ impl Suite {
                 Self::HpkeX25519 => recipient::X25519_ENC_LEN + TAG_LEN,
                 Self::HpkeMlKem768 => recipient::ML_KEM_768_ENC_LEN + TAG_LEN,
                 Self::HpkeXWing => recipient::X_WING_ENC_LEN + TAG_LEN,
+                Self::RsaOaep2048 => 2048 / 8 + TAG_LEN,
+                Self::RsaOaep3072 => 3072 / 8 + TAG_LEN,
+                Self::RsaOaep4096 => 4096 / 8 + TAG_LEN,
             }
     }
 }

@@ -1,4 +1,4 @@
-//! What stands for signatures in a build without AWS-LC: only that has RSA without known timing
+//! What stands for signatures and RSA in a build without AWS-LC: only that has RSA without known timing
 //! faults, and one provider for all signatures keeps them alike.
 
 use zeroize::Zeroizing;
@@ -19,6 +19,31 @@ impl SigningKey {
     }
 
     pub(crate) fn public_key_der(&self) -> Result<Vec<u8>, CryptoError> {
+        match *self {}
+    }
+}
+
+/// There is none.
+pub(crate) enum RsaOaepKey {}
+
+impl RsaOaepKey {
+    pub(crate) fn new(algorithm: Algorithm, _: &KeyMaterial) -> Result<Self, CryptoError> {
+        Err(CryptoError::AlgorithmNotInBuild { algorithm })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match *self {}
+    }
+
+    pub(crate) fn wrap(&self, _: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        match *self {}
+    }
+
+    pub(crate) fn unwrap(&self, _: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        match *self {}
+    }
+
+    pub(crate) fn public_key_der(&self) -> &[u8] {
         match *self {}
     }
 }

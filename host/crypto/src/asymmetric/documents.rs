@@ -20,9 +20,9 @@ fn kind(algorithm: Algorithm) -> Result<Kind, CryptoError> {
     Ok(match algorithm {
         Algorithm::EcdsaP256 => Kind::Ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
         Algorithm::EcdsaP384 => Kind::Ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
-        Algorithm::Rsa2048 => Kind::Rsa { size: KeySize::Rsa2048 },
-        Algorithm::Rsa3072 => Kind::Rsa { size: KeySize::Rsa3072 },
-        Algorithm::Rsa4096 => Kind::Rsa { size: KeySize::Rsa4096 },
+        Algorithm::Rsa2048 | Algorithm::RsaOaep2048 => Kind::Rsa { size: KeySize::Rsa2048 },
+        Algorithm::Rsa3072 | Algorithm::RsaOaep3072 => Kind::Rsa { size: KeySize::Rsa3072 },
+        Algorithm::Rsa4096 | Algorithm::RsaOaep4096 => Kind::Rsa { size: KeySize::Rsa4096 },
         _ => return Err(CryptoError::KeyMaterialInvalid { algorithm }),
     })
 }

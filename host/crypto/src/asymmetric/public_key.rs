@@ -6,7 +6,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::{SignatureForm, signing};
 use crate::{Algorithm, CryptoError, Operation};
 
-/// The public half of a version of a key that signs, as SubjectPublicKeyInfo (RFC 5280).
+/// The public half of a key version, as SubjectPublicKeyInfo (RFC 5280). That of a KEM ends with
+/// the public key as HPKE (RFC 9180) serialises it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: Algorithm,

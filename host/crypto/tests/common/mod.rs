@@ -1,8 +1,19 @@
 //! What the property tests share.
 
+use std::sync::LazyLock;
+
 use keyward_crypto::provider::Provider;
 use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Suite};
 use proptest::prelude::*;
+
+/// RSA keys are not made of any bytes, and made once: that takes seconds.
+static RSA_2048: LazyLock<KeyMaterial> = LazyLock::new(|| rsa(Algorithm::RsaOaep2048));
+static RSA_3072: LazyLock<KeyMaterial> = LazyLock::new(|| rsa(Algorithm::RsaOaep3072));
+static RSA_4096: LazyLock<KeyMaterial> = LazyLock::new(|| rsa(Algorithm::RsaOaep4096));
+
+fn rsa(algorithm: Algorithm) -> KeyMaterial {
+    KeyMaterial::generate(algorithm).unwrap()
+}
 
 /// Everything that goes into one sealing.
 #[derive(Debug, Clone)]
@@ -28,6 +39,9 @@ impl Case {
             Suite::Aes256GcmSiv => Algorithm::Aes256GcmSiv,
             Suite::ChaCha20Poly1305 => Algorithm::ChaCha20Poly1305,
             Suite::XChaCha20Poly1305 => Algorithm::XChaCha20Poly1305,
+            Suite::RsaOaep2048 => Algorithm::RsaOaep2048,
+            Suite::RsaOaep3072 => Algorithm::RsaOaep3072,
+            Suite::RsaOaep4096 => Algorithm::RsaOaep4096,
             Suite::HpkeX25519 => Algorithm::X25519,
             Suite::HpkeMlKem768 => Algorithm::MlKem768,
             Suite::HpkeXWing => Algorithm::X25519MlKem768,
@@ -36,13 +50,20 @@ impl Case {
 
     pub fn key<P: Provider>(&self) -> KeyVersion<P> {
         let material = match self.algorithm() {
+            Algorithm::RsaOaep2048 => return self.with(&RSA_2048),
+            Algorithm::RsaOaep3072 => return self.with(&RSA_3072),
+            Algorithm::RsaOaep4096 => return self.with(&RSA_4096),
             algorithm @ Algorithm::MlKem768 => {
                 KeyMaterial::from_bytes(algorithm, &self.material.repeat(2))
             }
             algorithm => KeyMaterial::from_bytes(algorithm, &self.material),
         }
         .unwrap();
-        KeyVersion::with_provider(self.algorithm(), KeyId(self.key_id), self.version, &material)
+        self.with(&material)
+    }
+
+    fn with<P: Provider>(&self, material: &KeyMaterial) -> KeyVersion<P> {
+        KeyVersion::with_provider(self.algorithm(), KeyId(self.key_id), self.version, material)
             .unwrap()
     }
 
