@@ -83,7 +83,7 @@ fn copies(masked: &[u8; MATERIAL]) -> usize {
                 .windows(MATERIAL)
                 .filter(|window| window.iter().zip(masked).all(|(byte, m)| byte ^ MASK == *m))
                 .count();
-            piece.zeroize();
+            piece.as_mut_slice().zeroize();
             if read < MATERIAL || at + read as u64 >= end {
                 break;
             }

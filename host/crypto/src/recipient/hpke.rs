@@ -19,7 +19,7 @@ pub(crate) const ML_KEM_768_ENC_LEN: usize = 1088;
 pub(crate) const X_WING_ENC_LEN: usize = 1120;
 
 /// A KEM as Keyward uses it.
-pub(super) trait Scheme: Kem {
+pub(crate) trait Scheme: Kem {
     /// What stands before the public key in a SubjectPublicKeyInfo: all of these have an
     /// algorithm without parameters and a key of fixed length.
     const SPKI_PREFIX: &'static [u8];
