@@ -43,12 +43,42 @@ fn a_keys_life() {
     assert_eq!(json(&["key", "rotate", "orders"]), json!({ "key_version": 2 }));
     assert_eq!(row(cli.run(&["key", "rotate", "orders"]).good().text(), "key_version")[1], "3");
     assert_eq!(json(&["key", "rollback", "orders", "--to", "1"])["target_version"], 1);
-    assert_eq!(json(&["key", "history", "orders"])["current_version"], 1);
+    let history = json(&["key", "history", "orders"]);
+    assert_eq!(history["history"].as_array().unwrap().last().unwrap()["action"], "rollback");
     assert_eq!(json(&["key", "destroy-version", "orders", "2"])["version"], 2);
     cli.run(&["key", "destroy-version", "orders", "1"]).failed(1, &["key_version_is_current"]);
     assert_eq!(json(&["key", "disable", "orders"])["state"], "disabled");
     cli.pipe(&["encrypt", "--key", "orders"], b"x").failed(1, &["key_disabled: ", "disabled"]);
     assert_eq!(json(&["key", "enable", "orders"])["state"], "enabled");
+    json(&["key", "rollback", "orders", "--to", "3"]);
+    let set = json(&[
+        "key",
+        "set",
+        "orders",
+        "--min-decrypt",
+        "3",
+        "--label",
+        "env=prod",
+        "--owner",
+        "team-a",
+        "--reason",
+        "a drill",
+    ]);
+    assert_eq!((&set["min_decrypt_version"], &set["min_encrypt_version"]), (&3.into(), &3.into()));
+    assert_eq!((&set["labels"]["env"], &set["owner"]), (&"prod".into(), &"team-a".into()));
+    let set = json(&["key", "set", "orders", "--remove-label", "env", "--owner", ""]);
+    assert_eq!((set["labels"].get("env"), set.get("owner")), (None, None));
+    let rotation = json(&["key", "rotation", "orders", "--every", "30d", "--max-messages", "5000"]);
+    let expected = serde_json::json!({ "every": "30d", "max_messages": 5000 });
+    assert_eq!(rotation["rotation"], expected);
+    assert_eq!(json(&["key", "rotation", "orders", "--never"]).get("rotation"), None);
+    cli.run(&["key", "rotation", "orders", "--every", "1w"]).failed(1, &["(field /every)"]);
+    assert_eq!(row(cli.run(&["key", "usage", "orders"]).good().text(), "3").last(), Some(&"0"));
+    let trim = ["key", "trim", "orders", "--below", "3", "--safe", "--reason", "unused"];
+    assert_eq!(json(&trim)["min_available_version"], 3);
+    cli.run(&["key", "trim", "orders", "--below", "4"]).failed(1, &["key_trim_too_high"]);
+    let page = json(&["key", "list", "--prefix", "ord", "--limit", "1"]);
+    assert_eq!(page["keys"][0]["name"], "orders");
     let deleted = json(&["key", "delete", "orders", "--window", "3600"]);
     assert_eq!(deleted["state"], "deleted");
     assert_eq!(json(&["key", "list", "--deleted"])["keys"][0]["name"], "orders");

@@ -169,6 +169,30 @@ fn trimmed_versions_are_gone_for_good() {
     tenant.admin.post("/keys/none/trim", &to(1)).problem(404, "key_not_found");
 }
 
+/// A version that somebody needed lately is not destroyed by a careful trim, and one that nobody
+/// did is.
+#[test]
+fn a_version_in_use_is_not_trimmed_if_the_caller_says_so() {
+    let tenant = tenant("trim-safe");
+    let sealed = tenant.app.encrypt(&json!({ "key": "main", "plaintext": b64("x") }));
+    rotate(&tenant, "main", 3);
+    tenant.app.post("/decrypt", &json!({ "ciphertext": sealed })).expect(200);
+    patch(&tenant.admin, "main", &json!({ "min_decrypt_version": 3 })).expect(200);
+    let trim = |below: u32, unused: Value| {
+        let body = json!({ "min_available_version": below, "unused_seconds": unused });
+        tenant.admin.post("/keys/main/trim", &body)
+    };
+    for wrong in [json!(0), json!(-1), json!(315_360_001), json!("30d"), json!(1.5)] {
+        trim(3, wrong).problem(400, "invalid_field").field("/unused_seconds");
+    }
+    trim(3, json!(3600)).problem(409, "key_version_in_use");
+    let key = tenant.admin.get("/keys/main").expect(200).json();
+    assert_eq!(key["min_available_version"], 1);
+    std::thread::sleep(std::time::Duration::from_millis(2_100));
+    let key = trim(3, json!(1)).expect(200).json();
+    assert_eq!(key["min_available_version"], 3);
+}
+
 #[test]
 fn the_history_says_who_did_what_and_why() {
     let tenant = tenant("history");

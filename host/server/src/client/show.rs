@@ -1,5 +1,6 @@
 //! Answers for people, or as they are.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use base64::Engine;
@@ -146,23 +147,25 @@ fn flatten<'a>(flat: &mut Vec<(String, &'a Value)>, prefix: &str, fields: &'a Ma
     }
 }
 
-/// One row for each object: the fields that are neither lists nor objects, in the first one's order.
+/// One row for each object: the fields that are no lists, those of inner objects as `OUTER.INNER`.
 fn table(rows: &[Value]) -> String {
-    let mut columns: Vec<&str> = Vec::new();
-    for fields in rows.iter().filter_map(Value::as_object) {
-        for (name, value) in fields {
-            if !value.is_array() && !value.is_object() && !columns.contains(&name.as_str()) {
-                columns.push(name);
-            }
-        }
-    }
     if rows.is_empty() {
         return "none\n".to_owned();
     }
+    let rows = rows.iter().filter_map(Value::as_object).map(|fields| {
+        let mut flat = Vec::new();
+        flatten(&mut flat, "", fields);
+        flat.retain(|(_, value)| !value.is_array());
+        flat.into_iter().collect::<HashMap<_, _>>()
+    });
+    let rows: Vec<HashMap<String, &Value>> = rows.collect();
+    let mut columns: Vec<&str> = rows.iter().flat_map(HashMap::keys).map(String::as_str).collect();
+    columns.sort_unstable();
+    columns.dedup();
     // What the row is about comes first.
     columns.sort_by_key(|name| (!matches!(*name, "name" | "version"), *name));
     let cells = rows.iter().map(|row| {
-        columns.iter().map(|name| row.get(name).map(scalar).unwrap_or_default()).collect()
+        columns.iter().map(|name| row.get(*name).map(|v| scalar(v)).unwrap_or_default()).collect()
     });
     let head = columns.iter().map(|name| name.to_uppercase()).collect();
     let cells: Vec<Vec<String>> = std::iter::once(head).chain(cells).collect();
@@ -213,6 +216,19 @@ mod tests {
             (&["orders", "12", "-"][..], &["x", "1", "true"][..])
         );
         assert_eq!(human(&json!({ "keys": [] })), "none\n");
+    }
+
+    #[test]
+    fn inner_objects_are_columns() {
+        let usage = json!({ "versions": [
+            { "version": 1, "opened": { "messages": 3, "last_at": "then" } },
+            { "version": 2, "opened": { "messages": 0 } },
+        ] });
+        let table = human(&usage);
+        let lines: Vec<Vec<&str>> =
+            table.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[0], ["VERSION", "OPENED.LAST_AT", "OPENED.MESSAGES"]);
+        assert_eq!((&lines[1][..], &lines[2][..]), (&["1", "then", "3"][..], &["2", "0"][..]));
     }
 
     #[test]
