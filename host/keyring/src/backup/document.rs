@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyward_crypto::Algorithm;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
 /// A key's metadata.
@@ -20,6 +21,33 @@ struct Version {
     is_destroyed: bool,
     fingerprint: Option<String>,
     fields: Value,
+}
+
+/// As much of a key's metadata as tells which material must be there: what a race with rotations
+/// needs to read quickly, however long the history is.
+#[derive(Deserialize)]
+pub(super) struct Outline {
+    pub(super) id: String,
+    versions: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    version: u32,
+    #[serde(default)]
+    destroyed: Option<IgnoredAny>,
+}
+
+impl Outline {
+    /// `None` when the bytes are not a key's metadata.
+    pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+
+    /// The versions whose material must be there.
+    pub(super) fn alive(&self) -> impl Iterator<Item = u32> + '_ {
+        self.versions.iter().filter(|info| info.destroyed.is_none()).map(|info| info.version)
+    }
 }
 
 impl Document {

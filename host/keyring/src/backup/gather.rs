@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use zeroize::Zeroizing;
 
-use super::document::Document;
+use super::document::{Document, Outline};
 use super::error::BackupError;
 use super::walk::{self, Look};
 use crate::record;
@@ -20,7 +20,7 @@ use crate::store::{Record, Store};
 /// Versions read at a time.
 const CONCURRENCY: usize = 8;
 /// How often to look at a key that changes.
-const ATTEMPTS: usize = 16;
+const ATTEMPTS: usize = 64;
 /// How often to look for material that metadata at rest lists, and how long to wait in between:
 /// a shared store may show writes late.
 const LATE_ATTEMPTS: usize = 3;
@@ -123,15 +123,15 @@ async fn settle(
     let mut id = None;
     let mut late = 0;
     for attempt in 1.. {
-        let Some(document) = Document::parse(&record.value) else {
+        let Some(outline) = Outline::parse(&record.value) else {
             return Ok(Some((record, None, BTreeMap::new())));
         };
-        if id.as_deref() != Some(document.id()) {
+        let alive: BTreeSet<u32> = outline.alive().collect();
+        if id.as_ref() != Some(&outline.id) {
             // Another key under the same name.
             found.clear();
-            id = Some(document.id().to_owned());
+            id = Some(outline.id);
         }
-        let alive: BTreeSet<u32> = document.alive().collect();
         found.retain(|version, _| alive.contains(version));
         let missing: Vec<u32> =
             alive.iter().copied().filter(|version| !found.contains_key(version)).collect();
@@ -151,18 +151,25 @@ async fn settle(
         let Some(again) = store.get(path).await? else { return Ok(None) };
         if again.revision == record.revision {
             if is_complete || late == LATE_ATTEMPTS {
-                return Ok(Some((record, Some(document), found)));
+                return Ok(Some(settled(record, found)));
             }
             late += 1;
             tokio::time::sleep(LATE).await;
         } else if attempt >= ATTEMPTS && is_complete {
-            return Ok(Some((record, Some(document), found)));
+            return Ok(Some(settled(record, found)));
         } else if attempt >= 2 * ATTEMPTS {
             break;
         }
         record = again;
     }
     Err(BackupError::Unstable { path: path.to_owned() })
+}
+
+fn settled(record: Record, found: BTreeMap<u32, Value>) -> Settled {
+    match Document::parse(&record.value) {
+        Some(document) => (record, Some(document), found),
+        None => (record, None, BTreeMap::new()),
+    }
 }
 
 /// Whether the material is that of the version, as far as the metadata tells.
