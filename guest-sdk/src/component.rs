@@ -21,6 +21,7 @@ pub mod bindings {
             "keyward:policy/types@0.1.0/caller": crate::Caller,
             "keyward:policy/types@0.1.0/request": crate::Request,
             "keyward:policy/types@0.1.0/algorithm": crate::Algorithm,
+            "keyward:policy/types@0.1.0/signature-form": crate::SignatureForm,
             "keyward:policy/types@0.1.0/obligation": crate::Obligation,
             "keyward:policy/types@0.1.0/plan": crate::Plan,
             "keyward:policy/types@0.1.0/error": crate::Error,
@@ -66,5 +67,13 @@ impl crate::Algorithm {
     #[doc(hidden)]
     pub fn _lift(discriminant: u8) -> Self {
         Self::ALL.get(usize::from(discriminant)).copied().unwrap_or(Self::MlDsa65)
+    }
+}
+
+impl crate::SignatureForm {
+    /// The same for a `signature-form`.
+    #[doc(hidden)]
+    pub fn _lift(discriminant: u8) -> Self {
+        Self::ALL.get(usize::from(discriminant)).copied().unwrap_or(Self::Pkcs1)
     }
 }

@@ -1,6 +1,6 @@
 //! Handles on the tenant's keys.
 
-use crate::{Algorithm, Ciphertext, Error, Plaintext, host};
+use crate::{Algorithm, Ciphertext, Error, Plaintext, SignatureForm, host};
 
 /// A handle on one of the tenant's own keys, at one version. Key bytes never enter a policy.
 ///
@@ -41,8 +41,9 @@ impl Key {
         self.0.attribute(name)
     }
 
-    /// Encrypts `data` with an AEAD or deterministic key and binds `aad` to it. The result is
-    /// Keyward's binary ciphertext format.
+    /// Encrypts `data` and binds `aad` to it, with a key of any algorithm that encrypts: the AEADs,
+    /// the deterministic one, and those that encrypt to a public key; with any other it is
+    /// [`Error::Invalid`]. The result is Keyward's binary ciphertext format.
     pub fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, Error> {
         self.0.encrypt(data, aad)
     }
@@ -63,7 +64,8 @@ impl Key {
         self.0.decrypt_many(items)
     }
 
-    /// 32-byte HMAC-SHA-256 tag of `data`, with an `hmac-sha-256` key.
+    /// HMAC tag of `data`, as long as the hash of the key's algorithm: 32, 48 or 64 bytes. With a
+    /// key of another algorithm it is [`Error::Invalid`].
     pub fn mac(&self, data: &[u8]) -> Result<Vec<u8>, Error> {
         self.0.mac(data)
     }
@@ -73,7 +75,82 @@ impl Key {
         self.0.verify(data, tag)
     }
 
-    /// Blind-index term of 32 bytes, with an `hmac-sha-256` key: equal values give equal terms
+    /// The signature of `data` by the handle's version, with a key that signs; with any other, or in
+    /// a form its algorithm does not know, it is [`Error::Invalid`].
+    ///
+    /// It covers these bytes and nothing else: whoever has the public key can verify it. So what a
+    /// policy signs for callers should say in itself what it is.
+    ///
+    /// ```
+    /// use keyward_policy::{Error, Key, SignatureForm};
+    ///
+    /// /// What an operation of a policy does with the body it was sent.
+    /// fn countersign(body: &[u8]) -> Result<Vec<u8>, Error> {
+    ///     let statement = [b"countersigned by example.org: ", body].concat();
+    ///     Key::open("countersign")?.sign(&statement, SignatureForm::Standard)
+    /// }
+    ///
+    /// # #[cfg(feature = "harness")]
+    /// # {
+    /// use keyward_policy::{Algorithm, harness::Harness};
+    ///
+    /// let host = Harness::new("acme").key("countersign", Algorithm::Ed25519);
+    /// let signature = host.run(|| countersign(b"contract 17")).unwrap();
+    /// assert_eq!(signature.len(), 64);
+    /// # }
+    /// ```
+    pub fn sign(&self, data: &[u8], form: SignatureForm) -> Result<Vec<u8>, Error> {
+        self.0.sign(data, form)
+    }
+
+    /// The version whose signature of `data` it is; `None` if it is no version's. Every version in
+    /// use is tried, newest first; a handle of [`Key::open_version`] accepts that version alone.
+    ///
+    /// ```
+    /// # #[cfg(feature = "harness")]
+    /// # {
+    /// use keyward_policy::{Algorithm, Key, SignatureForm, harness::Harness};
+    ///
+    /// let host = Harness::new("acme").key("countersign", Algorithm::EcdsaP256);
+    /// let form = SignatureForm::Fixed;
+    /// let sign = || Key::open("countersign")?.sign(b"contract 17", form);
+    /// let signature = host.run(sign).unwrap();
+    /// host.rotate("countersign");
+    /// let by = |data: &[u8]| {
+    ///     host.run(|| Key::open("countersign")?.verify_signature(data, &signature, form))
+    /// };
+    /// assert_eq!(by(b"contract 17"), Ok(Some(1)));
+    /// assert_eq!(by(b"contract 18"), Ok(None));
+    /// # }
+    /// ```
+    pub fn verify_signature(
+        &self,
+        data: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<Option<u32>, Error> {
+        self.0.verify_signature(data, signature, form)
+    }
+
+    /// The public half of the handle's version, as DER of an X.509 SubjectPublicKeyInfo: of a key
+    /// that signs, or of one that others encrypt to. With a key that has none it is
+    /// [`Error::Invalid`].
+    ///
+    /// ```
+    /// # #[cfg(feature = "harness")]
+    /// # {
+    /// use keyward_policy::{Algorithm, Key, harness::Harness};
+    ///
+    /// let host = Harness::new("acme").key("countersign", Algorithm::Ed25519);
+    /// let public = host.run(|| Key::open("countersign")?.public_key()).unwrap();
+    /// assert_eq!(public.len(), 44); // 12 bytes that say Ed25519, then the key's 32
+    /// # }
+    /// ```
+    pub fn public_key(&self) -> Result<Vec<u8>, Error> {
+        self.0.public_key()
+    }
+
+    /// Blind-index term of 32 bytes, with an HMAC key: equal values give equal terms
     /// under one key and label.
     pub fn term(&self, label: &str, value: &[u8]) -> Result<Vec<u8>, Error> {
         self.0.term(label, value)

@@ -71,6 +71,7 @@ mod key;
 pub mod log;
 mod policy;
 pub mod random;
+mod signature;
 mod types;
 
 #[cfg(any(target_family = "wasm", test))]
@@ -83,6 +84,7 @@ pub mod harness;
 
 pub use key::Key;
 pub use policy::Policy;
+pub use signature::SignatureForm;
 pub use types::{
     Action, Algorithm, Caller, Ciphertext, Error, Obligation, Operation, Payload, Plaintext, Plan,
     Request, bind,

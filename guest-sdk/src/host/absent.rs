@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use crate::log::Level;
-use crate::{Algorithm, Ciphertext, Error, Plaintext};
+use crate::{Algorithm, Ciphertext, Error, Plaintext, SignatureForm};
 
 /// There are none.
 #[derive(Debug)]
@@ -55,6 +55,23 @@ impl Key {
     }
 
     pub fn verify(&self, _data: &[u8], _tag: &[u8]) -> Result<bool, Error> {
+        match self.0 {}
+    }
+
+    pub fn sign(&self, _data: &[u8], _form: SignatureForm) -> Result<Vec<u8>, Error> {
+        match self.0 {}
+    }
+
+    pub fn verify_signature(
+        &self,
+        _data: &[u8],
+        _signature: &[u8],
+        _form: SignatureForm,
+    ) -> Result<Option<u32>, Error> {
+        match self.0 {}
+    }
+
+    pub fn public_key(&self) -> Result<Vec<u8>, Error> {
         match self.0 {}
     }
 

@@ -2,7 +2,7 @@
 
 use crate::component::bindings::keyward::policy as wit;
 use crate::log::Level;
-use crate::{Algorithm, Ciphertext, Error, Plaintext};
+use crate::{Algorithm, Ciphertext, Error, Plaintext, SignatureForm};
 
 #[derive(Debug)]
 pub struct Key(wit::keys::Key);
@@ -54,6 +54,23 @@ impl Key {
 
     pub fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, Error> {
         wit::macs::verify(&self.0, data, tag)
+    }
+
+    pub fn sign(&self, data: &[u8], form: SignatureForm) -> Result<Vec<u8>, Error> {
+        wit::signing::sign(&self.0, data, form)
+    }
+
+    pub fn verify_signature(
+        &self,
+        data: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<Option<u32>, Error> {
+        wit::verifying::verify(&self.0, data, signature, form)
+    }
+
+    pub fn public_key(&self) -> Result<Vec<u8>, Error> {
+        wit::verifying::public_key(&self.0)
     }
 
     pub fn term(&self, label: &str, value: &[u8]) -> Result<Vec<u8>, Error> {

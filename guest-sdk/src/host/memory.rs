@@ -8,7 +8,7 @@ use keyward_crypto::{Binding, Channel, CryptoError, Header, KeyId, KeyMaterial, 
 
 use crate::harness::LogLine;
 use crate::log::Level;
-use crate::{Algorithm, Ciphertext, Error, Plaintext};
+use crate::{Algorithm, Ciphertext, Error, Plaintext, SignatureForm};
 
 /// Most random bytes in one call, as in the host.
 const MAX_RANDOM: u32 = 64 << 10;
@@ -271,6 +271,31 @@ impl Key {
         self.opened()?.verify_mac(data, tag).map_err(error)
     }
 
+    pub fn sign(&self, data: &[u8], form: SignatureForm) -> Result<Vec<u8>, Error> {
+        self.host.counted();
+        self.opened()?.sign(data, native_form(form)).map_err(error)
+    }
+
+    pub fn verify_signature(
+        &self,
+        data: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<Option<u32>, Error> {
+        self.host.counted();
+        for version in self.accepted()? {
+            if version.verify(data, signature, native_form(form)).map_err(error)? {
+                return Ok(Some(version.version()));
+            }
+        }
+        Ok(None)
+    }
+
+    pub fn public_key(&self) -> Result<Vec<u8>, Error> {
+        self.host.counted();
+        Ok(self.opened()?.public_key().map_err(error)?.der().to_vec())
+    }
+
     pub fn term(&self, label: &str, value: &[u8]) -> Result<Vec<u8>, Error> {
         self.host.counted();
         Ok(self.opened()?.index_term(label, value).map_err(error)?.to_vec())
@@ -278,17 +303,20 @@ impl Key {
 
     pub fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         self.host.counted();
-        let versions = if self.pinned {
-            vec![self.opened()?]
-        } else {
-            let keys = self.host.keys.borrow();
-            let key = keys.get(&self.name).ok_or_else(|| no_key(&self.name))?;
-            key.versions.iter().rev().cloned().collect()
-        };
-        versions
+        self.accepted()?
             .iter()
             .map(|version| Ok(version.index_term(label, value).map_err(error)?.to_vec()))
             .collect()
+    }
+
+    /// The versions whose work this handle accepts, newest first.
+    fn accepted(&self) -> Result<Vec<Rc<KeyVersion>>, Error> {
+        if self.pinned {
+            return Ok(vec![self.opened()?]);
+        }
+        let keys = self.host.keys.borrow();
+        let key = keys.get(&self.name).ok_or_else(|| no_key(&self.name))?;
+        Ok(key.versions.iter().rev().cloned().collect())
     }
 
     fn opened(&self) -> Result<Rc<KeyVersion>, Error> {
@@ -338,6 +366,14 @@ fn error(error: CryptoError) -> Error {
     match error {
         CryptoError::Random => Error::unavailable(error.to_string()),
         _ => Error::invalid(error.to_string()),
+    }
+}
+
+fn native_form(form: SignatureForm) -> keyward_crypto::SignatureForm {
+    match form {
+        SignatureForm::Standard => keyward_crypto::SignatureForm::Standard,
+        SignatureForm::Fixed => keyward_crypto::SignatureForm::Fixed,
+        SignatureForm::Pkcs1 => keyward_crypto::SignatureForm::Pkcs1,
     }
 }
 

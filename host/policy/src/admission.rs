@@ -10,12 +10,14 @@ use crate::error::AdmissionError;
 use crate::limits::Limits;
 
 /// The interfaces of the contract a policy may import.
-const ALLOWED_IMPORTS: [&str; 8] = [
+const ALLOWED_IMPORTS: [&str; 10] = [
     "keyward:policy/types@0.1.0",
     "keyward:policy/keys@0.1.0",
     "keyward:policy/sealing@0.1.0",
     "keyward:policy/opening@0.1.0",
     "keyward:policy/macs@0.1.0",
+    "keyward:policy/signing@0.1.0",
+    "keyward:policy/verifying@0.1.0",
     "keyward:policy/index@0.1.0",
     "keyward:policy/random@0.1.0",
     "keyward:policy/log@0.1.0",

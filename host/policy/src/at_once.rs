@@ -17,7 +17,8 @@ use wasmtime::component::{
 use wasmtime::{Engine, Store, StoreContextMut};
 
 use crate::bindings::{
-    Payload, Plan, Request, index, keys, log, macs, opening, random, sealing, types,
+    Payload, Plan, Request, index, keys, log, macs, opening, random, sealing, signing, types,
+    verifying,
 };
 use crate::instance::Instance;
 use crate::keys::KeyResource;
@@ -146,6 +147,19 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Instance>> {
     })?;
     instance.func_wrap("verify", |mut on: On<'_>, (key, data, tag)| {
         now(macs::Host::verify(on.data_mut(), key, data, tag))
+    })?;
+
+    let mut instance = linker.instance("keyward:policy/signing@0.1.0")?;
+    instance.func_wrap("sign", |mut on: On<'_>, (key, data, form)| {
+        now(signing::Host::sign(on.data_mut(), key, data, form))
+    })?;
+
+    let mut instance = linker.instance("keyward:policy/verifying@0.1.0")?;
+    instance.func_wrap("verify", |mut on: On<'_>, (key, data, signature, form)| {
+        now(verifying::Host::verify(on.data_mut(), key, data, signature, form))
+    })?;
+    instance.func_wrap("public-key", |mut on: On<'_>, (key,)| {
+        now(verifying::Host::public_key(on.data_mut(), key))
     })?;
 
     let mut instance = linker.instance("keyward:policy/index@0.1.0")?;

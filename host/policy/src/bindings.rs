@@ -15,6 +15,8 @@ mod generated {
             "keyward:policy/sealing": async | trappable,
             "keyward:policy/opening": async | trappable,
             "keyward:policy/macs": async | trappable,
+            "keyward:policy/signing": async | trappable,
+            "keyward:policy/verifying": async | trappable,
             "keyward:policy/index": async | trappable,
             default: trappable,
         },
@@ -27,11 +29,22 @@ mod generated {
 pub use generated::exports::keyward::policy::handler::{Operation, Payload};
 pub use generated::keyward::policy::types::{Algorithm, Caller, Obligation, Plan, Request};
 pub(crate) use generated::keyward::policy::{
-    index, keys, log, macs, opening, random, sealing, types,
+    index, keys, log, macs, opening, random, sealing, signing, types, verifying,
 };
 pub(crate) use generated::{Policy as World, PolicyPre as WorldPre};
 
-use keyward_crypto::Algorithm as KeyAlgorithm;
+use generated::keyward::policy::types::SignatureForm;
+use keyward_crypto::{Algorithm as KeyAlgorithm, SignatureForm as KeySignatureForm};
+
+impl From<SignatureForm> for KeySignatureForm {
+    fn from(form: SignatureForm) -> Self {
+        match form {
+            SignatureForm::Standard => Self::Standard,
+            SignatureForm::Fixed => Self::Fixed,
+            SignatureForm::Pkcs1 => Self::Pkcs1,
+        }
+    }
+}
 
 /// The contract's names of algorithms are the format's, spelled as WIT wants them.
 macro_rules! same {

@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use keyward_crypto::Algorithm as KeyAlgorithm;
 use wasmtime::component::Resource;
 
-use crate::bindings::{Algorithm, index, keys, log, macs, opening, random, sealing, types};
+use crate::bindings::{
+    Algorithm, index, keys, log, macs, opening, random, sealing, signing, types, verifying,
+};
 use crate::error::Limit;
 use crate::instance::{Instance, LogLine};
 use crate::keys::{KeyHandle, KeyResource};
@@ -116,6 +119,7 @@ impl opening::Host for Instance {
         aad: Vec<u8>,
     ) -> Outcome<Vec<u8>> {
         let key = self.key(&key)?;
+        wait_if_slow(&**key).await;
         Ok(match key.decrypt(&data, &aad).await {
             Ok(mut plaintext) => Ok(std::mem::take(&mut *plaintext)),
             Err(error) => Err(error.into()),
@@ -128,6 +132,7 @@ impl opening::Host for Instance {
         items: Vec<opening::Ciphertext>,
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, types::Error>>> {
         let key = self.key(&key)?;
+        wait_if_slow(&**key).await;
         let mut results = Vec::with_capacity(items.len());
         for item in &items {
             results.push(match key.decrypt(&item.data, &item.aad).await {
@@ -154,6 +159,54 @@ impl macs::Host for Instance {
         let key = self.key(&key)?;
         Ok(key.verify(&data, &tag).await.map_err(Into::into))
     }
+}
+
+impl signing::Host for Instance {
+    async fn sign(
+        &mut self,
+        key: Resource<KeyResource>,
+        data: Vec<u8>,
+        form: types::SignatureForm,
+    ) -> Outcome<Vec<u8>> {
+        let key = self.key(&key)?;
+        wait_if_slow(&**key).await;
+        Ok(key.sign(&data, form.into()).await.map_err(Into::into))
+    }
+}
+
+impl verifying::Host for Instance {
+    async fn verify(
+        &mut self,
+        key: Resource<KeyResource>,
+        data: Vec<u8>,
+        signature: Vec<u8>,
+        form: types::SignatureForm,
+    ) -> Outcome<Option<u32>> {
+        let key = self.key(&key)?;
+        Ok(key.verify_signature(&data, &signature, form.into()).await.map_err(Into::into))
+    }
+
+    async fn public_key(&mut self, key: Resource<KeyResource>) -> Outcome<Vec<u8>> {
+        let key = self.key(&key)?;
+        Ok(key.public_key().await.map_err(Into::into))
+    }
+}
+
+/// Suspends before a private key of RSA is used, which takes longer than a run that does not wait
+/// may: the run goes to a fiber (see [`crate::at_once`]) before the work is done, not after.
+async fn wait_if_slow(key: &dyn KeyHandle) {
+    if is_slow(key.algorithm()) {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Whether signing or decrypting takes about as long as a tick, or longer.
+fn is_slow(algorithm: KeyAlgorithm) -> bool {
+    use KeyAlgorithm as A;
+    matches!(
+        algorithm,
+        A::Rsa2048 | A::Rsa3072 | A::Rsa4096 | A::RsaOaep2048 | A::RsaOaep3072 | A::RsaOaep4096
+    )
 }
 
 impl index::Host for Instance {

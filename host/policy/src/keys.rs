@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyward_crypto::{Algorithm, Mac};
+use keyward_crypto::{Algorithm, Mac, SignatureForm};
 use zeroize::Zeroizing;
 
 use crate::error::HostError;
@@ -40,6 +40,18 @@ pub trait KeyHandle: Send + Sync + 'static {
     async fn mac(&self, data: &[u8]) -> Result<Mac, HostError>;
     /// Constant-time check of a tag.
     async fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, HostError>;
+    /// Signature of `data` by this handle's version, over nothing but these bytes.
+    async fn sign(&self, data: &[u8], form: SignatureForm) -> Result<Vec<u8>, HostError>;
+    /// The version whose signature of `data` it is, if it is one's: of those in use, or, if the
+    /// handle was opened by version, of that one alone.
+    async fn verify_signature(
+        &self,
+        data: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<Option<u32>, HostError>;
+    /// The public half of this handle's version: DER of a SubjectPublicKeyInfo.
+    async fn public_key(&self) -> Result<Vec<u8>, HostError>;
     /// Blind-index term of `value` under `label`.
     async fn term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], HostError>;
     /// Terms by every version in use, newest first.

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Mac};
+use keyward_crypto::{
+    Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Mac, SignatureForm,
+};
 use keyward_policy_host::{
     AdmissionError, Caller, Compiler, HostConfig, HostError, KeyHandle, KeyService, Limit, Limits,
     Policy, PolicyError, PolicyHost, Request, Scope, TrapKind,
@@ -95,6 +97,24 @@ impl KeyHandle for OneKey {
     }
     async fn verify(&self, _data: &[u8], _tag: &[u8]) -> Result<bool, HostError> {
         Err(HostError::Invalid("not a MAC key".into()))
+    }
+    async fn sign(&self, data: &[u8], form: SignatureForm) -> Result<Vec<u8>, HostError> {
+        self.version.sign(data, form).map_err(|error| HostError::Invalid(error.to_string()))
+    }
+    async fn verify_signature(
+        &self,
+        data: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<Option<u32>, HostError> {
+        let valid = self.version.verify(data, signature, form);
+        let valid = valid.map_err(|error| HostError::Invalid(error.to_string()))?;
+        Ok(valid.then_some(1))
+    }
+    async fn public_key(&self) -> Result<Vec<u8>, HostError> {
+        let public = self.version.public_key();
+        let public = public.map_err(|error| HostError::Invalid(error.to_string()))?;
+        Ok(public.der().to_vec())
     }
     async fn term(&self, _label: &str, _value: &[u8]) -> Result<[u8; 32], HostError> {
         Err(HostError::Invalid("not a MAC key".into()))

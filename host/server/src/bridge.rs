@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, Mac};
+use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, Mac, SignatureForm};
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{HostError, KeyHandle, KeyService};
 use zeroize::Zeroizing;
@@ -86,7 +86,7 @@ impl Handle {
         }
     }
 
-    /// The version to encrypt and to make MACs with.
+    /// The version to encrypt, to sign and to make MACs with.
     fn sealing(&self) -> Result<&Metered, HostError> {
         self.key.check_encrypts(self.current.version()).map_err(host_error)?;
         Ok(&self.current)
@@ -100,6 +100,9 @@ impl Handle {
                 HostError::Invalid(format!(
                     "key {name} is of algorithm {algorithm}, which cannot do this"
                 ))
+            }
+            CryptoError::SignatureFormNotAllowed { .. } | CryptoError::NotAsymmetric { .. } => {
+                HostError::Invalid(format!("key {}: {error}", self.key.name()))
             }
             CryptoError::TooLong => HostError::Invalid("the data is too long".into()),
             error => {
@@ -144,6 +147,40 @@ impl KeyHandle for Handle {
     async fn verify(&self, data: &[u8], tag: &[u8]) -> Result<bool, HostError> {
         let valid = self.current.is_by(|version| version.verify_mac(data, tag));
         valid.map_err(|e| self.crypto_error(&e))
+    }
+
+    async fn sign(&self, data: &[u8], form: SignatureForm) -> Result<Vec<u8>, HostError> {
+        self.sealing()?.sign(data, form).map_err(|e| self.crypto_error(&e))
+    }
+
+    async fn verify_signature(
+        &self,
+        data: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<Option<u32>, HostError> {
+        let is_by = |version: &Metered| {
+            let valid = version.is_by(|version| version.verify(data, signature, form));
+            valid.map_err(|e| self.crypto_error(&e))
+        };
+        if self.pinned {
+            return Ok(is_by(&self.current)?.then_some(self.current.version()));
+        }
+        let in_use = self.key.versions().iter().filter(|info| self.key.is_in_use(info.version));
+        for info in in_use.rev() {
+            let version = Metered::if_in_use(&self.keyring, &self.key, info.version).await;
+            if let Some(version) = version.map_err(host_error)?
+                && is_by(&version)?
+            {
+                return Ok(Some(info.version));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn public_key(&self) -> Result<Vec<u8>, HostError> {
+        let public = self.current.public_key().map_err(|e| self.crypto_error(&e))?;
+        Ok(public.der().to_vec())
     }
 
     async fn term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], HostError> {

@@ -284,15 +284,8 @@ impl Verifier {
             if self.only_version.is_some_and(|only| only != info.version) {
                 continue;
             }
-            let version = match Metered::of(keyring, &self.key, info.version).await {
-                Ok(version) => version,
-                // No longer in use since the key was looked up.
-                Err(
-                    KeyringError::VersionDestroyed { .. }
-                    | KeyringError::VersionBelowMinDecrypt { .. },
-                ) => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let version = Metered::if_in_use(keyring, &self.key, info.version).await?;
+            let Some(version) = version else { continue };
             if version.is_by(&is_by).map_err(&fault)? {
                 return Ok(Some(info.version));
             }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use keyward_crypto::stream::{StreamHeader, StreamOpener, StreamSealer};
-use keyward_crypto::{Binding, CryptoError, KeyVersion, Mac, SignatureForm, Suite};
+use keyward_crypto::{Binding, CryptoError, KeyVersion, Mac, PublicKey, SignatureForm, Suite};
 use keyward_keyring::{Key, Keyring, KeyringError, Meter};
 use zeroize::Zeroizing;
 
@@ -24,6 +24,22 @@ impl Metered {
     pub async fn of(keyring: &Keyring, key: &Key, number: u32) -> Result<Self, KeyringError> {
         let version = keyring.version(key, number).await?;
         Ok(Self { version, meter: keyring.meter(key, number) })
+    }
+
+    /// Version `number` of the key, which was in use when the key was looked up; none if that has
+    /// changed since.
+    pub async fn if_in_use(
+        keyring: &Keyring,
+        key: &Key,
+        number: u32,
+    ) -> Result<Option<Self>, KeyringError> {
+        match Self::of(keyring, key, number).await {
+            Ok(version) => Ok(Some(version)),
+            Err(
+                KeyringError::VersionDestroyed { .. } | KeyringError::VersionBelowMinDecrypt { .. },
+            ) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Its number.
@@ -72,6 +88,11 @@ impl Metered {
     /// See [`KeyVersion::sign`].
     pub fn sign(&self, input: &[u8], form: SignatureForm) -> Result<Vec<u8>, CryptoError> {
         self.sealed(input.len(), self.version.sign(input, form))
+    }
+
+    /// See [`KeyVersion::public_key`]. No use of the key: it is not counted.
+    pub fn public_key(&self) -> Result<PublicKey, CryptoError> {
+        self.version.public_key()
     }
 
     /// See [`KeyVersion::derive`]. What is counted are the bytes derived.

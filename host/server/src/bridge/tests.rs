@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use keyward_crypto::SignatureForm::{Fixed, Pkcs1, Standard};
+use keyward_crypto::{Operation, PublicKey};
 use keyward_keyring::store::memory::MemoryStore;
 use keyward_keyring::{CacheConfig, Edit, KeyEdit};
 
@@ -20,6 +22,16 @@ async fn bridge() -> Bridge {
         }
     }
     Bridge::new(keyring)
+}
+
+/// Adds a key to both tenants.
+async fn create(bridge: &Bridge, name: &str, algorithm: Algorithm) {
+    for tenant in ["acme", "other"] {
+        let (tenant, name) = (tenant.parse().unwrap(), name.parse().unwrap());
+        let created =
+            bridge.keyring.create_key(&tenant, &name, algorithm, BTreeMap::new(), "tests").await;
+        created.unwrap();
+    }
 }
 
 async fn rotate(bridge: &Bridge, name: &str) {
@@ -141,4 +153,124 @@ async fn versions_below_a_keys_bounds_are_denied_with_the_code() {
     let terms = [newest.term("email", b"a").await, pinned.term("email", b"a").await];
     let terms = terms.map(Result::unwrap);
     assert_eq!(newest.terms("email", b"a").await.unwrap(), terms);
+}
+
+#[tokio::test]
+async fn signatures_are_of_the_handles_version_and_verified_by_every_version_in_use() {
+    let bridge = bridge().await;
+    create(&bridge, "signing", Algorithm::Ed25519).await;
+    let first = bridge.open("acme", "signing", None).await.unwrap();
+    let old = first.sign(b"data", Standard).await.unwrap();
+    let public = first.public_key().await.unwrap();
+    let public = PublicKey::from_der(Algorithm::Ed25519, &public).unwrap();
+    assert_eq!(public.verify(b"data", &old, Standard), Ok(true));
+    rotate(&bridge, "signing").await;
+    let newest = bridge.open("acme", "signing", None).await.unwrap();
+    assert_ne!(newest.public_key().await, first.public_key().await);
+    let new = newest.sign(b"data", Standard).await.unwrap();
+    assert_eq!(newest.verify_signature(b"data", &old, Standard).await, Ok(Some(1)));
+    assert_eq!(newest.verify_signature(b"data", &new, Standard).await, Ok(Some(2)));
+    // Pinned: that version alone, whichever it is.
+    for (version, by) in [(1, [Some(1), None]), (2, [None, Some(2)])] {
+        let pinned = bridge.open("acme", "signing", Some(version)).await.unwrap();
+        let verified = [
+            pinned.verify_signature(b"data", &old, Standard).await.unwrap(),
+            pinned.verify_signature(b"data", &new, Standard).await.unwrap(),
+        ];
+        assert_eq!(verified, by);
+    }
+    for signature in [&b""[..], &new[..63], &[0; 64]] {
+        assert_eq!(newest.verify_signature(b"data", signature, Standard).await, Ok(None));
+    }
+    assert_eq!(newest.verify_signature(b"date", &new, Standard).await, Ok(None));
+    let other = bridge.open("other", "signing", None).await.unwrap();
+    assert_eq!(other.verify_signature(b"data", &new, Standard).await, Ok(None));
+}
+
+#[tokio::test]
+async fn signatures_keep_to_a_keys_bounds_as_macs_do() {
+    let bridge = bridge().await;
+    create(&bridge, "signing", Algorithm::EcdsaP256).await;
+    let first = bridge.open("acme", "signing", None).await.unwrap();
+    let old = first.sign(b"data", Fixed).await.unwrap();
+    rotate(&bridge, "signing").await;
+    rotate(&bridge, "signing").await;
+    let pinned = bridge.open("acme", "signing", Some(2)).await.unwrap();
+    let middle = pinned.sign(b"data", Fixed).await.unwrap();
+    let edit = KeyEdit {
+        min_decrypt_version: Edit::Set(2),
+        min_encrypt_version: Edit::Set(3),
+        ..KeyEdit::default()
+    };
+    let (tenant, name) = ("acme".parse().unwrap(), "signing".parse().unwrap());
+    bridge.keyring.edit_key(&tenant, &name, edit, "tests").await.unwrap();
+    let pinned = bridge.open("acme", "signing", Some(2)).await.unwrap();
+    let denied = pinned.sign(b"data", Fixed).await;
+    let Err(HostError::Denied(message)) = &denied else { panic!("{denied:?}") };
+    assert!(message.contains("(key_version_below_min_encrypt)"), "{message}");
+    let newest = bridge.open("acme", "signing", None).await.unwrap();
+    newest.sign(b"data", Fixed).await.unwrap();
+    assert_eq!(newest.verify_signature(b"data", &middle, Fixed).await, Ok(Some(2)));
+    assert_eq!(newest.verify_signature(b"data", &old, Fixed).await, Ok(None));
+}
+
+#[tokio::test]
+async fn every_algorithm_does_what_it_can_and_nothing_else() {
+    let bridge = bridge().await;
+    for algorithm in Algorithm::ALL {
+        // Making these takes seconds, and they are the same code as those of 2048 bits.
+        if algorithm.name().ends_with("3072") || algorithm.name().ends_with("4096") {
+            continue;
+        }
+        create(&bridge, algorithm.name(), algorithm).await;
+        let key = bridge.open("acme", algorithm.name(), None).await.unwrap();
+        let can = |operation| algorithm.supports(operation);
+        let outcome = |done: Option<HostError>, can: bool| match done {
+            None => assert!(can, "{algorithm}"),
+            Some(HostError::Invalid(message)) => {
+                assert!(!can && message.contains(algorithm.name()), "{algorithm}: {message}");
+            }
+            Some(error) => panic!("{algorithm}: {error:?}"),
+        };
+        let sealed = key.encrypt(b"x", b"aad").await;
+        if let Ok(sealed) = &sealed {
+            assert_eq!(key.decrypt(sealed, b"aad").await.unwrap().as_slice(), b"x");
+            assert_eq!(key.decrypt(sealed, b"").await.map(|_| ()), Err(does_not_open()));
+        }
+        outcome(sealed.err(), can(Operation::Encrypt));
+        outcome(key.mac(b"x").await.err(), can(Operation::Mac));
+        let signs = can(Operation::Sign);
+        outcome(key.sign(b"x", Standard).await.err(), signs);
+        outcome(key.verify_signature(b"x", b"", Standard).await.err(), signs);
+        let ecdsa = algorithm.name().starts_with("ecdsa");
+        outcome(key.sign(b"x", Fixed).await.err(), ecdsa);
+        outcome(key.verify_signature(b"x", b"", Fixed).await.err(), ecdsa);
+        outcome(key.sign(b"x", Pkcs1).await.err(), signs && algorithm.name().starts_with("rsa"));
+        let public = key.public_key().await;
+        let expected = key_of(&bridge, algorithm).await;
+        assert_eq!(public.as_ref().ok(), expected.as_ref());
+        outcome(public.err(), expected.is_some());
+    }
+}
+
+/// The public key as the keyring has it.
+async fn key_of(bridge: &Bridge, algorithm: Algorithm) -> Option<Vec<u8>> {
+    let (tenant, name) = ("acme".parse().unwrap(), algorithm.name().parse().unwrap());
+    let key = bridge.keyring.key(&tenant, &name).await.unwrap();
+    let public = bridge.keyring.version(&key, 1).await.unwrap().public_key();
+    public.ok().map(|public| public.der().to_vec())
+}
+
+#[tokio::test]
+async fn signing_and_verifying_are_counted() {
+    let bridge = bridge().await;
+    create(&bridge, "signing", Algorithm::Ed25519).await;
+    let key = bridge.open("acme", "signing", None).await.unwrap();
+    let signature = key.sign(b"12345", Standard).await.unwrap();
+    key.verify_signature(b"12345", &signature, Standard).await.unwrap();
+    key.verify_signature(b"54321", &signature, Standard).await.unwrap();
+    key.public_key().await.unwrap();
+    let (tenant, name) = ("acme".parse().unwrap(), "signing".parse().unwrap());
+    let used = bridge.keyring.usage(&tenant, &name).await.unwrap().version(1);
+    assert_eq!((used.sealed_messages, used.sealed_bytes, used.opened_messages), (1, 5, 1));
 }

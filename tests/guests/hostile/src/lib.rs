@@ -7,6 +7,7 @@
 
 mod misdeeds;
 mod plans;
+mod signing;
 
 use keyward_policy::{Action, Error, Operation, Payload, Plan, Policy, Request, export_policy};
 

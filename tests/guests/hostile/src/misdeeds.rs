@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use keyward_policy::{Key, Request, log, random};
 
+use crate::signing;
+
 /// Every name [`commit`] knows.
 pub const NAMES: &[&str] = &[
     "loop",
@@ -18,6 +20,10 @@ pub const NAMES: &[&str] = &[
     "open-own",
     "log-and-open",
     "open-foreign",
+    "sign-foreign",
+    "sign-unfit",
+    "sign-own",
+    "sign-huge",
     "million-calls",
     "log-flood",
     "random-huge",
@@ -29,7 +35,7 @@ pub const NAMES: &[&str] = &[
 
 /// Names by which a guest might try to reach a key that is another tenant's, or a record that is
 /// no key at all.
-const FOREIGN: &[&str] = &[
+pub const FOREIGN: &[&str] = &[
     "secret",
     "other/secret",
     "other:secret",
@@ -73,6 +79,10 @@ pub fn commit(name: &str, request: &Request) -> Result<String, String> {
             open_own(request)
         }
         "open-foreign" => open_foreign(),
+        "sign-foreign" => signing::foreign(),
+        "sign-unfit" => signing::unfit(request),
+        "sign-own" => signing::own(request),
+        "sign-huge" => signing::huge(request),
         "million-calls" => Ok(million_calls()),
         "log-flood" => Ok(log_flood()),
         "random-huge" => Ok(random::bytes(u32::MAX).len().to_string()),
