@@ -261,7 +261,7 @@ fn check(plan: &Plan, payload: usize) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Key, Obligation, log, random};
+    use crate::{Key, Obligation, SignatureForm, log, random};
 
     /// Allows with the plan that the caller's claims describe.
     struct ByClaims;
@@ -395,6 +395,55 @@ mod tests {
             assert_eq!((terms.len(), &terms[1]), (2, &term));
             assert!(matches!(key.encrypt(b"x", b""), Err(Error::Invalid(_))));
         });
+    }
+
+    #[test]
+    fn signatures_come_from_a_signing_key_and_outlive_rotations() {
+        let form = SignatureForm::Fixed;
+        let host = host().key("signing", Algorithm::EcdsaP256);
+        host.run(|| {
+            let key = Key::open("signing").unwrap();
+            let old = key.sign(b"data", form).unwrap();
+            let old_public = key.public_key().unwrap();
+            assert_eq!(old.len(), 64);
+            host.rotate("signing");
+            let key = Key::open("signing").unwrap();
+            let new = key.sign(b"data", form).unwrap();
+            assert_ne!(key.public_key().unwrap(), old_public);
+            assert_eq!(key.verify_signature(b"data", &old, form), Ok(Some(1)));
+            assert_eq!(key.verify_signature(b"data", &new, form), Ok(Some(2)));
+            assert_eq!(key.verify_signature(b"date", &new, form), Ok(None));
+            let standard = SignatureForm::Standard;
+            assert_eq!(key.verify_signature(b"data", &new, standard), Ok(None));
+            let first = Key::open_version("signing", 1).unwrap();
+            assert_eq!(first.public_key().unwrap(), old_public);
+            assert_eq!(first.verify_signature(b"data", &old, form), Ok(Some(1)));
+            assert_eq!(first.verify_signature(b"data", &new, form), Ok(None));
+            assert!(matches!(key.sign(b"data", SignatureForm::Pkcs1), Err(Error::Invalid(_))));
+            let aead = Key::open("main").unwrap();
+            assert!(matches!(aead.sign(b"data", standard), Err(Error::Invalid(_))));
+            assert!(matches!(aead.verify_signature(b"", b"", standard), Err(Error::Invalid(_))));
+            assert!(matches!(aead.public_key(), Err(Error::Invalid(_))));
+        });
+    }
+
+    #[test]
+    fn every_algorithm_that_encrypts_does_so_through_a_handle() {
+        for algorithm in [
+            Algorithm::Aes256Siv,
+            Algorithm::RsaOaep2048,
+            Algorithm::X25519,
+            Algorithm::MlKem768,
+            Algorithm::X25519MlKem768,
+        ] {
+            let host = Harness::new("acme").key("main", algorithm);
+            host.run(|| {
+                let key = Key::open("main").unwrap();
+                let sealed = key.encrypt(b"x", b"aad").unwrap();
+                assert_eq!(key.decrypt(&sealed, b"aad").unwrap(), b"x");
+                does_not_open(&key.decrypt(&sealed, b""));
+            });
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use keyward_tests::{Answer, Server, Tenant, b64, policy};
 use serde_json::{Value, json};
@@ -98,6 +99,106 @@ fn keys_of_others_do_not_open() {
     assert_eq!(invoke("open-own").expect(200).text(), "opened main");
     let body = json!({ "ciphertext": ciphertext, "purpose": "allow" });
     HOSTILE.app.post("/decrypt", &body).problem(400, keyward_tests::UNIFORM);
+}
+
+#[test]
+fn nobody_signs_with_keys_of_others_or_with_unfit_ones() {
+    let other = SERVER.tenant_with_policy("other-signs", "baseline");
+    other.new_key(&json!({ "name": "secret", "algorithm": "ed25519" }));
+    let tenant = SERVER.tenant_with_policy("signs", "hostile");
+    tenant.new_key(&json!({ "name": "tags", "algorithm": "hmac-sha-256" }));
+    tenant.new_key(&json!({ "name": "ed", "algorithm": "ed25519" }));
+    tenant.new_key(&json!({ "name": "ec", "algorithm": "ecdsa-p256" }));
+    tenant.new_key(&json!({ "name": "rsa", "algorithm": "rsa-2048" }));
+    let invoke = |misdeed: &str, key: &str| {
+        tenant.app.post(&format!("/invoke/{misdeed}?key={key}"), &json!({}))
+    };
+    for key in ["main", "ed"] {
+        let refused = invoke("sign-foreign", key).problem(403, "policy_refused");
+        assert_eq!(refused.str("/detail"), "signed nothing");
+    }
+    let all_invalid = ["invalid"; 7].join(" ");
+    let outcomes = |key: &str| invoke("sign-unfit", key).expect(200).text();
+    assert_eq!(outcomes("main"), all_invalid);
+    assert_eq!(outcomes("tags"), all_invalid);
+    // For each form, standard, fixed and PKCS#1: sign, verify. Then the public key.
+    assert_eq!(outcomes("ed"), "done done invalid invalid invalid invalid done");
+    assert_eq!(outcomes("ec"), "done done done done invalid invalid done");
+    assert_eq!(outcomes("rsa"), "done done invalid invalid done done done");
+    invoke("sign-huge", "ed").problem(502, "policy_host_call_bytes_limit");
+
+    // What a fit key gives.
+    let own = invoke("sign-own", "ed").expect(200).text();
+    let (verified, public) = own.rsplit_once(' ').unwrap();
+    assert_eq!(verified, "Some(1) None");
+    // A SubjectPublicKeyInfo of Ed25519 (RFC 8410) and its 32 bytes.
+    assert!(public.starts_with("302a300506032b6570032100") && public.len() == 88, "{public}");
+    // Private keys of RSA are slow: such a run goes to a fiber before it signs, and signs once.
+    tenant.new_key(&json!({ "name": "slow", "algorithm": "rsa-4096" }));
+    for times in 1..=3 {
+        invoke("sign-own", "slow").expect(200);
+        assert_eq!(sealed(&tenant, "slow"), times);
+    }
+}
+
+/// How many messages version 1 of the key has sealed.
+fn sealed(tenant: &Tenant, key: &str) -> u64 {
+    let usage = tenant.admin.get(&format!("/keys/{key}/usage")).expect(200).json();
+    usage["versions"][0]["sealed"]["messages"].as_u64().unwrap()
+}
+
+#[test]
+fn a_batch_asks_once_for_what_a_policy_cannot_tell_apart() {
+    let tenant = SERVER.tenant_with_policy("counted", "hostile");
+    tenant.key("second");
+    // Differing in what does not enter the policy: plaintext and reference.
+    let item = |at: usize, key: &str, purpose: &str, context: &str| {
+        json!({
+            "key": key, "plaintext": b64(&at.to_string()), "reference": at.to_string(),
+            "purpose": purpose, "context": b64(context),
+        })
+    };
+    let decided = |path: &str, items: Vec<Value>| {
+        let answer = tenant.app.post(path, &json!({ "items": items })).expect(200);
+        let (id, items) =
+            (answer.header("x-request-id").to_owned(), answer.json()["items"].clone());
+        for item in items.as_array().unwrap() {
+            assert_eq!(item["error"], Value::Null);
+        }
+        assert_eq!(items.as_array().unwrap().len(), 100);
+        (id, items)
+    };
+    let keys = ["main", "second"];
+    let encrypt = |items: Vec<Value>| decided("/encrypt", items);
+    // The policy logs a line for every decision.
+    let says = "log-and-open";
+    let (equal, items) = encrypt((0..100).map(|at| item(at, "main", says, "c")).collect());
+    let (two, _) = encrypt((0..100).map(|at| item(at, keys[at % 2], says, "c")).collect());
+    let context = |at: usize| item(at, "main", says, &at.to_string());
+    let (distinct, _) = encrypt((0..100).map(context).collect());
+    let opened = items.as_array().unwrap().iter().map(
+        |item| json!({ "ciphertext": item["ciphertext"], "purpose": says, "context": b64("c") }),
+    );
+    let (opened, _) = decided("/decrypt", opened.collect());
+    let last = tenant.app.post("/encrypt", &item(0, "main", says, "")).expect(200);
+    let last = last.header("x-request-id").to_owned();
+    let lines = |id: &str| {
+        let log = SERVER.stderr();
+        log.lines().filter(|line| line.contains("about to open") && line.contains(id)).count()
+    };
+    // The log is in the order of the requests.
+    let start = Instant::now();
+    while lines(&last) == 0 && start.elapsed() < Duration::from_secs(5) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(lines(&last), 1);
+    assert_eq!([lines(&equal), lines(&two), lines(&distinct), lines(&opened)], [1, 2, 100, 1]);
+
+    // And all decisions of a batch are of one instance, which has been there before.
+    let items = keys.map(|key| item(0, key, "reuse-check", "c"));
+    let answer = tenant.app.post("/encrypt", &json!({ "items": items })).expect(200).json();
+    assert_eq!(answer["items"][0]["error"], Value::Null);
+    assert_eq!(answer["items"][1]["error"]["detail"], "reused 1 times");
 }
 
 #[test]

@@ -371,6 +371,108 @@ fn fields_of_large_documents() {
     assert_eq!(invoke(&tenant.app, "reveal", &protected), document);
 }
 
+#[test]
+fn fields_under_keys_that_encrypt_to_a_public_key() {
+    let algorithms = ["rsa-oaep-2048", "x25519", "ml-kem-768", "x25519-ml-kem-768"];
+    for algorithm in algorithms {
+        let tenant = SERVER.tenant_with_policy(&format!("fields-{algorithm}"), "fields");
+        tenant.new_key(&json!({ "name": "fields", "algorithm": algorithm }));
+        let document = r#"{"customer": {"name": "Ada Lovelace"}}"#;
+        let protected = invoke(&tenant.app, "protect", document);
+        assert!(!protected.contains("Ada"), "{protected}");
+        tenant.admin.post("/keys/fields/rotate", &json!({})).expect(200);
+        assert_eq!(invoke(&tenant.app, "reveal", &protected), document);
+        let field = value(&protected)["customer"]["name"].as_str().unwrap().to_owned();
+        decrypt(&tenant.app, &field, &json!({})).problem(400, UNIFORM);
+    }
+}
+
+// receipts
+
+fn receipts(name: &str, algorithm: &str) -> Tenant {
+    let tenant = SERVER.tenant_with_policy(name, "receipts");
+    tenant.new_key(&json!({ "name": "receipts", "algorithm": algorithm }));
+    tenant
+}
+
+#[test]
+fn receipts_are_attested_and_checked() {
+    for algorithm in ["ed25519", "ecdsa-p256", "rsa-2048", "ml-dsa-65"] {
+        let tenant = receipts(&format!("receipts-{algorithm}"), algorithm);
+        let attest = |document: &str| value(&invoke(&tenant.app, "attest", document));
+        let auditor = tenant.caller(&["auditor"]);
+        let check = |receipt: &Value| value(&invoke(&auditor, "check", &receipt.to_string()));
+        let receipt = attest(r#"{ "order": 17, "total": 10.50 }"#);
+        assert_eq!(receipt["document"], json!({ "order": 17, "total": 10.5 }));
+        assert_eq!((&receipt["tenant"], &receipt["subject"]), (&json!(tenant.name), &json!("app")));
+        assert_eq!(check(&receipt), json!({ "valid": true, "key_version": 1 }));
+        tenant.admin.post("/keys/receipts/rotate", &json!({})).expect(200);
+        let newer = attest("[]");
+        assert_eq!(check(&newer)["key_version"], 2);
+        assert_eq!(check(&receipt)["key_version"], 1);
+        let mut changed = receipt.clone();
+        changed["document"]["total"] = json!(10.51);
+        assert_eq!(check(&changed), json!({ "valid": false }));
+        // What is below the key's bounds is no longer accepted.
+        let patch = [("content-type", "application/merge-patch+json")];
+        let bound = br#"{"min_decrypt_version":2}"#;
+        tenant.admin.send("PATCH", "/keys/receipts", &patch, bound).expect(200);
+        assert_eq!(check(&receipt), json!({ "valid": false }));
+        assert_eq!(check(&newer)["valid"], true);
+        let public = |selection: &Value| auditor.post("/invoke/public-key", selection);
+        public(&json!({ "key_version": 1 })).problem(403, "policy_refused").detail("min_decrypt");
+        let public = public(&json!({})).expect(200).json();
+        assert_eq!((&public["key"], &public["key_version"]), (&json!("receipts"), &json!(2)));
+        let der = keyward_tests::unb64(public["public_key"].as_str().unwrap());
+        assert!(der.starts_with(b"\x30"), "{der:?}");
+    }
+}
+
+#[test]
+fn receipts_come_from_attest_alone() {
+    let tenant = receipts("receipts-alone", "ed25519");
+    let input = json!({ "key": "receipts", "input": b64("{}") });
+    for caller in [&tenant.app, &tenant.admin, &tenant.caller(&["auditor"])] {
+        caller.post("/sign", &input).problem(403, "policy_refused");
+    }
+    let auditor = tenant.caller(&["auditor"]);
+    auditor.post("/invoke/attest", &json!({})).problem(403, "policy_refused").detail("application");
+    // Another tenant's key of the same name makes another tenant's receipts.
+    let other = receipts("receipts-other", "ed25519");
+    let receipt = invoke(&other.app, "attest", "{}");
+    assert_eq!(invoke(&tenant.app, "check", &receipt), r#"{"valid":false}"#);
+    // The key is of the wrong kind, or there is none.
+    let unfit = receipts("receipts-unfit", "hmac-sha-256");
+    let answer = unfit.app.post("/invoke/attest", &json!({}));
+    answer.problem(400, "policy_invalid").detail("hmac-sha-256");
+    let none = SERVER.tenant_with_policy("receipts-none", "receipts");
+    none.app.post("/invoke/attest", &json!({})).problem(404, "policy_not_found");
+}
+
+#[test]
+fn receipts_of_documents_at_the_limits() {
+    let tenant = receipts("receipts-limits", "ed25519");
+    // Recursion as deep as is allowed, on the small stack of a component.
+    let nested =
+        |depth: usize, inner: &str| r#"{"a":["#.repeat(depth / 2) + inner + &"]}".repeat(depth / 2);
+    let receipt = invoke(&tenant.app, "attest", &nested(16, "\"\\u00e9\""));
+    assert_eq!(value(&invoke(&tenant.app, "check", &receipt))["valid"], true);
+    let refused = |document: &str, why: &str| {
+        let answer = tenant.app.json("/invoke/attest", document.as_bytes());
+        answer.problem(400, "policy_invalid").detail(why);
+    };
+    refused(&nested(18, ""), "16 deep");
+    refused(&"[".repeat(200_000), "16 deep");
+    refused(r#"{"a":1,"a":2}"#, "twice");
+    let long = json!({ "text": "x".repeat(250 << 10) }).to_string();
+    let receipt = invoke(&tenant.app, "attest", &long);
+    assert_eq!(value(&invoke(&tenant.app, "check", &receipt))["valid"], true);
+    let many = json!((0..20_000).collect::<Vec<_>>()).to_string();
+    let receipt = invoke(&tenant.app, "attest", &many);
+    assert_eq!(value(&invoke(&tenant.app, "check", &receipt))["valid"], true);
+    refused(&json!("x".repeat(256 << 10)).to_string(), "bytes");
+}
+
 // the policies as such
 
 #[test]
@@ -380,6 +482,7 @@ fn what_a_policy_may_is_shown() {
         ("baseline", &["keys"][..], &[][..]),
         ("records", &[], &[]),
         ("fields", &["keys", "opening", "sealing"], &["protect", "reveal"]),
+        ("receipts", &["keys", "signing", "verifying"], &["attest", "check", "public-key"]),
     ] {
         let wasm = policy(name);
         let activated = tenant.admin.put_policy(&wasm).expect(200).json();

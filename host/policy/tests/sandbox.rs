@@ -468,5 +468,6 @@ async fn the_policies_import_only_what_they_say() {
         let imports = policy.imports().join(" ");
         assert!(!imports.contains("opening"), "{name} must not be able to decrypt: {imports}");
         assert!(!imports.contains("sealing"), "{name} need not encrypt: {imports}");
+        assert!(!imports.contains("signing"), "{name} must not be able to sign: {imports}");
     }
 }

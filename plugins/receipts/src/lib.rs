@@ -1,7 +1,8 @@
 //! Receipts: signed statements that somebody submitted a JSON document, and when.
 //!
-//! `invoke/attest` signs a document, `invoke/check` tells whether a receipt is genuine. The key
-//! signs receipts and nothing else: every other operation is refused, `sign` above all.
+//! `invoke/attest` signs a document, `invoke/check` tells whether a receipt is genuine, and
+//! `invoke/public-key` gives what others need in order to check it themselves. The key signs
+//! receipts and nothing else: every other operation is refused, `sign` above all.
 
 mod document;
 mod receipt;
@@ -23,6 +24,9 @@ const MAX_DOCUMENT: u32 = 256 << 10;
 /// Largest receipt, in bytes: a document may be laid out with more space than it had.
 const MAX_RECEIPT: u32 = 2 * MAX_DOCUMENT;
 
+/// Largest request for a public key, in bytes.
+const MAX_SELECTION: u32 = 1 << 10;
+
 /// Signed statements on documents.
 struct Receipts;
 
@@ -31,6 +35,7 @@ impl Policy for Receipts {
         let (roles, limit) = match request.action() {
             Action::Invoke("attest") => (MAY_ATTEST, MAX_DOCUMENT),
             Action::Invoke("check") => (MAY_CHECK, MAX_RECEIPT),
+            Action::Invoke("public-key") => (MAY_CHECK, MAX_SELECTION),
             _ => return Err(Error::unknown_operation(&request.operation)),
         };
         if request.caller.has_any_role(roles) {
@@ -48,6 +53,7 @@ impl Policy for Receipts {
         let body = match request.action() {
             Action::Invoke("attest") => canonical(&receipt::attest(request, &payload.body)?)?,
             Action::Invoke("check") => canonical(&receipt::check(&payload.body)?)?,
+            Action::Invoke("public-key") => canonical(&receipt::public_key(&payload.body)?)?,
             _ => return Err(Error::unknown_operation(&request.operation)),
         };
         Ok(Payload { content_type: JSON.to_owned(), body })
@@ -66,6 +72,12 @@ impl Policy for Receipts {
                 description: "Tells whether a receipt of `attest` is genuine.".to_owned(),
                 input_schema: include_str!("schemas/receipt.json").to_owned(),
                 output_schema: include_str!("schemas/verdict.json").to_owned(),
+            },
+            Operation {
+                name: "public-key".to_owned(),
+                description: "Gives the public key that verifies receipts elsewhere.".to_owned(),
+                input_schema: include_str!("schemas/selection.json").to_owned(),
+                output_schema: include_str!("schemas/public-key.json").to_owned(),
             },
         ]
     }

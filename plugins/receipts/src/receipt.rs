@@ -59,6 +59,23 @@ pub struct Verdict {
     key_version: Option<u32>,
 }
 
+/// Which public key is asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Selection {
+    /// Absent: the version that signs now.
+    key_version: Option<u32>,
+}
+
+/// What verifies receipts of one version.
+#[derive(Serialize)]
+pub struct Public {
+    key: &'static str,
+    key_version: u32,
+    /// Standard base64 of the DER of an X.509 SubjectPublicKeyInfo.
+    public_key: String,
+}
+
 /// Signs the document in `body`. What comes back is the whole receipt, as canonical JSON.
 pub fn attest(request: &Request, body: &[u8]) -> Result<Value, Error> {
     let Document(document) = document::read(body, MAX_DEPTH)?;
@@ -100,4 +117,15 @@ pub fn check(body: &[u8]) -> Result<Verdict, Error> {
     let by = Key::open(KEY)?.verify_signature(&signed, &signature, SignatureForm::Standard)?;
     let valid = by == Some(receipt.key_version);
     Ok(Verdict { valid, key_version: by.filter(|_| valid) })
+}
+
+/// The public key that `body` selects.
+pub fn public_key(body: &[u8]) -> Result<Public, Error> {
+    let Selection { key_version } = document::read(body, 1)?;
+    let key = match key_version {
+        Some(version) => Key::open_version(KEY, version)?,
+        None => Key::open(KEY)?,
+    };
+    let public_key = STANDARD.encode(key.public_key()?);
+    Ok(Public { key: KEY, key_version: key.version(), public_key })
 }

@@ -1,3 +1,6 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyward_crypto::PublicKey;
 use keyward_policy::harness::{Call, Harness};
 use keyward_policy::{Algorithm, Error, Key, SignatureForm};
 use serde_json::{Value, json};
@@ -50,16 +53,40 @@ fn what_is_signed_is_the_receipt_without_its_signature_in_canonical_form() {
         let key = Key::open("receipts").unwrap();
         let signature = key.sign(signed.as_bytes(), SignatureForm::Standard).unwrap();
         // Ed25519 is deterministic.
-        base64::Engine::encode(&base64::engine::general_purpose::STANDARD, signature)
+        STANDARD.encode(signature)
     });
     assert_eq!(receipt["signature"], by);
+}
+
+#[test]
+fn whoever_has_the_public_key_verifies_a_receipt() {
+    let host = host();
+    let mut receipt = attest(&host, r#"{"a":1}"#).unwrap();
+    host.rotate("receipts");
+    let auditor = host.caller("kim", &["auditor"]);
+    let public = |body: &str| invoke(&auditor, "public-key", body);
+    let key = public(r#"{"key_version":1}"#).unwrap();
+    assert_eq!((&key["key"], &key["key_version"]), (&json!("receipts"), &json!(1)));
+    let decode = |text: &Value| STANDARD.decode(text.as_str().unwrap()).unwrap();
+    let der = decode(&key["public_key"]);
+    let signature = decode(&receipt.as_object_mut().unwrap().remove("signature").unwrap());
+    let key = PublicKey::from_der(keyward_crypto::Algorithm::Ed25519, &der).unwrap();
+    // Names are ASCII and numbers integers here, so that this is canonical already.
+    let signed = receipt.to_string();
+    let standard = keyward_crypto::SignatureForm::Standard;
+    assert_eq!(key.verify(signed.as_bytes(), &signature, standard), Ok(true));
+    assert_eq!(public("{}").unwrap()["key_version"], 2);
+    assert!(matches!(public(r#"{"key_version":3}"#), Err(Error::NotFound(_))));
+    for bad in [r#"{"version":1}"#, r#"{"key_version":0.5}"#, "[]"] {
+        invalid(&public(bad), "not accepted");
+    }
 }
 
 #[test]
 fn any_change_of_meaning_shows_and_a_change_of_layout_does_not() {
     let host = host();
     let receipt = attest(&host, r#"{"a":[1,"x"]}"#).unwrap();
-    let laid_out = serde_json::to_string_pretty(&receipt).unwrap().replace("1,", "1.0 ,");
+    let laid_out = serde_json::to_string_pretty(&receipt).unwrap().replace("[\n      1,", "[1.0 ,");
     let auditor = host.caller("kim", &["auditor"]);
     assert_eq!(invoke(&auditor, "check", laid_out).unwrap()["valid"], true);
     host.rotate("receipts");
@@ -162,6 +189,7 @@ fn roles_do_what_is_theirs_and_nobody_signs_anything_else() {
         let call = host.caller("someone", roles).key("receipts");
         let allowed = |operation: &str| call.authorize::<Receipts>(operation).is_ok();
         assert_eq!((allowed("invoke/attest"), allowed("invoke/check")), (attests, checks));
+        assert_eq!(allowed("invoke/public-key"), checks);
         for operation in ["sign", "encrypt", "mac", "verify", "invoke/sign", ""] {
             assert!(matches!(call.authorize::<Receipts>(operation), Err(Error::Denied(_))));
         }
