@@ -159,7 +159,7 @@ fn a_batch_asks_once_for_what_a_policy_cannot_tell_apart() {
     // Differing in what does not enter the policy: plaintext and reference.
     let item = |at: usize, key: &str, purpose: &str, context: &str| {
         json!({
-            "key": key, "plaintext": b64(&at.to_string()), "reference": at.to_string(),
+            "key": key, "plaintext": b64(at.to_string()), "reference": at.to_string(),
             "purpose": purpose, "context": b64(context),
         })
     };

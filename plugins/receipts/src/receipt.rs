@@ -69,7 +69,7 @@ struct Selection {
 
 /// What verifies receipts of one version.
 #[derive(Serialize)]
-pub struct Public {
+pub struct Verification {
     key: &'static str,
     key_version: u32,
     /// Standard base64 of the DER of an X.509 SubjectPublicKeyInfo.
@@ -120,12 +120,12 @@ pub fn check(body: &[u8]) -> Result<Verdict, Error> {
 }
 
 /// The public key that `body` selects.
-pub fn public_key(body: &[u8]) -> Result<Public, Error> {
+pub fn public_key(body: &[u8]) -> Result<Verification, Error> {
     let Selection { key_version } = document::read(body, 1)?;
     let key = match key_version {
         Some(version) => Key::open_version(KEY, version)?,
         None => Key::open(KEY)?,
     };
     let public_key = STANDARD.encode(key.public_key()?);
-    Ok(Public { key: KEY, key_version: key.version(), public_key })
+    Ok(Verification { key: KEY, key_version: key.version(), public_key })
 }

@@ -24,10 +24,10 @@ pub fn unfit(request: &Request) -> Result<String, String> {
     let key = open(request).map_err(|error| error.to_string())?;
     let mut outcomes = Vec::new();
     for form in SignatureForm::ALL {
-        outcomes.push(outcome(key.sign(b"forged", form)));
-        outcomes.push(outcome(key.verify_signature(b"forged", &[0; 64], form)));
+        outcomes.push(outcome(&key.sign(b"forged", form)));
+        outcomes.push(outcome(&key.verify_signature(b"forged", &[0; 64], form)));
     }
-    outcomes.push(outcome(key.public_key()));
+    outcomes.push(outcome(&key.public_key()));
     Ok(outcomes.join(" "))
 }
 
@@ -47,14 +47,14 @@ pub fn own(request: &Request) -> Result<String, String> {
 pub fn huge(request: &Request) -> Result<String, String> {
     let key = open(request).map_err(|error| error.to_string())?;
     let signature = key.sign(&vec![0; 5 << 20], SignatureForm::Standard);
-    Ok(outcome(signature).to_owned())
+    Ok(outcome(&signature).to_owned())
 }
 
 fn open(request: &Request) -> Result<Key, Error> {
     Key::open(request.key.as_deref().unwrap_or("demo"))
 }
 
-fn outcome<T>(result: Result<T, Error>) -> &'static str {
+fn outcome<T>(result: &Result<T, Error>) -> &'static str {
     match result {
         Ok(_) => "done",
         Err(Error::Denied(_)) => "denied",
@@ -66,5 +66,5 @@ fn outcome<T>(result: Result<T, Error>) -> &'static str {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
