@@ -175,6 +175,11 @@ impl Algorithm {
         matches!(self.family(), Family::Signature | Family::Recipient)
     }
 
+    /// Whether key material can be wrapped to the public half of such a key.
+    pub const fn wraps_keys(self) -> bool {
+        matches!(self.family(), Family::Recipient)
+    }
+
     /// The suite used when none is asked for; `None` when keys of this algorithm do not encrypt.
     pub const fn default_suite(self) -> Option<Suite> {
         match self {

@@ -74,6 +74,20 @@ pub enum CryptoError {
         /// Algorithm of the key.
         algorithm: Algorithm,
     },
+    /// Key material that nobody drew at random: every byte is the same.
+    #[error("the key material is weak: all its bytes are the same")]
+    KeyMaterialWeak,
+    /// Not key material that was wrapped to this key for this purpose. Deliberately the same for
+    /// every cause: damaged, cut short, for another key, or bound to another tenant, name or
+    /// algorithm.
+    #[error("the wrapped key does not unwrap with this key")]
+    WrappedKeyInvalid,
+    /// Key material cannot be wrapped to this.
+    #[error(
+        "not the public key (SubjectPublicKeyInfo, PEM) of an RSA key of 2048 to 8192 bits, or of \
+         an X25519, ML-KEM-768 or X25519-ML-KEM-768 key"
+    )]
+    WrappingKeyInvalid,
     /// This build lacks the provider for keys of this algorithm.
     #[error("this build has no implementation of {algorithm}")]
     AlgorithmNotInBuild {

@@ -14,7 +14,7 @@ use crate::recipient::Recipient;
 use crate::siv::Siv;
 use crate::{
     Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, PublicKey,
-    SignatureForm, Suite, random_bytes,
+    SignatureForm, Suite, WrappingInfo, random_bytes,
 };
 
 /// One version of a key with the subkeys of its default suite derived and their key schedules
@@ -228,6 +228,25 @@ impl<P: Provider> KeyVersion<P> {
             }
         };
         Ok(PublicKey::new(self.algorithm, der))
+    }
+
+    /// Unwraps key material of `algorithm` that was wrapped to the public half of this key; see
+    /// [`WrappingKey`](crate::WrappingKey). The material is checked as
+    /// [`KeyMaterial::import`] does.
+    ///
+    /// [`CryptoError::OperationNotSupported`] for a key that nobody encrypts to,
+    /// [`CryptoError::WrappedKeyInvalid`] for whatever does not unwrap, and the errors of
+    /// `import`.
+    pub fn unwrap_key(
+        &self,
+        info: &WrappingInfo<'_>,
+        wrapped: &[u8],
+    ) -> Result<KeyMaterial, CryptoError> {
+        let Keys::Recipient(key) = &self.keys else {
+            return Err(self.unsupported(Operation::Decrypt));
+        };
+        let material = key.unwrap(&info.to_bytes()?, wrapped)?;
+        KeyMaterial::import(info.algorithm, &material)
     }
 
     fn signing_key(&self, operation: Operation) -> Result<&SigningKey, CryptoError> {

@@ -62,6 +62,7 @@ mod siv;
 pub mod stream;
 mod suite;
 pub mod text;
+mod wrapping;
 mod xaes;
 mod xchacha;
 
@@ -78,3 +79,4 @@ pub use material::KeyMaterial;
 pub use operation::Operation;
 pub use random::random_bytes;
 pub use suite::Suite;
+pub use wrapping::{Wrapping, WrappingInfo, WrappingKey};

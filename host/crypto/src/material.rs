@@ -1,5 +1,6 @@
 //! The secret bytes of a key version.
 
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::algorithm::Family;
@@ -52,9 +53,30 @@ impl KeyMaterial {
         Ok(Self(Zeroizing::new(bytes.into())))
     }
 
+    /// Copies material that a caller brings. Besides what [`from_bytes`](Self::from_bytes) takes,
+    /// that is the PKCS#8 document (RFC 8410, without the public key) of an Ed25519 or X25519
+    /// key, as other tools write it.
+    ///
+    /// The errors of `from_bytes`, and [`CryptoError::KeyMaterialWeak`].
+    pub fn import(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, CryptoError> {
+        let seed = rfc_8410_prefix(algorithm).and_then(|prefix| bytes.strip_prefix(prefix));
+        let bytes = seed.unwrap_or(bytes);
+        let material = Self::from_bytes(algorithm, bytes)?;
+        // Of those the check of a document finds the key itself wrong.
+        if bytes.iter().all(|byte| Some(byte) == bytes.first()) {
+            return Err(CryptoError::KeyMaterialWeak);
+        }
+        Ok(material)
+    }
+
     /// The bytes, for writing them to a store.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Whether both are the same bytes, found out in constant time.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
     }
 
     /// Length of the material where the algorithm fixes it.
@@ -77,9 +99,52 @@ impl KeyMaterial {
     }
 }
 
+/// What stands before the 32 bytes of the private key in a PKCS#8 document (RFC 8410).
+const fn rfc_8410_prefix(algorithm: Algorithm) -> Option<&'static [u8]> {
+    match algorithm {
+        Algorithm::Ed25519 => {
+            Some(b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20")
+        }
+        Algorithm::X25519 => {
+            Some(b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x6e\x04\x22\x04\x20")
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weak_material_is_not_imported() {
+        for algorithm in Algorithm::ALL {
+            let Some(length) = KeyMaterial::fixed_len(algorithm) else { continue };
+            for byte in [0, 1, 0xff] {
+                let error = KeyMaterial::import(algorithm, &vec![byte; length]).err();
+                assert_eq!(error, Some(CryptoError::KeyMaterialWeak), "{algorithm}");
+            }
+            let mut good = vec![0; length];
+            good[length - 1] = 1;
+            assert_eq!(KeyMaterial::import(algorithm, &good).unwrap().expose(), good);
+            let short = KeyMaterial::import(algorithm, &[]).err();
+            assert_eq!(short, Some(CryptoError::KeyLength { expected: length, actual: 0 }));
+        }
+    }
+
+    #[test]
+    fn documents_of_rfc_8410_are_imported_for_their_curve() {
+        let seed: Vec<u8> = (0..32).collect();
+        for (algorithm, other) in
+            [(Algorithm::Ed25519, Algorithm::X25519), (Algorithm::X25519, Algorithm::Ed25519)]
+        {
+            let document = [rfc_8410_prefix(algorithm).unwrap(), &seed].concat();
+            assert_eq!(KeyMaterial::import(algorithm, &document).unwrap().expose(), seed);
+            assert!(KeyMaterial::import(other, &document).is_err());
+            assert!(KeyMaterial::import(algorithm, &document[..47]).is_err());
+            assert!(KeyMaterial::from_bytes(algorithm, &document).is_err());
+        }
+    }
 
     #[test]
     fn fixed_lengths_are_enforced() {

@@ -53,6 +53,9 @@ pub struct KeyEdit {
     /// The lowest version that encrypts, signs and makes MACs, from the lowest that decrypts to
     /// the current one. By default whatever decrypts.
     pub min_encrypt_version: Edit<u32>,
+    /// Whether the key's material is given out. It can be forbidden, and not allowed again. By
+    /// default it is not.
+    pub exportable: Edit<bool>,
     /// Label by label; [`Edit::Remove`] removes all of them.
     pub labels: Edit<BTreeMap<String, Edit<String>>>,
     /// See [`About::owner`].

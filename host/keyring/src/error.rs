@@ -93,6 +93,21 @@ pub enum KeyringError {
         /// The lowest version that decrypts.
         min_decrypt: u32,
     },
+    /// The key's material is not given out.
+    #[error(
+        "key {key:?} is not exportable; that is chosen when a key is created, and cannot be \
+         allowed later"
+    )]
+    KeyNotExportable {
+        /// The key's name.
+        key: String,
+    },
+    /// Versions are imported only into keys that were imported.
+    #[error("key {key:?} was not imported; rotate it, or import a key of another name")]
+    KeyNotImported {
+        /// The key's name.
+        key: String,
+    },
     /// The key is disabled: it neither encrypts nor decrypts.
     #[error("key {key:?} is disabled")]
     KeyDisabled {
@@ -195,6 +210,8 @@ impl KeyringError {
             Self::VersionBelowMinEncrypt { .. } => "key-version-below-min-encrypt",
             Self::VersionInUse { .. } => "key-version-in-use",
             Self::TrimTooHigh { .. } => "key-trim-too-high",
+            Self::KeyNotExportable { .. } => "key-not-exportable",
+            Self::KeyNotImported { .. } => "key-not-imported",
             Self::KeyDisabled { .. } => "key-disabled",
             Self::KeyDeleted { .. } => "key-deleted",
             Self::KeyNotDeleted { .. } => "key-not-deleted",

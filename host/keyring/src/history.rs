@@ -90,6 +90,13 @@ actions! {
     Restore "restore"
     /// Labels, owner or description were changed.
     Attributes "attributes"
+    /// The key was created with this version, or this version was added, of material that the
+    /// caller brought.
+    Import "import"
+    /// The material of this version was given out, wrapped to a public key.
+    Export "export"
+    /// From then on, the key's material was not given out any more.
+    NotExportable "not_exportable"
     /// The key's destruction began.
     Destroy "destroy"
 }

@@ -31,6 +31,7 @@ pub struct Key {
     pub(crate) destruction: Option<Destruction>,
     pub(crate) about: About,
     pub(crate) bounds: Bounds,
+    pub(crate) exportable: bool,
     pub(crate) history: Vec<HistoryEntry>,
     /// The store's revision of the metadata record this was read from.
     pub(crate) revision: u64,
@@ -51,6 +52,8 @@ pub struct VersionInfo {
     pub description: String,
     /// When and by whom it was destroyed. Its material is then gone for good.
     pub destroyed: Option<Stamp>,
+    /// Whether a caller brought the material: it was made elsewhere, and may be known there.
+    pub imported: bool,
     /// Names the material without revealing it: `sha256:` and the 64 hexadecimal digits of the
     /// SHA-256 of a label, the key's id, the version and the material. Checked whenever the
     /// material is loaded; `None` in records that do not have it.
@@ -204,6 +207,16 @@ impl Key {
     /// What was done to the key, oldest first: the last [`HISTORY_LIMIT`] changes.
     pub fn history(&self) -> &[HistoryEntry] {
         &self.history
+    }
+
+    /// Whether its material may be had wrapped to a public key. Once it may not, it never may.
+    pub fn exportable(&self) -> bool {
+        self.exportable
+    }
+
+    /// Whether a caller brought the material of one of its versions.
+    pub fn is_imported(&self) -> bool {
+        self.versions.iter().any(|info| info.imported)
     }
 
     /// When the key was created, in milliseconds since the Unix epoch.

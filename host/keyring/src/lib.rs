@@ -43,8 +43,8 @@ pub use crate::key::{
     Deletion, DestroyedVersion, DestructionReceipt, Key, KeyState, Stamp, VersionInfo,
 };
 pub use crate::keyring::{
-    DEFAULT_RESTORE_WINDOW, Flush, KeyPage, KeyQuery, Keyring, NewKey, Purge, Rotated, Rotations,
-    UsageStatistics,
+    DEFAULT_RESTORE_WINDOW, Exported, Flush, KeyPage, KeyQuery, Keyring, NewKey, Purge, Rotated,
+    Rotations, UsageStatistics,
 };
 pub use crate::names::{KeyName, TenantName};
 pub use crate::outage::Outage;

@@ -29,6 +29,7 @@ pub(crate) use self::tombstone::{Tombstone, encode_tombstone};
 use crate::about::About;
 use crate::bounds::Bounds;
 use crate::error::KeyringError;
+use crate::history::{Action, HistoryEntry};
 use crate::key::{Deletion, Destruction, Key, Stamp, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::rotation::Rotation;
@@ -39,6 +40,9 @@ use crate::store::Record;
 /// knows neither deleted keys nor tombstones, 3 knows no bounds for versions, no labels, owner and
 /// description, no history and no rotation policies.
 const KEY_FORMAT: u32 = 4;
+/// The format number of records that have something format 4 does not know: versions of material
+/// that was brought along, and keys that can be or were exported.
+const EXCHANGE_FORMAT: u32 = 5;
 
 pub(crate) const TENANTS: &str = "tenants";
 
@@ -104,6 +108,8 @@ struct KeyRecord {
     owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     description: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    exportable: bool,
     /// Absent: 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     min_decrypt_version: Option<u32>,
@@ -127,6 +133,8 @@ struct VersionRecord {
     description: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     destroyed: Option<StampRecord>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    imported: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
 }
@@ -199,6 +207,7 @@ impl From<&VersionInfo> for VersionRecord {
             created_by: info.created_by,
             description: info.description,
             destroyed: info.destroyed.map(Into::into),
+            imported: info.imported,
             fingerprint: info.fingerprint,
         }
     }
@@ -212,15 +221,34 @@ impl From<VersionRecord> for VersionInfo {
             created_by: record.created_by,
             description: record.description,
             destroyed: record.destroyed.map(Into::into),
+            imported: record.imported,
             fingerprint: record.fingerprint,
         }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
+}
+
+/// The lowest format that has all there is to say, so that hosts that know no higher one still
+/// read whatever they understand.
+fn format_of(key: &Key) -> u32 {
+    let exchanged = |entry: &HistoryEntry| {
+        matches!(entry.action, Action::Import | Action::Export | Action::NotExportable)
+    };
+    if key.exportable || key.is_imported() || key.history.iter().any(exchanged) {
+        EXCHANGE_FORMAT
+    } else {
+        KEY_FORMAT
     }
 }
 
 /// The metadata record of a key.
 pub(crate) fn encode_key(path: &str, key: &Key) -> Result<Vec<u8>, KeyringError> {
     let record = KeyRecord {
-        format: KEY_FORMAT,
+        format: format_of(key),
         id: key.id.to_string(),
         algorithm: key.algorithm.name().to_owned(),
         attributes: key.attributes.clone(),
@@ -233,6 +261,7 @@ pub(crate) fn encode_key(path: &str, key: &Key) -> Result<Vec<u8>, KeyringError>
         labels: key.about.labels.clone(),
         owner: key.about.owner.clone(),
         description: key.about.description.clone(),
+        exportable: key.exportable,
         min_decrypt_version: Some(key.bounds.min_decrypt).filter(|bound| *bound > 1),
         min_encrypt_version: key.bounds.own_min_encrypt,
         current_version: key.current_version,
@@ -307,6 +336,7 @@ fn decode_key(
             description: parsed.description,
         },
         bounds,
+        exportable: parsed.exportable,
         history: history.ok_or_else(|| corrupt(path))?,
         revision: record.revision,
         cached: None,
@@ -315,7 +345,7 @@ fn decode_key(
     let is_destroying = key.destruction.is_some();
     let usable = current.is_some_and(|info| info.destroyed.is_none() != is_destroying);
     let bounded = bounds.are_sound(key.current_version);
-    if !(1..=KEY_FORMAT).contains(&parsed.format) || !increasing || !usable || !bounded {
+    if !(1..=EXCHANGE_FORMAT).contains(&parsed.format) || !increasing || !usable || !bounded {
         return Err(corrupt(path));
     }
     Ok(key)

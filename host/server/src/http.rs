@@ -73,6 +73,10 @@ fn router(app: Arc<App>) -> Router {
             "/api/v1/tenants/{tenant}/keys/{name}/rotation",
             put(keys::put_rotation).delete(keys::delete_rotation),
         )
+        .route("/api/v1/tenants/{tenant}/keys/{name}/public", get(keys::public))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/import", post(keys::import))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/import-version", post(keys::import_version))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/export", post(keys::export))
         .route("/api/v1/tenants/{tenant}/keys/{name}/usage", get(keys::usage))
         .route("/api/v1/tenants/{tenant}/keys/{name}/disable", post(keys::disable))
         .route("/api/v1/tenants/{tenant}/keys/{name}/enable", post(keys::enable))

@@ -8,7 +8,10 @@
 use std::sync::Arc;
 
 use keyward_crypto::stream::{StreamHeader, StreamOpener, StreamSealer};
-use keyward_crypto::{Binding, CryptoError, KeyVersion, Mac, PublicKey, SignatureForm, Suite};
+use keyward_crypto::{
+    Binding, CryptoError, KeyMaterial, KeyVersion, Mac, PublicKey, SignatureForm, Suite, Wrapping,
+    WrappingInfo, WrappingKey,
+};
 use keyward_keyring::{Key, Keyring, KeyringError, Meter};
 use zeroize::Zeroizing;
 
@@ -108,6 +111,26 @@ impl Metered {
     /// See [`KeyVersion::index_term`]: a term to look for what was stored earlier.
     pub fn lookup_term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], CryptoError> {
         self.opened(self.version.index_term(label, value))
+    }
+
+    /// See [`KeyVersion::unwrap_key`].
+    pub fn unwrap_key(
+        &self,
+        info: &WrappingInfo<'_>,
+        wrapped: &[u8],
+    ) -> Result<KeyMaterial, CryptoError> {
+        self.opened(self.version.unwrap_key(info, wrapped))
+    }
+
+    /// Wraps material to the public half of this version; see [`WrappingKey::wrap`].
+    pub fn wrap_key(
+        &self,
+        info: &WrappingInfo<'_>,
+        material: &KeyMaterial,
+    ) -> Result<(Wrapping, Vec<u8>), CryptoError> {
+        let key = WrappingKey::from_der(self.version.public_key()?.der())?;
+        let wrapped = key.wrap(info, material);
+        Ok((key.wrapping(), self.sealed(material.expose().len(), wrapped)?))
     }
 
     /// Whether a signature or MAC is by this version, as `is_by` says. One that is not, is not

@@ -66,7 +66,7 @@ pub(crate) fn check(algorithm: Algorithm, document: &[u8]) -> Result<(), CryptoE
 
 /// Whether the bytes are one DER sequence and nothing more: AWS-LC ignores what follows it, and
 /// what a store gave back longer than it was written is damaged.
-fn is_one_sequence(document: &[u8]) -> bool {
+pub(super) fn is_one_sequence(document: &[u8]) -> bool {
     match document {
         [0x30, length @ 0..=0x7f, rest @ ..] | [0x30, 0x81, length, rest @ ..] => {
             rest.len() == usize::from(*length)

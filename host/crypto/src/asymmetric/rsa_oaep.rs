@@ -2,16 +2,18 @@
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rsa::{
-    OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
+    OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
+    PrivateDecryptingKey, PublicEncryptingKey,
 };
 use zeroize::Zeroizing;
 
+use super::documents::is_one_sequence;
 use crate::{Algorithm, CryptoError, KeyMaterial};
 
 /// A key pair that wraps short secrets. AWS-LC wipes the private half when it is freed.
 pub(crate) struct RsaOaepKey {
     private: OaepPrivateDecryptingKey,
-    public: OaepPublicEncryptingKey,
+    public: RsaOaepPublicKey,
     der: Vec<u8>,
 }
 
@@ -24,7 +26,7 @@ impl RsaOaepKey {
         let der: PublicKeyX509Der<'_> = public.as_der().map_err(|_| CryptoError::Provider)?;
         let der = der.as_ref().to_vec();
         Ok(Self {
-            public: OaepPublicEncryptingKey::new(public).map_err(|_| invalid)?,
+            public: RsaOaepPublicKey(OaepPublicEncryptingKey::new(public).map_err(|_| invalid)?),
             private: OaepPrivateDecryptingKey::new(private).map_err(|_| invalid)?,
             der,
         })
@@ -37,14 +39,7 @@ impl RsaOaepKey {
 
     /// `secret`, encrypted to the public half with an empty label.
     pub(crate) fn wrap(&self, secret: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let mut out = vec![0; self.public.ciphertext_size()];
-        let length = self
-            .public
-            .encrypt(&OAEP_SHA256_MGF1SHA256, secret, &mut out, None)
-            .map_err(|_| CryptoError::TooLong)?
-            .len();
-        out.truncate(length);
-        Ok(out)
+        self.public.wrap(secret)
     }
 
     /// What [`wrap`](Self::wrap) was given. [`CryptoError::CiphertextInvalid`] for anything else.
@@ -62,6 +57,32 @@ impl RsaOaepKey {
     /// The public half as SubjectPublicKeyInfo (RFC 5280), DER.
     pub(crate) fn public_key_der(&self) -> &[u8] {
         &self.der
+    }
+}
+
+/// A public key that short secrets are wrapped to.
+pub(crate) struct RsaOaepPublicKey(OaepPublicEncryptingKey);
+
+impl RsaOaepPublicKey {
+    /// Reads a SubjectPublicKeyInfo, DER. `None` unless it is of an RSA key of 2048 to 8192 bits.
+    pub(crate) fn from_der(der: &[u8]) -> Option<Self> {
+        if !is_one_sequence(der) {
+            return None;
+        }
+        let key = PublicEncryptingKey::from_der(der).ok()?;
+        OaepPublicEncryptingKey::new(key).ok().map(Self)
+    }
+
+    /// `secret`, encrypted to the public half with an empty label.
+    pub(crate) fn wrap(&self, secret: &[u8]) -> Result<Vec<u8>, CryptoError> {
+        let mut out = vec![0; self.0.ciphertext_size()];
+        let length = self
+            .0
+            .encrypt(&OAEP_SHA256_MGF1SHA256, secret, &mut out, None)
+            .map_err(|_| CryptoError::TooLong)?
+            .len();
+        out.truncate(length);
+        Ok(out)
     }
 }
 

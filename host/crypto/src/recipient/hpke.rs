@@ -66,20 +66,7 @@ impl<K: Scheme> Pair<K> {
         plaintext: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), CryptoError> {
-        let mut random = Drawn::new()?;
-        let (encapsulated, sealed) = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, K>(
-            &OpModeS::Base,
-            &self.public,
-            aad,
-            plaintext,
-            &[],
-            &mut random,
-        )
-        .map_err(|_| CryptoError::TooLong)?;
-        random.was_enough()?;
-        out.extend_from_slice(&encapsulated.to_bytes());
-        out.extend_from_slice(&sealed);
-        Ok(())
+        seal_to::<K>(&self.public, aad, plaintext, out)
     }
 
     /// Opens what [`seal_into`](Self::seal_into) appended.
@@ -102,6 +89,34 @@ impl<K: Scheme> Pair<K> {
         .map(Zeroizing::new)
         .map_err(|_| invalid)
     }
+}
+
+/// The public key in a SubjectPublicKeyInfo, DER; `None` when it is none of this KEM.
+pub(crate) fn public_from_der<K: Scheme>(der: &[u8]) -> Option<K::PublicKey> {
+    K::PublicKey::from_bytes(der.strip_prefix(K::SPKI_PREFIX)?).ok()
+}
+
+/// Appends `encapsulated key || ciphertext || tag` to `out`.
+pub(crate) fn seal_to<K: Scheme>(
+    public: &K::PublicKey,
+    info: &[u8],
+    plaintext: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), CryptoError> {
+    let mut random = Drawn::new()?;
+    let (encapsulated, sealed) = hpke::single_shot_seal_with_rng::<AesGcm256, HkdfSha256, K>(
+        &OpModeS::Base,
+        public,
+        info,
+        plaintext,
+        &[],
+        &mut random,
+    )
+    .map_err(|_| CryptoError::TooLong)?;
+    random.was_enough()?;
+    out.extend_from_slice(&encapsulated.to_bytes());
+    out.extend_from_slice(&sealed);
+    Ok(())
 }
 
 /// Random bytes drawn beforehand: the generators that `hpke` takes must not fail, the operating

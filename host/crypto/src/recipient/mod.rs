@@ -1,7 +1,7 @@
 //! Encryption to a public key: a fresh AES-256-GCM key for each message, and that key encapsulated
 //! for, or wrapped to, the recipient.
 
-mod hpke;
+pub(crate) mod hpke;
 mod rsa;
 
 use ::hpke::kem::{MlKem768, X25519HkdfSha256, XWing};
@@ -60,6 +60,20 @@ impl Recipient {
             Self::MlKem768(pair) => pair.open::<ML_KEM_768_ENC_LEN>(aad, sealed),
             Self::XWing(pair) => pair.open::<X_WING_ENC_LEN>(aad, sealed),
         }
+    }
+
+    /// What is wrapped here to the public half of the key: by itself for HPKE, under a key that
+    /// RSA-OAEP wraps for RSA. See [`crate::WrappingKey`].
+    pub(crate) fn unwrap(
+        &self,
+        info: &[u8],
+        wrapped: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        match self {
+            Self::Rsa(key) => key.unwrap_key(wrapped),
+            Self::X25519(_) | Self::MlKem768(_) | Self::XWing(_) => self.open(info, wrapped),
+        }
+        .map_err(|_| CryptoError::WrappedKeyInvalid)
     }
 
     /// The public half as SubjectPublicKeyInfo (RFC 5280), DER.

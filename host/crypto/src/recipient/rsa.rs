@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::asymmetric::RsaOaepKey;
 use crate::provider::{self, AeadKey, NONCE_LEN, Provider, TAG_LEN};
+use crate::wrapping::key_wrap;
 use crate::{Algorithm, CryptoError, KeyMaterial, random_bytes};
 
 type Aes256Gcm = <provider::Default as Provider>::Aes256Gcm;
@@ -53,6 +54,14 @@ impl RsaRecipient {
         let mut out = Zeroizing::new(body.to_vec());
         Aes256Gcm::expand(key)?.open(&NONCE, aad, &mut out, tag)?;
         Ok(out)
+    }
+
+    /// Opens what [`key_wrap::rsa_wrap`](crate::wrapping::key_wrap::rsa_wrap) gave.
+    pub(super) fn unwrap_key(&self, wrapped: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        let invalid = CryptoError::WrappedKeyInvalid;
+        let (kek, wrapped) = wrapped.split_at_checked(self.0.len()).ok_or(invalid)?;
+        let kek = self.0.unwrap(kek)?;
+        key_wrap::unwrap(kek.as_slice().try_into().map_err(|_| invalid)?, wrapped)
     }
 
     /// The public half as SubjectPublicKeyInfo, DER.

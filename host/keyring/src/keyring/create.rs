@@ -39,6 +39,9 @@ pub struct NewKey {
     pub about: About,
     /// When it is rotated by itself; `None` leaves it to calls.
     pub rotation: Option<Rotation>,
+    /// Whether its material may be had wrapped to a public key. It can be forbidden later, and
+    /// never allowed.
+    pub exportable: bool,
 }
 
 impl NewKey {
@@ -69,15 +72,21 @@ pub(super) fn check_description(description: &str) -> Result<(), KeyringError> {
     Ok(())
 }
 
+/// Whether both hold the same secret.
+fn is_same(one: &Material, other: &Material) -> bool {
+    one.secret.is_same(&other.secret)
+}
+
 impl Inner {
     pub(super) async fn create_key(
         self: &Arc<Self>,
         tenant: &TenantName,
         name: &KeyName,
         new: NewKey,
+        imported: Option<KeyMaterial>,
         cause: &Cause,
     ) -> Result<Arc<Key>, KeyringError> {
-        let NewKey { algorithm, attributes, about, rotation } = new;
+        let NewKey { algorithm, attributes, about, rotation, exportable } = new;
         self.tenant(tenant).await?;
         let exists = || {
             // It is found at once by who is told that it exists.
@@ -94,7 +103,8 @@ impl Inner {
         // No number that an earlier key of this name used is taken again, so whoever is late with
         // destroying that one cannot hit this one.
         let ceiling = tombstone.as_ref().map_or(0, |tombstone| tombstone.ceiling);
-        let material = self.first_material(tenant, name, algorithm, ceiling).await?;
+        let action = if imported.is_some() { Action::Import } else { Action::Create };
+        let material = self.first_material(tenant, name, algorithm, ceiling, imported).await?;
         self.index_id(tenant, name, material.key_id).await?;
         let created_at = record::now_ms();
         let mut key = Key {
@@ -110,6 +120,7 @@ impl Inner {
                 created_by: Some(cause.actor.clone()),
                 description: String::new(),
                 destroyed: None,
+                imported: material.imported,
                 fingerprint: Some(record::fingerprint(&material)),
             }],
             created_at,
@@ -120,11 +131,12 @@ impl Inner {
             destruction: None,
             about,
             bounds: Bounds::default(),
+            exportable,
             history: Vec::new(),
             revision: 0,
             cached: None,
         };
-        key.note(cause, Action::Create, Some(material.version));
+        key.note(cause, action, Some(material.version));
         let value = record::encode_key(&path, &key)?;
         let written = match tombstone {
             None => self.store.create(&path, &value).await,
@@ -142,26 +154,30 @@ impl Inner {
         }
     }
 
-    /// Writes new material for the first version, which is the first above `ceiling`, or finds
-    /// that of an unfinished creation. Steps over what a rotation of a purged key left behind.
+    /// Writes material for the first version, `imported` or new, which is the first above
+    /// `ceiling`, or finds that of an unfinished creation or of an unfinished import of the same.
+    /// Steps over other imports' and what a rotation of a purged key left behind.
     async fn first_material(
         &self,
         tenant: &TenantName,
         name: &KeyName,
         algorithm: Algorithm,
         ceiling: u32,
+        imported: Option<KeyMaterial>,
     ) -> Result<Material, KeyringError> {
         let conflict = || KeyringError::Conflict { key: name.to_string() };
-        let mut version = ceiling;
+        let is_import = imported.is_some();
+        let mut material = Material {
+            key_id: self.unused_id(tenant).await?,
+            version: ceiling,
+            created_at: record::now_ms(),
+            imported: is_import,
+            secret: imported.map_or_else(|| KeyMaterial::generate(algorithm), Ok)?,
+        };
         for _ in 0..ATTEMPTS {
-            version = version.checked_add(1).ok_or_else(conflict)?;
+            let version = material.version.checked_add(1).ok_or_else(conflict)?;
+            material.version = version;
             let path = record::version_path(tenant, name, version);
-            let material = Material {
-                key_id: self.unused_id(tenant).await?,
-                version,
-                created_at: record::now_ms(),
-                secret: KeyMaterial::generate(algorithm)?,
-            };
             match self.store.create(&path, &record::encode_material(&material)).await {
                 Ok(_) => return Ok(material),
                 Err(StoreError::Exists { .. }) => {}
@@ -174,6 +190,10 @@ impl Inner {
                 Err(KeyringError::Corrupt { .. }) => continue,
                 Err(error) => return Err(error),
             };
+            // What one caller brought is no other's, and no key's that nobody imported.
+            if found.imported != is_import || is_import && !is_same(&found, &material) {
+                continue;
+            }
             let index = self.store.get(&record::key_id_path(tenant, found.key_id)).await?;
             if !index.is_some_and(|index| record::is_retired(&index.value)) {
                 return Ok(found);

@@ -19,8 +19,8 @@ impl Keyring {
     /// follow when they learn of the change.
     ///
     /// Fails with [`KeyringError::KeyNotFound`], [`KeyringError::KeyDeleted`],
-    /// [`KeyringError::KeyDestroyed`], [`KeyringError::OutOfRange`], [`KeyringError::InvalidName`]
-    /// (field `labels`, `owner`, `description`, `actor` or `reason`) or
+    /// [`KeyringError::KeyDestroyed`], [`KeyringError::OutOfRange`],
+    /// [`KeyringError::KeyNotExportable`], [`KeyringError::InvalidName`] (field `labels`, `owner`, `description`, `actor` or `reason`) or
     /// [`KeyringError::Conflict`].
     pub async fn edit_key(
         &self,
@@ -71,10 +71,18 @@ fn apply(edit: &KeyEdit, key: &mut Key, cause: &Cause) -> Result<Step, KeyringEr
         key.note(cause, Action::MinEncrypt, Some(bounds.min_encrypt()));
         step = Step::Write;
     }
+    let exportable = edit.exportable.apply(Some(key.exportable)).unwrap_or(false);
+    if exportable && !key.exportable {
+        return Err(KeyringError::KeyNotExportable { key: key.name.to_string() });
+    }
+    if exportable != key.exportable {
+        key.note(cause, Action::NotExportable, None);
+        step = Step::Write;
+    }
     if about != key.about {
         key.note(cause, Action::Attributes, None);
         step = Step::Write;
     }
-    (key.bounds, key.about) = (bounds, about);
+    (key.bounds, key.about, key.exportable) = (bounds, about, exportable);
     Ok(step)
 }

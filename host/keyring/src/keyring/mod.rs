@@ -4,6 +4,7 @@ mod create;
 mod delete;
 mod destroy;
 mod edit;
+mod exchange;
 mod generation;
 mod late;
 mod lifecycle;
@@ -28,6 +29,7 @@ use keyward_crypto::{Algorithm, KeyId, KeyVersion};
 pub use self::create::NewKey;
 pub use self::delete::DEFAULT_RESTORE_WINDOW;
 pub use self::destroy::Purge;
+pub use self::exchange::Exported;
 use self::generation::Generation;
 pub use self::page::{KeyPage, KeyQuery};
 pub use self::rotation::{Rotated, Rotations};
@@ -157,7 +159,7 @@ impl Keyring {
         new.check()?;
         let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        to_the_end(async move { inner.create_key(&tenant, &name, new, &cause).await }).await
+        to_the_end(async move { inner.create_key(&tenant, &name, new, None, &cause).await }).await
     }
 
     /// Adds a version to the key, makes it the current one and returns its number: a

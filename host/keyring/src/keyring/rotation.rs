@@ -256,7 +256,7 @@ impl Inner {
             return Ok(None);
         }
         let highest = AtomicU32::new(key.highest_version());
-        let made = self.next_material(&key, &highest, &cause.actor, description).await?;
+        let made = self.new_material(&key, &highest, cause, description).await?;
         let (newest, step) = self
             .change_key(key, |key| {
                 if !still(key) {

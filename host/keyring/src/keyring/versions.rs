@@ -27,6 +27,13 @@ const ATTEMPTS: usize = 1000;
 /// How much material is written at a time.
 const CONCURRENCY: usize = 16;
 
+/// What a new version is to have.
+pub(super) struct Brought {
+    pub(super) secret: KeyMaterial,
+    /// Whether a caller brought it.
+    pub(super) imported: bool,
+}
+
 impl Inner {
     /// Adds a version for each of those who want one, and tells each.
     pub(super) async fn rotate_together(
@@ -51,8 +58,7 @@ impl Inner {
                 let (inner, key, highest) = (self.clone(), key.clone(), highest.clone());
                 async move {
                     let Wanted { cause, description, .. } = &one;
-                    let created =
-                        inner.next_material(&key, &highest, &cause.actor, description).await;
+                    let created = inner.new_material(&key, &highest, cause, description).await;
                     (created, one.cause, one.answer)
                 }
             })
@@ -65,7 +71,7 @@ impl Inner {
             .collect();
         created.sort_unstable_by_key(|(info, _)| info.version);
         if !created.is_empty() {
-            match self.list_versions(Key::clone(&key), &created).await {
+            match self.list_versions(Key::clone(&key), &created, Action::Rotate).await {
                 Ok(newest) => self.changed(&newest).await,
                 Err(error) => {
                     for (created, ..) in made.iter_mut().filter(|(created, ..)| created.is_ok()) {
@@ -79,26 +85,37 @@ impl Inner {
         }
     }
 
-    /// Writes new material under the first free number above `highest`, which it then is.
+    /// Writes new material like [`next_material`](Self::next_material).
+    pub(super) async fn new_material(
+        &self,
+        key: &Key,
+        highest: &AtomicU32,
+        cause: &Cause,
+        description: &str,
+    ) -> Result<VersionInfo, KeyringError> {
+        let secret = KeyMaterial::generate(key.algorithm)?;
+        let brought = Brought { secret, imported: false };
+        self.next_material(key, highest, brought, &cause.actor, description).await
+    }
+
+    /// Writes material under the first free number above `highest`, which it then is.
     pub(super) async fn next_material(
         &self,
         key: &Key,
         highest: &AtomicU32,
+        brought: Brought,
         actor: &str,
         description: &str,
     ) -> Result<VersionInfo, KeyringError> {
         let conflict = || KeyringError::Conflict { key: key.name.to_string() };
         let next = |number: u32| number.checked_add(1);
+        let Brought { secret, imported } = brought;
+        let created_at = record::now_ms();
+        let mut material = Material { key_id: key.id, version: 0, created_at, imported, secret };
         for _ in 0..ATTEMPTS {
             let before = highest.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
             let version = before.ok().and_then(next).ok_or_else(conflict)?;
-            let created_at = record::now_ms();
-            let material = Material {
-                key_id: key.id,
-                version,
-                created_at,
-                secret: KeyMaterial::generate(key.algorithm)?,
-            };
+            material.version = version;
             let path = record::version_path(&key.tenant, &key.name, version);
             match self.store.create(&path, &record::encode_material(&material)).await {
                 Ok(_) => {
@@ -108,6 +125,7 @@ impl Inner {
                         created_by: Some(actor.to_owned()),
                         description: description.to_owned(),
                         destroyed: None,
+                        imported,
                         fingerprint: Some(record::fingerprint(&material)),
                     });
                 }
@@ -120,16 +138,17 @@ impl Inner {
 
     /// Adds the versions to the metadata. The highest becomes the current one unless a higher is
     /// already.
-    async fn list_versions(
+    pub(super) async fn list_versions(
         self: &Arc<Self>,
         key: Key,
         created: &[(VersionInfo, Cause)],
+        action: Action,
     ) -> Result<Key, KeyringError> {
         let listed = self.change_key(key, |key| {
             key.check_kept()?;
             for (created, cause) in created {
                 key.add_version(created.clone());
-                key.note(cause, Action::Rotate, Some(created.version));
+                key.note(cause, action, Some(created.version));
             }
             Ok(Step::Write)
         });

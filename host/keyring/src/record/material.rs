@@ -29,19 +29,24 @@ pub(crate) struct Material {
     pub(crate) key_id: KeyId,
     pub(crate) version: u32,
     pub(crate) created_at: u64,
+    /// Whether a caller brought it.
+    pub(crate) imported: bool,
     pub(crate) secret: KeyMaterial,
 }
 
 /// Format byte, key id, version, creation time; the material follows.
 const MATERIAL_HEAD_LEN: usize = 1 + 8 + 4 + 8;
 const MATERIAL_FORMAT: u8 = 1;
+/// Of material that a caller brought. It says so itself: whoever finds the material of an import
+/// that was not finished must not take it for its own.
+const IMPORTED_FORMAT: u8 = 2;
 
-/// The material record: format `0x01`, key id u64, version u32, creation time u64 (Unix ms), all
+/// The material record: format `0x01`, or `0x02` of imported material, key id u64, version u32, creation time u64 (Unix ms), all
 /// big-endian, then the material, whose length the key's algorithm determines.
 pub(crate) fn encode_material(material: &Material) -> Zeroizing<Vec<u8>> {
     let mut out =
         Zeroizing::new(Vec::with_capacity(MATERIAL_HEAD_LEN + material.secret.expose().len()));
-    out.push(MATERIAL_FORMAT);
+    out.push(if material.imported { IMPORTED_FORMAT } else { MATERIAL_FORMAT });
     out.extend_from_slice(&material.key_id.0.to_be_bytes());
     out.extend_from_slice(&material.version.to_be_bytes());
     out.extend_from_slice(&material.created_at.to_be_bytes());
@@ -63,13 +68,19 @@ pub(crate) fn decode_material(
         let (number, rest) = rest.split_first_chunk::<4>()?;
         let (created_at, secret) = rest.split_first_chunk::<8>()?;
         let number = u32::from_be_bytes(*number);
-        if *format != MATERIAL_FORMAT || number != version {
+        let imported = match *format {
+            MATERIAL_FORMAT => false,
+            IMPORTED_FORMAT => true,
+            _ => return None,
+        };
+        if number != version {
             return None;
         }
         Some(Material {
             key_id: KeyId(u64::from_be_bytes(*key_id)),
             version: number,
             created_at: u64::from_be_bytes(*created_at),
+            imported,
             secret: KeyMaterial::from_bytes(algorithm, secret).ok()?,
         })
     };
@@ -82,7 +93,8 @@ mod tests {
 
     fn material(algorithm: Algorithm) -> Material {
         let secret = KeyMaterial::generate(algorithm).unwrap();
-        Material { key_id: KeyId(0x0123_4567_89ab_cdef), version: 7, created_at: 11, secret }
+        let key_id = KeyId(0x0123_4567_89ab_cdef);
+        Material { key_id, version: 7, created_at: 11, imported: false, secret }
     }
 
     #[test]
@@ -119,9 +131,17 @@ mod tests {
     #[test]
     fn the_layout_does_not_change() {
         let secret = KeyMaterial::from_bytes(Algorithm::XAes256Gcm, &[0xaa; 32]).unwrap();
-        let material = Material { key_id: KeyId(1), version: 2, created_at: 3, secret };
+        let (key_id, imported) = (KeyId(1), false);
+        let mut material = Material { key_id, version: 2, created_at: 3, imported, secret };
         let mut expected = vec![1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 3];
         expected.extend([0xaa; 32]);
         assert_eq!(*encode_material(&material), expected);
+        material.imported = true;
+        expected[0] = 2;
+        assert_eq!(*encode_material(&material), expected);
+        let read = decode_material("p", &expected, Algorithm::XAes256Gcm, 2).unwrap();
+        assert!(read.imported);
+        expected[0] = 3;
+        assert!(decode_material("p", &expected, Algorithm::XAes256Gcm, 2).is_err());
     }
 }

@@ -18,6 +18,8 @@ pub enum Show {
     Auto,
     /// One field alone, on a line.
     Field(&'static str),
+    /// One field alone, which has its ends of lines.
+    Bare(&'static str),
     /// The bytes of one field, which is base64, and nothing else.
     Bytes(&'static str),
     /// Whether something is valid, which is the exit code as well.
@@ -60,6 +62,7 @@ impl Printer {
         Ok(Zeroizing::new(match show {
             Show::Auto => human(&value).into_bytes(),
             Show::Field(name) => format!("{}\n", field(name)?).into_bytes(),
+            Show::Bare(name) => field(name)?.as_bytes().to_vec(),
             Show::Bytes(name) => STANDARD.decode(field(name)?).map_err(|_| missing(name))?,
             Show::Validity if is_valid(&value)? => b"valid\n".to_vec(),
             Show::Validity => b"invalid\n".to_vec(),

@@ -199,6 +199,8 @@ impl From<KeyringError> for Problem {
             KeyringError::VersionBelowMinEncrypt { .. } => Code::KeyVersionBelowMinEncrypt,
             KeyringError::VersionInUse { .. } => Code::KeyVersionInUse,
             KeyringError::TrimTooHigh { .. } => Code::KeyTrimTooHigh,
+            KeyringError::KeyNotExportable { .. } => Code::KeyNotExportable,
+            KeyringError::KeyNotImported { .. } => Code::KeyNotImported,
             KeyringError::KeyDisabled { .. } => Code::KeyDisabled,
             KeyringError::KeyDeleted { .. } => Code::KeyDeleted,
             KeyringError::KeyNotDeleted { .. } => Code::KeyNotDeleted,

@@ -1,8 +1,11 @@
+use keyward_crypto::KeyMaterial;
+
 use super::*;
 use crate::about::{Edit, KeyEdit};
 use crate::backup::Conflict;
 use crate::embedded::{EmbeddedStore, RootKeySource};
 use crate::history::Author;
+use crate::keyring::NewKey;
 use crate::rotation::Rotation;
 
 #[tokio::test]
@@ -37,6 +40,7 @@ async fn a_keys_settings_and_history_are_carried() {
     let (tenant, name) = (tenant("demo"), key("orders"));
     let from = ring(&first);
     let edit = KeyEdit {
+        exportable: Edit::Keep,
         min_decrypt_version: Edit::Set(2),
         min_encrypt_version: Edit::Set(3),
         labels: Edit::Set(BTreeMap::from([("env".to_owned(), Edit::Set("test".to_owned()))])),
@@ -60,6 +64,32 @@ async fn a_keys_settings_and_history_are_carried() {
     restore.apply(&*first, Conflict::Refuse).await.unwrap();
     let kept = ring(&first).key(&tenant, &name).await.unwrap();
     assert_eq!((kept.min_decrypt_version(), kept.history()), (3, here.history()));
+}
+
+/// Where material came from and whether it may go, which a restore gives no key back.
+#[tokio::test]
+async fn what_was_imported_and_may_be_exported_is_so_elsewhere() {
+    let (owner, first) = (Owner::new(), populated().await);
+    let (tenant, name) = (tenant("demo"), key("brought"));
+    let from = ring(&first);
+    let new = NewKey { exportable: true, ..NewKey::default() };
+    let secret = KeyMaterial::generate(new.algorithm).unwrap();
+    let before = from.import_key(&tenant, &name, new, secret, "tests").await.unwrap();
+    let second = Arc::new(MemoryStore::default());
+    let restore = owner.open(&owner.all_of(&*first).await).await.unwrap();
+    restore.apply(&*second, Conflict::Refuse).await.unwrap();
+    let there = ring(&second);
+    let after = there.key(&tenant, &name).await.unwrap();
+    assert!(after.exportable() && after.versions()[0].imported);
+    assert_eq!(after.history(), before.history());
+    let one = from.export(&tenant, &name, None, "tests").await.unwrap();
+    let other = there.export(&tenant, &name, None, "tests").await.unwrap();
+    assert!(one.material.is_same(&other.material));
+
+    let edit = KeyEdit { exportable: Edit::Set(false), ..KeyEdit::default() };
+    from.edit_key(&tenant, &name, edit, "tests").await.unwrap();
+    restore.apply(&*first, Conflict::Refuse).await.unwrap();
+    assert!(!ring(&first).key(&tenant, &name).await.unwrap().exportable());
 }
 
 #[tokio::test]

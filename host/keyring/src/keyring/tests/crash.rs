@@ -109,6 +109,7 @@ async fn an_unfinished_creation_does_not_stand_in_the_way_of_another_algorithm()
             key_id: KeyId(7),
             version: 1,
             created_at: 0,
+            imported: false,
             secret: KeyMaterial::generate(first).unwrap(),
         };
         let path = record::version_path(&tenant(), &orders(), 1);

@@ -127,7 +127,7 @@ async fn a_fingerprint_is_no_hash_of_the_bare_material() {
     // The same material has another one in another version or key.
     let names = [(key.id(), 1), (key.id(), 2), (KeyId(1), 1)].map(|(key_id, version)| {
         let secret = KeyMaterial::from_bytes(key.algorithm(), secret).unwrap();
-        record::fingerprint(&Material { key_id, version, created_at: 0, secret })
+        record::fingerprint(&Material { key_id, version, created_at: 0, imported: false, secret })
     });
     assert_eq!(names[0], shown);
     assert_eq!(BTreeSet::from(names).len(), 3);

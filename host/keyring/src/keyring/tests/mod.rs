@@ -2,6 +2,7 @@ pub(crate) mod bounds;
 mod caching;
 mod crash;
 mod deletion;
+mod exchange;
 mod lifecycle;
 mod model;
 mod outage;
@@ -268,7 +269,7 @@ async fn damaged_records_are_errors() {
     for value in [
         String::new(),
         "{}".to_owned(),
-        good.replace("\"format\":4", "\"format\":5"),
+        good.replace("\"format\":4", "\"format\":6"),
         good.replace("\"current_version\":1", "\"current_version\":2"),
         good.replace("\"current_version\":1", "\"current_version\":1,\"min_decrypt_version\":0"),
         good.replace("\"current_version\":1", "\"current_version\":1,\"min_decrypt_version\":2"),

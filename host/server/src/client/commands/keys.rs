@@ -1,5 +1,9 @@
 //! `keyward key …`
 
+use std::path::PathBuf;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value};
@@ -7,6 +11,8 @@ use serde_json::{Map, Value};
 use super::super::call::{Call, Place};
 use super::super::connection::Who;
 use super::super::failure::Failure;
+use super::super::files::InputArgs;
+use super::super::show::Show;
 
 /// Why something is done.
 #[derive(Args)]
@@ -29,6 +35,60 @@ pub enum Command {
         /// For the policy; may be given again
         #[arg(long, value_name = "NAME=VALUE")]
         attribute: Vec<String>,
+        /// Its material may be exported
+        #[arg(long)]
+        exportable: bool,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Print the public key of a version (PEM)
+    Public {
+        /// The key
+        name: String,
+        /// The version [default: the current one]
+        #[arg(long, value_name = "VERSION")]
+        version: Option<u32>,
+    },
+    /// Create a key, or a version, of material that is wrapped to a key of the tenant
+    Import {
+        /// Its name
+        name: String,
+        /// What the material is of
+        #[arg(long, required_unless_present = "new_version")]
+        algorithm: Option<String>,
+        /// The key that the material is wrapped to
+        #[arg(long, value_name = "KEY")]
+        wrapping_key: String,
+        /// That key's version [default: the current one]
+        #[arg(long, value_name = "VERSION")]
+        wrapping_key_version: Option<u32>,
+        /// Add a version to a key that was imported
+        #[arg(long, conflicts_with_all = ["algorithm", "attribute", "exportable"])]
+        new_version: bool,
+        /// For the policy; may be given again
+        #[arg(long, value_name = "NAME=VALUE")]
+        attribute: Vec<String>,
+        /// Its material may be exported
+        #[arg(long)]
+        exportable: bool,
+        #[command(flatten)]
+        input: InputArgs,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Print the material of a version, wrapped to a public key, in base64
+    Export {
+        /// The key
+        name: String,
+        /// The version [default: the current one]
+        #[arg(long, value_name = "VERSION")]
+        version: Option<u32>,
+        /// A file with a public key (PEM)
+        #[arg(long, value_name = "FILE", required_unless_present = "wrapping_key")]
+        recipient: Option<PathBuf>,
+        /// A key of the tenant instead
+        #[arg(long, value_name = "KEY", conflicts_with = "recipient")]
+        wrapping_key: Option<String>,
         #[command(flatten)]
         why: Why,
     },
@@ -110,6 +170,9 @@ pub enum Command {
         /// The oldest version that encrypts
         #[arg(long, value_name = "VERSION")]
         min_encrypt: Option<u32>,
+        /// Its material is never exported again
+        #[arg(long)]
+        not_exportable: bool,
         /// May be given again
         #[arg(long, value_name = "NAME=VALUE")]
         label: Vec<String>,
@@ -197,10 +260,44 @@ impl Command {
             Call::new(method, &path).at(Place::TenantInQuery).who(Who::Operator)
         };
         Ok(match self {
-            Self::Create { name, algorithm, attribute, why } => Call::post(&["keys"])
+            Self::Public { name, version } => Call::get(&["keys", &name, "public"])
+                .query("version", version)
+                .show(Show::Bare("public_key")),
+            Self::Import {
+                name,
+                algorithm,
+                wrapping_key,
+                wrapping_key_version,
+                new_version,
+                attribute,
+                exportable,
+                input,
+                why,
+            } => key(&name, if new_version { "import-version" } else { "import" })
+                .field("algorithm", algorithm)
+                .field("wrapping_key", Some(wrapping_key))
+                .field("wrapping_key_version", wrapping_key_version)
+                .field("wrapped_key", Some(STANDARD.encode(input.value()?)))
+                .field("attributes", pairs(&attribute)?)
+                .field("exportable", exportable.then_some(true))
+                .field("reason", why.reason),
+            Self::Export { name, version, recipient, wrapping_key, why } => {
+                let read = |path: PathBuf| {
+                    let text = std::fs::read_to_string(&path);
+                    text.map_err(|error| Failure::file("read", &path, &error))
+                };
+                let recipient = recipient.map(read).transpose()?.or(wrapping_key);
+                key(&name, "export")
+                    .field("version", version)
+                    .field("recipient", recipient)
+                    .field("reason", why.reason)
+                    .show(Show::Field("wrapped_key"))
+            }
+            Self::Create { name, algorithm, attribute, exportable, why } => Call::post(&["keys"])
                 .field("name", Some(name))
                 .field("algorithm", algorithm)
                 .field("attributes", pairs(&attribute)?)
+                .field("exportable", exportable.then_some(true))
                 .field("reason", why.reason),
             Self::List { deleted, prefix, limit, after } => Call::get(&["keys"])
                 .query("state", deleted.then_some("deleted"))
@@ -222,6 +319,7 @@ impl Command {
                 name,
                 min_decrypt,
                 min_encrypt,
+                not_exportable,
                 label,
                 remove_label,
                 owner,
@@ -230,6 +328,7 @@ impl Command {
             } => Call::new(Method::PATCH, &["keys", &name])
                 .field("min_decrypt_version", min_decrypt)
                 .field("min_encrypt_version", min_encrypt)
+                .field("exportable", not_exportable.then_some(false))
                 .field("labels", labels(&label, &remove_label)?)
                 .field("owner", owner.map(or_null))
                 .field("description", description.map(or_null))

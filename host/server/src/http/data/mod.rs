@@ -9,7 +9,7 @@ mod decrypt;
 mod derive;
 mod encrypt;
 mod hash;
-mod item;
+pub(super) mod item;
 mod lines;
 mod mac;
 mod operation;

@@ -9,7 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Response, StatusCode};
 use keyward_crypto::Algorithm;
-use keyward_keyring::{About, Author, KeyName, KeyringError, NewKey};
+use keyward_keyring::{About, Author, Key, KeyName, KeyringError, NewKey};
 use serde::Deserialize;
 
 use super::view::KeyView;
@@ -31,6 +31,8 @@ struct Fields<'a> {
     attributes: BTreeMap<String, String>,
     #[serde(borrow, default)]
     rotation: Option<json::Object<rotation::Fields<'a>>>,
+    #[serde(default)]
+    exportable: bool,
     #[serde(default)]
     labels: BTreeMap<String, String>,
     #[serde(default)]
@@ -54,26 +56,42 @@ pub async fn create(
         .map_err(|error| Problem { field: Some("/name".into()), ..error.into() })?;
     let algorithm = match &fields.algorithm {
         None => Algorithm::default(),
-        Some(text) => Algorithm::from_str(text.as_str())
-            .map_err(|error| Problem::field(Code::InvalidField, "/algorithm", error.to_string()))?,
+        Some(text) => self::algorithm(text.as_str())?,
     };
-    let Fields { attributes, labels, owner, description, .. } = fields;
+    let Fields { attributes, labels, owner, description, exportable, .. } = fields;
     let rotation = fields.rotation.map(|fields| fields.0.read(&app.rotation, "/rotation"));
     let rotation = rotation.transpose()?;
     let about = About { labels, owner, description };
-    let new = NewKey { algorithm, attributes, about, rotation };
+    let new = NewKey { algorithm, attributes, about, rotation, exportable };
     let by = &credential.caller.subject;
     let author = Author { actor: by, reason: fields.reason.as_ref().map(Text::as_str) };
     let created = app.keyring.create_key_as(&tenant, &name, new, author).await;
-    let key = created.map_err(|error| match error {
+    let key = created.map_err(blame_new)?;
+    tracing::info!(%tenant, key = %name, by, "key created");
+    created_at(&key)
+}
+
+/// The answer to a creation: the key, and where it is.
+pub(super) fn created_at(key: &Key) -> Result<Response<Body>, Problem> {
+    let mut response = output::json(StatusCode::CREATED, &KeyView::of(key))?;
+    let location = format!("/api/v1/tenants/{}/keys/{}", key.tenant(), key.name());
+    let location = HeaderValue::from_str(&location).map_err(Problem::internal)?;
+    response.headers_mut().insert(LOCATION, location);
+    Ok(response)
+}
+
+/// An input that the keyring refuses for a new key.
+pub(super) fn blame_new(error: KeyringError) -> Problem {
+    match error {
         KeyringError::InvalidName { field: "max_messages", .. } => {
             rotation::blame(error, "/rotation")
         }
         error => blame(error),
-    })?;
-    tracing::info!(%tenant, key = %name, by, "key created");
-    let mut response = output::json(StatusCode::CREATED, &KeyView::of(&key))?;
-    let location = HeaderValue::from_str(&format!("/api/v1/tenants/{tenant}/keys/{name}"));
-    response.headers_mut().insert(LOCATION, location.map_err(Problem::internal)?);
-    Ok(response)
+    }
+}
+
+/// The algorithm of this name.
+pub(super) fn algorithm(name: &str) -> Result<Algorithm, Problem> {
+    Algorithm::from_str(name)
+        .map_err(|error| Problem::field(Code::InvalidField, "/algorithm", error.to_string()))
 }

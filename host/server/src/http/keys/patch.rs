@@ -24,6 +24,8 @@ struct Patch<'a> {
     #[serde(default, deserialize_with = "edit")]
     min_encrypt_version: Edit<u32>,
     #[serde(default, deserialize_with = "edit")]
+    exportable: Edit<bool>,
+    #[serde(default, deserialize_with = "edit")]
     labels: Edit<BTreeMap<String, Option<String>>>,
     #[serde(default, deserialize_with = "edit")]
     owner: Edit<String>,
@@ -46,8 +48,15 @@ pub async fn patch(
 ) -> Result<Response<Body>, Problem> {
     let managed = Managed::of(&app, path, request.headers()).await?;
     let bytes = body::read_merge_patch(&app, request).await?;
-    let Patch { min_decrypt_version, min_encrypt_version, labels, owner, description, reason } =
-        json::parse(&bytes)?;
+    let Patch {
+        min_decrypt_version,
+        min_encrypt_version,
+        exportable,
+        labels,
+        owner,
+        description,
+        reason,
+    } = json::parse(&bytes)?;
     let labels = match labels {
         Edit::Keep => Edit::Keep,
         Edit::Remove => Edit::Remove,
@@ -56,7 +65,14 @@ pub async fn patch(
             Edit::Set(labels.into_iter().map(|(name, value)| (name, edit(value))).collect())
         }
     };
-    let edit = KeyEdit { min_decrypt_version, min_encrypt_version, labels, owner, description };
+    let edit = KeyEdit {
+        min_decrypt_version,
+        min_encrypt_version,
+        exportable,
+        labels,
+        owner,
+        description,
+    };
     let Managed { tenant, name, credential } = &managed;
     let actor = &credential.caller.subject;
     let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };

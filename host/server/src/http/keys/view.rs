@@ -19,6 +19,7 @@ pub(super) struct KeyView<'a> {
     min_encrypt_version: u32,
     state: &'static str,
     enabled: bool,
+    exportable: bool,
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<DeletionView<'a>>,
@@ -37,6 +38,9 @@ pub(super) struct KeyView<'a> {
 struct VersionView {
     version: u32,
     created_at: String,
+    /// Whether a caller brought the material; absent otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    imported: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     destroyed_at: Option<String>,
 }
@@ -54,6 +58,7 @@ impl<'a> KeyView<'a> {
         let versions = key.versions().iter().map(|info| VersionView {
             version: info.version,
             created_at: clock::rfc3339(info.created_at),
+            imported: info.imported,
             destroyed_at: info.destroyed.as_ref().map(|stamp| clock::rfc3339(stamp.at)),
         });
         let about = key.about();
@@ -67,6 +72,7 @@ impl<'a> KeyView<'a> {
             min_encrypt_version: key.min_encrypt_version(),
             state: key.state().name(),
             enabled: key.enabled(),
+            exportable: key.exportable(),
             deleted: key.deleted().map(|deletion| DeletionView {
                 at: clock::rfc3339(deletion.at),
                 by: &deletion.by,

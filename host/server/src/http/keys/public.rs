@@ -1,0 +1,62 @@
+//! The public half of a version.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{Response, StatusCode};
+use keyward_keyring::KeyName;
+use serde::Serialize;
+
+use crate::app::App;
+use crate::errors::Code;
+use crate::http::auth::Access;
+use crate::http::{Params, Problem, output, param};
+
+#[derive(Serialize)]
+struct PublicView<'a> {
+    key: &'a str,
+    version: u32,
+    algorithm: &'static str,
+    /// SubjectPublicKeyInfo, PEM.
+    public_key: String,
+}
+
+/// `GET …/keys/{name}/public?version=…`: of the current version unless another is named.
+pub async fn public(
+    State(app): State<Arc<App>>,
+    path: Params,
+    request: Request,
+) -> Result<Response<Body>, Problem> {
+    let Access { path, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
+    let name = KeyName::from_str(param(&path, "name")?)?;
+    let wanted = version(request.uri().query().unwrap_or_default())?;
+    let key = app.keyring.key(&tenant, &name).await?;
+    let algorithm = key.algorithm();
+    if !algorithm.is_asymmetric() {
+        let detail = format!("key {name} is of algorithm {algorithm}, which has no public key");
+        return Err(Problem::new(Code::KeyUnsuitable, detail));
+    }
+    let number = wanted.unwrap_or_else(|| key.current_version());
+    // Read only: nothing is sealed or opened, so nothing is counted.
+    let version = app.keyring.version(&key, number).await?;
+    let view = PublicView {
+        key: name.as_str(),
+        version: number,
+        algorithm: algorithm.name(),
+        public_key: version.public_key().map_err(Problem::internal)?.pem(),
+    };
+    output::json(StatusCode::OK, &view)
+}
+
+fn version(query: &str) -> Result<Option<u32>, Problem> {
+    if query.is_empty() {
+        return Ok(None);
+    }
+    let number = query.strip_prefix("version=").and_then(|text| text.parse().ok());
+    number.filter(|number| *number > 0).map(Some).ok_or_else(|| {
+        let detail = "the only query parameter is `version`, a version's number from 1";
+        Problem::field(Code::InvalidRequest, "/version", detail)
+    })
+}
