@@ -254,8 +254,8 @@ fn keys_are_listed_and_shown_without_their_bytes() {
     let key = created.json();
     let members: Vec<_> = key.as_object().unwrap().keys().map(String::as_str).collect();
     let mut expected = ["algorithm", "attributes", "created_at", "current_version"].to_vec();
-    expected.extend(["enabled", "id", "labels", "min_available_version", "min_decrypt_version"]);
-    expected.extend(["min_encrypt_version", "name", "state", "versions"]);
+    expected.extend(["enabled", "exportable", "id", "labels", "min_available_version"]);
+    expected.extend(["min_decrypt_version", "min_encrypt_version", "name", "state", "versions"]);
     assert_eq!(members, expected);
     let version: Vec<_> =
         key["versions"][0].as_object().unwrap().keys().map(String::as_str).collect();

@@ -411,3 +411,57 @@ fn the_command_line_does_it_too() {
     let refused = cli.run(&["key", "export", "brought", "--recipient", &theirs]);
     refused.failed(1, &["key_not_exportable"]);
 }
+
+/// `datakey` with `pair`: OpenSSL finds that the halves belong together, and the sealed form is the
+/// private half.
+#[test]
+fn data_key_pairs_belong_together() {
+    let (tenant, openssl) = (tenant("pairs"), OpenSsl::new());
+    for (algorithm, understood) in [
+        ("ed25519", true),
+        ("ecdsa-p256", true),
+        ("ecdsa-p384", true),
+        ("rsa-2048", true),
+        ("rsa-oaep-2048", true),
+        ("x25519", true),
+        ("ml-kem-768", false),
+        ("x25519-ml-kem-768", false),
+        ("ml-dsa-65", false),
+    ] {
+        let body = json!({ "key": "main", "pair": algorithm, "context": b64("device 1") });
+        let pair = tenant.app.post("/datakey", &body).expect(200).json();
+        let private = unb64(pair["private_key"].as_str().unwrap());
+        let public = pair["public_key"].as_str().unwrap();
+        assert!(public.starts_with("-----BEGIN PUBLIC KEY-----\n"), "{public}");
+        assert_eq!(pair.get("plaintext"), None);
+        if understood {
+            openssl.file("private.der", &private);
+            let args = ["pkey", "-inform", "DER", "-in", "private.der", "-pubout"];
+            assert_eq!(String::from_utf8(openssl.run(&args)).unwrap(), public, "{algorithm}");
+        }
+        let sealed = json!({ "ciphertext": pair["ciphertext"], "context": b64("device 1") });
+        assert_eq!(tenant.app.decrypt(&sealed), private, "{algorithm}");
+
+        let body = json!({ "key": "main", "pair": algorithm, "wrapped_only": true });
+        let pair = tenant.app.post("/datakey", &body).expect(200).json();
+        assert_eq!(pair.get("private_key"), None);
+        assert_ne!(pair["public_key"], public);
+        let opened = tenant.app.decrypt(&json!({ "ciphertext": pair["ciphertext"] }));
+        assert_eq!(opened.first(), Some(&0x30), "{algorithm}");
+    }
+    let body = json!({ "key": "main", "pair": "ed25519", "count": 3 });
+    let many = tenant.app.post("/datakey", &body).expect(200).json();
+    let many = many["datakeys"].as_array().unwrap();
+    let distinct: std::collections::HashSet<_> =
+        many.iter().map(|pair| pair["private_key"].as_str().unwrap()).collect();
+    assert_eq!(distinct.len(), 3);
+    for (body, field) in [
+        (json!({ "key": "main", "pair": "ed25519", "bits": 256 }), "/bits"),
+        (json!({ "key": "main", "pair": "rsa-2048", "count": 2 }), "/count"),
+        (json!({ "key": "main", "pair": "xaes-256-gcm" }), "/pair"),
+        (json!({ "key": "main", "pair": "rsa-1024" }), "/pair"),
+        (json!({ "key": "main", "pair": true }), "/pair"),
+    ] {
+        tenant.app.post("/datakey", &body).problem(400, "invalid_field").field(field);
+    }
+}

@@ -4,7 +4,9 @@
 //! sentence that says what to change. Nothing here is part of the product.
 
 mod bench;
+mod debian;
 mod dev;
+mod openssl;
 mod policies;
 mod promtool;
 mod test;

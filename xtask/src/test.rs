@@ -3,13 +3,14 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::{Result, policies, promtool, vault, workspace};
+use crate::{Result, openssl, policies, promtool, vault, workspace};
 
 /// `arguments` go to `cargo test` as they are, for instance `-p keyward-tests`.
 pub fn run(arguments: &[String]) -> Result<()> {
     policies::run(&[])?;
     let vault = vault::environment()?;
     let promtool = promtool::find_or_fetch()?;
+    openssl::find_or_install()?;
     println!("test: building");
     workspace::run(
         workspace::cargo()?.arg("build").args(workspace::SELECTION),

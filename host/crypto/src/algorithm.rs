@@ -170,6 +170,19 @@ impl Algorithm {
         }
     }
 
+    /// Whether it is RSA, whose keys take long to make and whose private halves are slow.
+    pub const fn is_rsa(self) -> bool {
+        matches!(
+            self,
+            Self::Rsa2048
+                | Self::Rsa3072
+                | Self::Rsa4096
+                | Self::RsaOaep2048
+                | Self::RsaOaep3072
+                | Self::RsaOaep4096
+        )
+    }
+
     /// Whether a version of such a key has a public half that may be given to anyone.
     pub const fn is_asymmetric(self) -> bool {
         matches!(self.family(), Family::Signature | Family::Recipient)

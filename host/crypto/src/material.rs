@@ -59,7 +59,7 @@ impl KeyMaterial {
     ///
     /// The errors of `from_bytes`, and [`CryptoError::KeyMaterialWeak`].
     pub fn import(algorithm: Algorithm, bytes: &[u8]) -> Result<Self, CryptoError> {
-        let seed = rfc_8410_prefix(algorithm).and_then(|prefix| bytes.strip_prefix(prefix));
+        let seed = pkcs8_prefix(algorithm).and_then(|prefix| bytes.strip_prefix(prefix));
         let bytes = seed.unwrap_or(bytes);
         let material = Self::from_bytes(algorithm, bytes)?;
         // Of those the check of a document finds the key itself wrong.
@@ -72,6 +72,19 @@ impl KeyMaterial {
     /// The bytes, for writing them to a store.
     pub fn expose(&self) -> &[u8] {
         &self.0
+    }
+
+    /// The private key as a PKCS#8 document (RFC 5958), DER; `None` for material of a symmetric
+    /// key. `algorithm` is what the material was made for.
+    pub fn pkcs8(&self, algorithm: Algorithm) -> Option<Zeroizing<Vec<u8>>> {
+        if !algorithm.is_asymmetric() {
+            return None;
+        }
+        let prefix = pkcs8_prefix(algorithm).unwrap_or_default();
+        let mut out = Zeroizing::new(Vec::with_capacity(prefix.len() + self.0.len()));
+        out.extend_from_slice(prefix);
+        out.extend_from_slice(&self.0);
+        Some(out)
     }
 
     /// Whether both are the same bytes, found out in constant time.
@@ -99,8 +112,10 @@ impl KeyMaterial {
     }
 }
 
-/// What stands before the 32 bytes of the private key in a PKCS#8 document (RFC 8410).
-const fn rfc_8410_prefix(algorithm: Algorithm) -> Option<&'static [u8]> {
+/// What stands before the material in a PKCS#8 document (RFC 5958) of a key whose material has a
+/// fixed length: RFC 8410 for the curves, the seed alone in RFC 9935 (ML-KEM) and RFC 9881
+/// (ML-DSA), draft-connolly-cfrg-xwing-kem for X-Wing.
+const fn pkcs8_prefix(algorithm: Algorithm) -> Option<&'static [u8]> {
     match algorithm {
         Algorithm::Ed25519 => {
             Some(b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20")
@@ -108,6 +123,15 @@ const fn rfc_8410_prefix(algorithm: Algorithm) -> Option<&'static [u8]> {
         Algorithm::X25519 => {
             Some(b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x6e\x04\x22\x04\x20")
         }
+        Algorithm::MlKem768 => Some(
+            b"\x30\x54\x02\x01\x00\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x04\x02\x04\x42\x80\x40",
+        ),
+        Algorithm::MlDsa65 => Some(
+            b"\x30\x34\x02\x01\x00\x30\x0b\x06\x09\x60\x86\x48\x01\x65\x03\x04\x03\x12\x04\x22\x80\x20",
+        ),
+        Algorithm::X25519MlKem768 => Some(
+            b"\x30\x34\x02\x01\x00\x30\x0d\x06\x0b\x2b\x06\x01\x04\x01\x83\xe6\x2d\x81\xc8\x7a\x04\x20",
+        ),
         _ => None,
     }
 }
@@ -115,6 +139,30 @@ const fn rfc_8410_prefix(algorithm: Algorithm) -> Option<&'static [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn private_keys_are_documents_that_read_back() {
+        for algorithm in Algorithm::ALL {
+            let is_fast = KeyMaterial::fixed_len(algorithm).is_some();
+            if !is_fast && !cfg!(feature = "aws-lc") || algorithm.name().ends_with("4096") {
+                continue;
+            }
+            let material = KeyMaterial::generate(algorithm).unwrap();
+            let Some(document) = material.pkcs8(algorithm) else {
+                assert!(!algorithm.is_asymmetric());
+                continue;
+            };
+            // One DER sequence of all the bytes.
+            let (head, body) = match document[1] {
+                0x82 => (4, usize::from(u16::from_be_bytes([document[2], document[3]]))),
+                0x81 => (3, usize::from(document[2])),
+                short => (2, usize::from(short)),
+            };
+            assert_eq!((document[0], head + body), (0x30, document.len()), "{algorithm}");
+            let read = KeyMaterial::import(algorithm, &document).unwrap();
+            assert_eq!(read.expose(), material.expose(), "{algorithm}");
+        }
+    }
 
     #[test]
     fn weak_material_is_not_imported() {
@@ -138,7 +186,7 @@ mod tests {
         for (algorithm, other) in
             [(Algorithm::Ed25519, Algorithm::X25519), (Algorithm::X25519, Algorithm::Ed25519)]
         {
-            let document = [rfc_8410_prefix(algorithm).unwrap(), &seed].concat();
+            let document = [pkcs8_prefix(algorithm).unwrap(), &seed].concat();
             assert_eq!(KeyMaterial::import(algorithm, &document).unwrap().expose(), seed);
             assert!(KeyMaterial::import(other, &document).is_err());
             assert!(KeyMaterial::import(algorithm, &document[..47]).is_err());

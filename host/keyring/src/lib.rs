@@ -22,6 +22,7 @@ mod duration;
 pub mod embedded;
 mod error;
 mod flight;
+mod generate;
 mod history;
 mod key;
 mod keyring;
@@ -38,6 +39,7 @@ pub use crate::absence::{Absences, Begun};
 pub use crate::cache::{CacheConfig, CacheStatistics, Histogram};
 pub use crate::change::Change;
 pub use crate::error::KeyringError;
+pub use crate::generate::generate;
 pub use crate::history::{Action, Author, HISTORY_LIMIT, HistoryEntry, MAX_REASON};
 pub use crate::key::{
     Deletion, DestroyedVersion, DestructionReceipt, Key, KeyState, Stamp, VersionInfo,

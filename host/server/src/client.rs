@@ -104,8 +104,11 @@ pub fn run(command: Command) -> ExitCode {
     };
     let done = runtime.block_on(async {
         tokio::select! {
-            done = dispatch(command) => done,
+            // First: from its first poll on, a signal no longer ends the process by itself, which
+            // would leave behind what the command has begun to write.
+            biased;
             () = interrupted() => Err(Failure::Interrupted),
+            done = dispatch(command) => done,
         }
     });
     // A read of standard input may still wait, and nothing waits for it.

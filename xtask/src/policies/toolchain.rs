@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::TARGET;
-use crate::Result;
+use crate::{Result, debian};
 
 /// Debian's compiler, its cargo, its library sources and the linker.
 const PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
@@ -175,30 +175,11 @@ fn install_packages() -> Result<()> {
     if !Path::new("/usr/bin/apt-get").exists() {
         return Err(how_to_install("this system has no apt-get"));
     }
-    for arguments in [&["update", "-qq"][..], &["install", "-y", "-qq", "--no-install-recommends"]]
-    {
-        let mut command = apt_get();
-        command.args(arguments);
-        if arguments.contains(&"install") {
-            command.args(PACKAGES);
-        }
-        let succeeded = command.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
-        if !succeeded && arguments.contains(&"install") {
-            return Err(how_to_install("apt-get cannot install them"));
-        }
+    if debian::install(&PACKAGES) {
+        Ok(())
+    } else {
+        Err(how_to_install("apt-get cannot install them"))
     }
-    Ok(())
-}
-
-/// `apt-get` with the rights it needs.
-fn apt_get() -> Command {
-    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
-    let mut command = Command::new(if root { "apt-get" } else { "sudo" });
-    if !root {
-        command.args(["-n", "apt-get"]);
-    }
-    command.env("DEBIAN_FRONTEND", "noninteractive");
-    command
 }
 
 fn how_to_install(reason: &str) -> Box<dyn std::error::Error> {

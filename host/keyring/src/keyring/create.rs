@@ -14,6 +14,7 @@ use crate::about::About;
 use crate::bounds::Bounds;
 use crate::cache::Absent;
 use crate::error::KeyringError;
+use crate::generate::generate;
 use crate::history::{Action, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
@@ -172,7 +173,10 @@ impl Inner {
             version: ceiling,
             created_at: record::now_ms(),
             imported: is_import,
-            secret: imported.map_or_else(|| KeyMaterial::generate(algorithm), Ok)?,
+            secret: match imported {
+                Some(material) => material,
+                None => generate(algorithm).await?,
+            },
         };
         for _ in 0..ATTEMPTS {
             let version = material.version.checked_add(1).ok_or_else(conflict)?;

@@ -15,6 +15,7 @@ use super::Inner;
 use super::lifecycle::Step;
 use super::rotations::Wanted;
 use crate::error::KeyringError;
+use crate::generate::generate;
 use crate::history::{Action, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
@@ -93,7 +94,7 @@ impl Inner {
         cause: &Cause,
         description: &str,
     ) -> Result<VersionInfo, KeyringError> {
-        let secret = KeyMaterial::generate(key.algorithm)?;
+        let secret = generate(key.algorithm).await?;
         let brought = Brought { secret, imported: false };
         self.next_material(key, highest, brought, &cause.actor, description).await
     }

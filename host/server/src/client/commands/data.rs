@@ -93,6 +93,9 @@ pub struct Datakey {
     /// 128, 256 or 512 [default: 256]
     #[arg(long)]
     bits: Option<u32>,
+    /// A key pair of this algorithm instead, such as ed25519
+    #[arg(long, value_name = "ALGORITHM", conflicts_with = "bits")]
+    pair: Option<String>,
     /// Only the encrypted form
     #[arg(long)]
     wrapped_only: bool,
@@ -246,6 +249,7 @@ impl Datakey {
         let call = operation(&["datakey"], Show::Auto)
             .field("key", self.key)
             .field("bits", self.bits)
+            .field("pair", self.pair)
             .field("wrapped_only", self.wrapped_only.then_some(true));
         self.bound.fill(call)
     }

@@ -3,6 +3,9 @@
 //! `decrypt` with the same context opens the sealed form. Key pairs are made the same way: the
 //! private half is what is sealed.
 
+use std::str::FromStr;
+
+use keyward_crypto::{Algorithm, KeyId, KeyVersion};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -28,6 +31,9 @@ pub struct Fields<'a> {
     key: Option<Text<'a>>,
     /// 128, 256 or 512; 256 unless said otherwise.
     bits: Option<usize>,
+    /// A key pair of this algorithm instead of a symmetric key.
+    #[serde(borrow)]
+    pair: Option<Text<'a>>,
     /// Leaves the plaintext out: the caller stores the key and does not use it now.
     #[serde(default)]
     wrapped_only: bool,
@@ -43,9 +49,37 @@ pub struct Fields<'a> {
 
 /// What is wanted.
 pub struct Wanted {
-    bytes: usize,
+    kind: Kind,
     wrapped_only: bool,
     count: Option<usize>,
+}
+
+enum Kind {
+    Bytes(usize),
+    Pair(Algorithm),
+}
+
+impl Kind {
+    fn read(bits: Option<usize>, pair: Option<&Text<'_>>) -> Result<Self, Problem> {
+        let Some(pair) = pair else {
+            let bits = bits.unwrap_or(256);
+            if !BITS.contains(&bits) {
+                return Err(Problem::field(Code::InvalidField, "/bits", "must be 128, 256 or 512"));
+            }
+            return Ok(Self::Bytes(bits / 8));
+        };
+        if bits.is_some() {
+            let detail = "a key pair has the length of its algorithm: leave `bits` out";
+            return Err(Problem::field(Code::InvalidField, "/bits", detail));
+        }
+        let algorithm = Algorithm::from_str(pair.as_str())
+            .map_err(|error| Problem::field(Code::InvalidField, "/pair", error.to_string()))?;
+        if !algorithm.is_asymmetric() {
+            let detail = format!("{algorithm} has no key pairs; leave `pair` out and give `bits`");
+            return Err(Problem::field(Code::InvalidField, "/pair", detail));
+        }
+        Ok(Self::Pair(algorithm))
+    }
 }
 
 impl Operation for Datakey {
@@ -55,17 +89,18 @@ impl Operation for Datakey {
     type Ready = Sealer;
 
     async fn read<'a>(_: Place<'a>, fields: Fields<'a>) -> Result<Item<'a, Wanted>, Problem> {
-        let Fields { key, bits, wrapped_only, count, context, purpose, reference } = fields;
-        let bits = bits.unwrap_or(256);
-        if !BITS.contains(&bits) {
-            return Err(Problem::field(Code::InvalidField, "/bits", "must be 128, 256 or 512"));
+        let Fields { key, bits, pair, wrapped_only, count, context, purpose, reference } = fields;
+        let kind = Kind::read(bits, pair.as_ref())?;
+        if matches!(kind, Kind::Pair(algorithm) if algorithm.is_rsa()) && count.is_some() {
+            let detail = "RSA key pairs are made one at a time";
+            return Err(Problem::field(Code::InvalidField, "/count", detail));
         }
         if count.is_some_and(|count| !(1..=MAX_COUNT).contains(&count)) {
             let detail = format!("must be 1 to {MAX_COUNT}");
             return Err(Problem::field(Code::InvalidField, "/count", detail));
         }
         let asked = Asked::read(key, context.as_ref(), purpose)?;
-        Item::new(asked, reference, Wanted { bytes: bits / 8, wrapped_only, count })
+        Item::new(asked, reference, Wanted { kind, wrapped_only, count })
     }
 
     async fn prepare(
@@ -83,25 +118,27 @@ impl Operation for Datakey {
         item: &Item<'_, Wanted>,
         out: &mut String,
     ) -> Result<(), Problem> {
-        let Wanted { bytes, wrapped_only, count } = item.work;
+        let Wanted { kind, wrapped_only, count } = &item.work;
         let context = item.asked.bound_context();
-        let one = |out: &mut String| -> Result<(), Problem> {
-            let mut key = Zeroizing::new(vec![0; bytes]);
-            keyward_crypto::random_bytes(&mut key).map_err(Problem::internal)?;
+        let one = async |out: &mut String| -> Result<(), Problem> {
+            let (name, secret) = match *kind {
+                Kind::Bytes(length) => ("plaintext", random(length)?),
+                Kind::Pair(algorithm) => ("private_key", pair(algorithm, out).await?),
+            };
             if !wrapped_only {
-                item::push_base64(out, "plaintext", &key);
+                item::push_base64(out, name, &secret);
                 out.push(',');
             }
-            item::push_ciphertext(out, &sealer.seal(context, &key)?);
+            item::push_ciphertext(out, &sealer.seal(context, &secret)?);
             Ok(())
         };
-        match count {
-            None => one(out)?,
+        match *count {
+            None => one(out).await?,
             Some(count) => {
                 out.push_str("\"datakeys\":[");
                 for index in 0..count {
                     out.push_str(if index == 0 { "{" } else { ",{" });
-                    one(out)?;
+                    one(out).await?;
                     out.push('}');
                 }
                 out.push(']');
@@ -110,4 +147,22 @@ impl Operation for Datakey {
         item::push_version(out, sealer.version());
         Ok(())
     }
+}
+
+fn random(length: usize) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let mut key = Zeroizing::new(vec![0; length]);
+    keyward_crypto::random_bytes(&mut key).map_err(Problem::internal)?;
+    Ok(key)
+}
+
+/// Makes a pair, appends `"public_key":"…",` (PEM), and returns the private key (PKCS#8).
+async fn pair(algorithm: Algorithm, out: &mut String) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let material = keyward_keyring::generate(algorithm).await.map_err(Problem::internal)?;
+    // The pair is no key of the keyring: the id and the number mean nothing.
+    let version = KeyVersion::new(algorithm, KeyId(0), 1, &material).map_err(Problem::internal)?;
+    let pem = version.public_key().map_err(Problem::internal)?.pem();
+    out.push_str("\"public_key\":");
+    out.push_str(&serde_json::to_string(&pem).map_err(Problem::internal)?);
+    out.push(',');
+    material.pkcs8(algorithm).ok_or_else(|| Problem::internal("no private key"))
 }
