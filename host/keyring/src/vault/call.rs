@@ -26,7 +26,7 @@ impl Vault {
     /// Makes a call. `send` makes the request with the connection it is given; it is called once
     /// for every try, with the token in use then:
     ///
-    /// ```ignore
+    /// ```text
     /// let call = Call { operation: Operation::KvRead, path: &path };
     /// let request = Raw::<Secret>::get(&path);
     /// vault
