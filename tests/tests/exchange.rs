@@ -10,6 +10,19 @@ use keyward_tests::{Answer, Cli, Server, Tenant, b64, unb64};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+/// Algorithms with key pairs, and whether OpenSSL 3.0 understands their documents.
+const ASYMMETRIC: [(&str, bool); 9] = [
+    ("ed25519", true),
+    ("ecdsa-p256", true),
+    ("ecdsa-p384", true),
+    ("rsa-2048", true),
+    ("rsa-oaep-2048", true),
+    ("x25519", true),
+    ("ml-kem-768", false),
+    ("x25519-ml-kem-768", false),
+    ("ml-dsa-65", false),
+];
+
 static SERVER: LazyLock<Server> = LazyLock::new(Server::dev);
 
 const SYMMETRIC: &[u8; 32] = b"brought along, 32 bytes in all..";
@@ -108,17 +121,7 @@ fn import(tenant: &Tenant, name: &str, algorithm: &str, wrapped: &[u8]) -> Answe
 #[test]
 fn every_asymmetric_key_has_a_public_key() {
     let (tenant, openssl) = (tenant("public"), OpenSsl::new());
-    for (algorithm, understood) in [
-        ("ed25519", true),
-        ("ecdsa-p256", true),
-        ("ecdsa-p384", true),
-        ("rsa-2048", true),
-        ("rsa-oaep-2048", true),
-        ("x25519", true),
-        ("ml-kem-768", false),
-        ("x25519-ml-kem-768", false),
-        ("ml-dsa-65", false),
-    ] {
+    for (algorithm, understood) in ASYMMETRIC {
         let name = format!("key-{algorithm}");
         tenant.new_key(&json!({ "name": name, "algorithm": algorithm }));
         tenant.admin.post(&format!("/keys/{name}/rotate"), &json!({})).expect(200);
@@ -417,17 +420,7 @@ fn the_command_line_does_it_too() {
 #[test]
 fn data_key_pairs_belong_together() {
     let (tenant, openssl) = (tenant("pairs"), OpenSsl::new());
-    for (algorithm, understood) in [
-        ("ed25519", true),
-        ("ecdsa-p256", true),
-        ("ecdsa-p384", true),
-        ("rsa-2048", true),
-        ("rsa-oaep-2048", true),
-        ("x25519", true),
-        ("ml-kem-768", false),
-        ("x25519-ml-kem-768", false),
-        ("ml-dsa-65", false),
-    ] {
+    for (algorithm, understood) in ASYMMETRIC {
         let body = json!({ "key": "main", "pair": algorithm, "context": b64("device 1") });
         let pair = tenant.app.post("/datakey", &body).expect(200).json();
         let private = unb64(pair["private_key"].as_str().unwrap());

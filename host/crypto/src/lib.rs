@@ -3,8 +3,8 @@
 //! This crate owns three things: which cryptographic constructions exist ([`Algorithm`],
 //! [`Operation`], [`Suite`]), what ciphertexts and streams look like byte by byte ([`Header`],
 //! [`Binding`], [`text`], [`stream`], written down in `docs/ciphertext.md`), and what is done with
-//! the secret material of a key version ([`KeyMaterial`], [`KeyVersion`]). It never performs I/O, never stores or looks up a
-//! key, never decides who may use one, has no async code and no `unsafe`, and never formats, logs
+//! the secret material of a key version ([`KeyMaterial`], [`KeyVersion`], and on its way in or out
+//! [`WrappingKey`]). It never performs I/O, never stores or looks up a key, never decides who may use one, has no async code and no `unsafe`, and never formats, logs
 //! or serialises a secret.
 //!
 //! Two providers implement the primitives: `aws-lc` (default, fast) and `rustcrypto` (portable).

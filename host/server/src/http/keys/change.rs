@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::{Author, VersionInfo};
+use keyward_keyring::VersionInfo;
 use serde::{Deserialize, Serialize};
 
 use super::view::KeyView;
@@ -92,9 +92,8 @@ pub async fn trim(
         let detail = "versions are counted from 1";
         return Err(Problem::field(Code::InvalidField, "/min_available_version", detail));
     }
-    let Managed { tenant, name, credential } = &managed;
-    let actor = &credential.caller.subject;
-    let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };
+    let Managed { tenant, name, .. } = &managed;
+    let author = managed.author_because(reason.as_ref());
     let trimmed = match unused_seconds {
         None => app.keyring.trim(tenant, name, lowest, author).await,
         Some(seconds) => {

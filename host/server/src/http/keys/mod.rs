@@ -1,4 +1,5 @@
-//! A tenant's keys: create, list, show, change, delete, restore, destroy. Never their bytes.
+//! A tenant's keys: create, list, show, change, rotate, delete, restore, destroy, and take in or give
+//! out wrapped. Never their bytes.
 
 mod change;
 mod create;
@@ -54,8 +55,28 @@ impl Managed {
     }
 
     fn author<'a>(&'a self, reason: &'a Reason) -> Author<'a> {
-        Author { actor: &self.credential.caller.subject, reason: reason.0.as_deref() }
+        self.by(reason.0.as_deref())
     }
+
+    /// Who asks, with the reason that stands among the other fields of a body.
+    fn author_because<'a>(&'a self, reason: Option<&'a Text<'_>>) -> Author<'a> {
+        self.by(reason.map(Text::as_str))
+    }
+
+    fn by<'a>(&'a self, reason: Option<&'a str>) -> Author<'a> {
+        Author { actor: &self.credential.caller.subject, reason }
+    }
+}
+
+/// Which key, of a request to see one that passed.
+async fn seen(
+    app: &App,
+    path: Params,
+    headers: &HeaderMap,
+) -> Result<(TenantName, KeyName), Problem> {
+    let Access { path, tenant, .. } = Access::reading(app, path, headers).await?;
+    let name = KeyName::from_str(param(&path, "name")?)?;
+    Ok((tenant, name))
 }
 
 /// Why, if the caller says so: the one field of a body that may be left out.

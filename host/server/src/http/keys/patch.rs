@@ -7,7 +7,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::{Author, Edit, KeyEdit};
+use keyward_keyring::{Edit, KeyEdit};
 use serde::{Deserialize, Deserializer};
 
 use super::view::KeyView;
@@ -73,9 +73,8 @@ pub async fn patch(
         owner,
         description,
     };
-    let Managed { tenant, name, credential } = &managed;
-    let actor = &credential.caller.subject;
-    let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };
+    let Managed { tenant, name, .. } = &managed;
+    let author = managed.author_because(reason.as_ref());
     let key = app.keyring.edit_key(tenant, name, edit, author).await.map_err(blame)?;
     output::json(StatusCode::OK, &KeyView::of(&key))
 }

@@ -1,18 +1,16 @@
 //! The public half of a version.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::KeyName;
 use serde::Serialize;
 
+use super::seen;
 use crate::app::App;
 use crate::errors::Code;
-use crate::http::auth::Access;
-use crate::http::{Params, Problem, output, param};
+use crate::http::{Params, Problem, output};
 
 #[derive(Serialize)]
 struct PublicView<'a> {
@@ -29,8 +27,7 @@ pub async fn public(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (tenant, name) = seen(&app, path, request.headers()).await?;
     let wanted = version(request.uri().query().unwrap_or_default())?;
     let key = app.keyring.key(&tenant, &name).await?;
     let algorithm = key.algorithm();

@@ -1,19 +1,18 @@
 //! One key, and what was done to it.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::{HISTORY_LIMIT, HistoryEntry, KeyName};
+use keyward_keyring::{HISTORY_LIMIT, HistoryEntry};
 use serde::Serialize;
 
+use super::seen;
 use super::view::KeyView;
 use crate::app::App;
 use crate::clock;
-use crate::http::auth::Access;
-use crate::http::{Params, Problem, output, param};
+use crate::http::{Params, Problem, output};
 
 /// `GET …/keys/{name}`.
 pub async fn show(
@@ -21,8 +20,7 @@ pub async fn show(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (tenant, name) = seen(&app, path, request.headers()).await?;
     let key = app.keyring.key(&tenant, &name).await?;
     output::json(StatusCode::OK, &KeyView::of(&key))
 }
@@ -66,8 +64,7 @@ pub async fn history(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (tenant, name) = seen(&app, path, request.headers()).await?;
     let key = app.keyring.history(&tenant, &name).await?;
     let view = HistoryView {
         tenant: tenant.as_str(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::{Author, KeyringError, Rotation};
+use keyward_keyring::{KeyringError, Rotation};
 use serde::{Deserialize, Serialize};
 
 use super::view::KeyView;
@@ -102,9 +102,8 @@ pub async fn put(
     let bytes = body::read_json(&app, request).await?;
     let Put { every, max_messages, max_bytes, reason } = json::parse(&bytes)?;
     let rotation = Fields { every, max_messages, max_bytes }.read(&app.rotation, "")?;
-    let Managed { tenant, name, credential } = &managed;
-    let actor = &credential.caller.subject;
-    let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };
+    let Managed { tenant, name, .. } = &managed;
+    let author = managed.author_because(reason.as_ref());
     let changed = app.keyring.set_rotation(tenant, name, Some(rotation), author).await;
     let key = changed.map_err(|error| blame(error, ""))?;
     output::json(StatusCode::OK, &KeyView::of(&key))

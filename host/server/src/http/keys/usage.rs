@@ -1,18 +1,17 @@
 //! `GET …/keys/{name}/usage`: how often each version was used, and when it last was.
 
-use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::{KeyName, Span, VersionInfo, VersionUsage};
+use keyward_keyring::{Span, VersionInfo, VersionUsage};
 use serde::Serialize;
 
+use super::seen;
 use crate::app::App;
 use crate::clock;
-use crate::http::auth::Access;
-use crate::http::{Params, Problem, output, param};
+use crate::http::{Params, Problem, output};
 
 #[derive(Serialize)]
 struct UsageView<'a> {
@@ -87,8 +86,7 @@ pub async fn usage(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
-    let name = KeyName::from_str(param(&path, "name")?)?;
+    let (tenant, name) = seen(&app, path, request.headers()).await?;
     let usage = app.keyring.usage(&tenant, &name).await?;
     // Read after the counts: no version that was used is missing.
     let key = app.keyring.history(&tenant, &name).await?;
