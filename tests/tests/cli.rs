@@ -228,6 +228,19 @@ fn files_of_any_size_in_constant_memory() {
     redirected(&["encrypt", "--stream", "--key", "main", "--context", "c"], "big", "sealed");
     redirected(&["decrypt", "--context", "c"], "sealed", "opened");
     assert!(fs::read(cli.path("opened")).unwrap() == big);
+    let range = |range: &str| {
+        let args = ["decrypt", "--context", "c", "--in", "sealed", "--range", range];
+        cli.run(&args)
+    };
+    assert!(range("65535-65536").good().stdout == big[65_535..=65_536]);
+    assert!(range("-7").good().stdout == big[big.len() - 7..]);
+    range("67108864-").failed(2, &["67108864 bytes"]);
+    range("1-0").failed(2, &["not a range"]);
+    cli.run(&["decrypt", "--in", "big", "--range", "0-9"]).failed(1, &["ciphertext_invalid"]);
+    let short = cli.file("short", &big[..90]);
+    let args = ["decrypt", "--in", &short, "--range", "0-9"];
+    cli.run(&args).failed(2, &["no whole encrypted stream"]);
+    cli.pipe(&["decrypt", "--range", "0-9"], b"x").failed(2, &["--in"]);
     // No half a file, and none that is no stream.
     let sealed = fs::read(cli.path("sealed")).unwrap();
     assert_eq!(sealed.len(), 78 + big.len() + (big.len() >> 16) * 16);

@@ -67,6 +67,74 @@ fn a_stream_opens_after_rotation_and_only_where_it_belongs() {
 }
 
 #[test]
+fn a_range_is_opened_from_the_whole_stream_or_from_its_chunks_alone() {
+    let tenant = tenant("stream-range");
+    let length = 3 * CHUNK + 1_000;
+    let plaintext = bytes(length);
+    let sealed = seal(&tenant, "key=main&context=Yw", &plaintext);
+    let last = length - 1;
+    for (range, first, end) in [
+        ("0-0".to_owned(), 0, 1),
+        (format!("{}-{CHUNK}", CHUNK - 1), CHUNK - 1, CHUNK + 1),
+        (format!("{CHUNK}-{}", 2 * CHUNK - 1), CHUNK, 2 * CHUNK),
+        (format!("{}-", 3 * CHUNK - 1), 3 * CHUNK - 1, length),
+        ("-1000".to_owned(), length - 1_000, length),
+        ("-1".to_owned(), last, length),
+        (format!("0-{}", 2 * length), 0, length),
+    ] {
+        let (chunks, total) = (first / CHUNK..end.div_ceil(CHUNK), sealed.len());
+        let span = HEADER + chunks.start * SEALED..total.min(HEADER + chunks.end * SEALED);
+        let part = [&sealed[..HEADER], &sealed[span]].concat();
+        let header = format!("bytes={range}");
+        for (query, body) in [("", &sealed), (&*format!("&sealed_length={total}"), &part)] {
+            let path = format!("/stream/decrypt?context=Yw{query}");
+            let answer = tenant.app.send("POST", &path, &[("Range", &header)], body).expect(206);
+            assert_eq!(
+                answer.header("content-range"),
+                format!("bytes {first}-{}/{length}", end - 1)
+            );
+            assert!(answer.body == plaintext[first..end], "{range}{query}");
+        }
+    }
+}
+
+#[test]
+fn a_range_is_authenticated_and_has_to_make_sense() {
+    let tenant = tenant("stream-bad-range");
+    let sealed = seal(&tenant, "key=main", &bytes(2 * CHUNK));
+    let total = sealed.len();
+    let open = |query: &str, range: &str, body: &[u8]| {
+        let headers = [("Range", range)];
+        let headers = if range.is_empty() { &[][..] } else { &headers[..] };
+        tenant.app.send("POST", &format!("/stream/decrypt?{query}"), headers, body)
+    };
+    let (first, second) = (&sealed[HEADER..HEADER + SEALED], &sealed[HEADER + SEALED..]);
+    let part = |chunk: &[u8]| [&sealed[..HEADER], chunk].concat();
+    let length = format!("sealed_length={total}");
+    assert_eq!(open(&length, "bytes=65536-65539", &part(second)).expect(206).body.len(), 4);
+    // Another chunk than that of the range; a damaged one; the first taken for the last.
+    open(&length, "bytes=65536-65539", &part(first)).problem(400, UNIFORM);
+    let mut damaged = part(second);
+    damaged[HEADER + 9] ^= 1;
+    open(&length, "bytes=65536-65539", &damaged).problem(400, UNIFORM);
+    let short = format!("sealed_length={}", HEADER + SEALED);
+    open(&short, "bytes=0-3", &part(first)).problem(400, UNIFORM);
+    open("sealed_length=90", "bytes=0-3", &part(first)).problem(400, UNIFORM);
+    for (query, range, status, code) in [
+        ("", "bytes=131072-", 416, "range_not_satisfiable"),
+        ("", "bytes=0-1,5-6", 400, "invalid_request"),
+        ("", "lines=0-1", 400, "invalid_request"),
+        (&*length, "", 400, "invalid_request"),
+        (&*length, "bytes=0-3", 400, "invalid_request"),
+        ("sealed_length=x", "bytes=0-3", 400, "invalid_request"),
+    ] {
+        open(query, range, &sealed).problem(status, code);
+    }
+    let path = format!("/stream/encrypt?key=main&{length}");
+    tenant.app.send("POST", &path, &[], b"x").problem(400, "invalid_request");
+}
+
+#[test]
 fn who_may_not_decrypt_may_not_open_streams() {
     let tenant = SERVER.tenant_with_policy("stream-roles", "baseline");
     let sealed = seal(&tenant, "key=main", b"x");

@@ -65,6 +65,8 @@ codes! {
         "`items` is longer than `http.max_items`. Split the batch."
     PayloadTooLarge "payload_too_large" PAYLOAD_TOO_LARGE "Payload too large"
         "The body is larger than the limit that `detail` states."
+    RangeNotSatisfiable "range_not_satisfiable" RANGE_NOT_SATISFIABLE "Range outside the plaintext"
+        "The Range header asks for bytes that the plaintext does not have. `detail` states its length."
     UnsupportedMediaType "unsupported_media_type" UNSUPPORTED_MEDIA_TYPE "Unsupported media type"
         "The Content-Type is not the one this route takes. `detail` names it."
     BodyTimeout "body_timeout" REQUEST_TIMEOUT "Body did not arrive"

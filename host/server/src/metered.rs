@@ -206,6 +206,20 @@ impl MeteredOpener {
         Ok(opened)
     }
 
+    /// See [`StreamOpener::open_chunk_at`].
+    pub fn open_chunk_at<'a>(
+        &mut self,
+        number: u64,
+        chunk: &'a mut [u8],
+        is_last: bool,
+    ) -> Result<&'a [u8], CryptoError> {
+        let opened = self.chunks.open_chunk_at(number, chunk, is_last)?;
+        if let Some(meter) = self.meter.take() {
+            meter.opened();
+        }
+        Ok(opened)
+    }
+
     /// See [`StreamOpener::is_complete`].
     pub fn is_complete(&self) -> bool {
         self.chunks.is_complete()

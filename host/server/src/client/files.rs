@@ -40,6 +40,18 @@ impl InputArgs {
         }
     }
 
+    /// A file with places that can be gone to, and what to call it.
+    pub fn open_file(&self) -> Result<(String, File), Failure> {
+        let Some(path) = self.input.as_deref().filter(|path| *path != Path::new("-")) else {
+            return Err(Failure::Usage("a range is read from a file: give it with --in".into()));
+        };
+        let file = File::open(path).map_err(|error| Failure::file("read", path, &error))?;
+        if length_of(&file).is_none() {
+            return Err(Failure::Usage(format!("{} is not a file", path.display())));
+        }
+        Ok((path.display().to_string(), file))
+    }
+
     /// All of it, if that is not much.
     pub fn value(&self) -> Result<Zeroizing<Vec<u8>>, Failure> {
         self.open()?.value()

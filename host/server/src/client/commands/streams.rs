@@ -3,13 +3,16 @@
 //! One rule: `encrypt` makes text (`kw1.…`) of a value, and with `--stream` a stream of bytes.
 //! `decrypt` sees by the first bytes which it is given.
 
-use std::io::{self, Cursor, Read};
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::Args;
 use http_body_util::BodyExt;
+use http_range_header::parse_range_header;
+use keyward_crypto::stream::{StreamHeader, chunk_span, plaintext_len};
 use reqwest::Body;
 use tokio::task::JoinHandle;
 
@@ -50,6 +53,10 @@ pub struct Decrypt {
     /// The key, if the ciphertext must be of this one
     #[arg(long)]
     key: Option<String>,
+    /// Only these bytes of a stream's plaintext: 0-99, 100- or -100; of the file, no more is read
+    /// and sent than holds them
+    #[arg(long, value_name = "RANGE", allow_hyphen_values = true)]
+    range: Option<String>,
     #[command(flatten)]
     bound: Bound,
     #[command(flatten)]
@@ -77,7 +84,13 @@ impl Encrypt {
 impl Decrypt {
     /// Runs it.
     pub async fn run(self, connection: &Connection) -> Result<(), Failure> {
-        let Self { key, bound, input, output } = self;
+        let Self { key, range, bound, input, output } = self;
+        if let Some(range) = range {
+            let Part { input, sealed_length } = Part::of(input.open_file()?, &range)?;
+            let call = streamed("decrypt", key, bound).query("sealed_length", Some(sealed_length));
+            let headers = [("range", format!("bytes={range}"))];
+            return send(connection, call, &headers, input, output.open()?).await;
+        }
         let Input { name, length, mut source } = input.open()?;
         let mut start = Vec::new();
         let read = source.by_ref().take(TEXT.len() as u64).read_to_end(&mut start);
@@ -97,6 +110,43 @@ impl Decrypt {
             .field("ciphertext", Some(input.ciphertext()?))
             .field("key", key);
         value(connection, bound.fill(call).show(Show::Bytes("plaintext")), output).await
+    }
+}
+
+/// What the server needs of a stream to open a range of its plaintext.
+struct Part {
+    /// The stream's header, then the chunks that hold the range.
+    input: Input,
+    /// Length of the whole stream in bytes.
+    sealed_length: String,
+}
+
+impl Part {
+    fn of(file: (String, File), range: &str) -> Result<Self, Failure> {
+        let (name, mut file) = file;
+        let fail = |error: &io::Error| Failure::local(&format!("cannot read {name}"), error);
+        let length = file.metadata().map_err(|error| fail(&error))?.len();
+        let sealed_length = length.to_string();
+        let usage = |detail: &str| Failure::Usage(format!("--range {range}: {detail}"));
+        let total = plaintext_len(length)
+            .ok_or_else(|| Failure::Usage(format!("{name} is no whole encrypted stream")))?;
+        let ranges = parse_range_header(&format!("bytes={range}"))
+            .map_err(|_| usage("is not a range such as 0-99, 100- or -100"))?
+            .validate(total)
+            .map_err(|_| usage(&format!("the plaintext has {total} bytes")))?;
+        let [range] = &ranges[..] else {
+            return Err(usage("has to be one range, and not empty"));
+        };
+        let span = chunk_span(*range.start()..range.end() + 1, total)
+            .ok_or_else(|| usage("is not within the plaintext"))?;
+        let mut header = Vec::new();
+        let read = file.by_ref().take(StreamHeader::LEN as u64).read_to_end(&mut header);
+        read.map_err(|error| fail(&error))?;
+        file.seek(SeekFrom::Start(span.sealed.start)).map_err(|error| fail(&error))?;
+        let chunks = span.sealed.end - span.sealed.start;
+        let length = Some(header.len() as u64 + chunks);
+        let source = Box::new(Cursor::new(header).chain(file.take(chunks)));
+        Ok(Self { input: Input { name, length, source }, sealed_length })
     }
 }
 

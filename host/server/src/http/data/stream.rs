@@ -4,27 +4,35 @@
 //! taken it. Nothing is released before it is authenticated. What is wrong before the first chunk
 //! is an ordinary error; later the response has begun, and the connection is broken off, so that
 //! nobody takes a part for the whole.
+//!
+//! `Range` opens a part of the plaintext, and of the stream only the chunks that hold it.
+
+mod part;
+mod source;
+mod work;
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderName, HeaderValue, Response};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream;
 use hyper::body::Body as _;
-use keyward_crypto::stream::{
-    CHUNK_LEN, SEALED_CHUNK_LEN, StreamHeader, plaintext_len, sealed_len,
-};
+use keyward_crypto::stream::{StreamHeader, plaintext_len, sealed_len};
 use keyward_keyring::{KeyName, KeyringError};
 use keyward_policy_host::Obligations;
 
+use self::part::Part;
+use self::source::Source;
+use self::work::{Opening, OpeningPart, Sealing, Work};
 use super::item::Asked;
 use super::{Call, Decrypt, Encrypt, Operation};
 use crate::app::App;
@@ -33,8 +41,7 @@ use crate::errors::Code;
 use crate::execute::{Opener, Sealer};
 use crate::http::auth::Access;
 use crate::http::json::Text;
-use crate::http::{Params, Problem, body, request_id};
-use crate::metered::{MeteredOpener, MeteredSealer};
+use crate::http::{Params, Problem, request_id};
 
 /// base64url (RFC 4648 section 5), with padding or without.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
@@ -50,7 +57,11 @@ pub async fn encrypt(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let (call, asked, body) = begin(app, path, request).await?;
+    let (call, Query { asked, sealed_length }, request) = begin(app, path, request).await?;
+    if sealed_length.is_some() {
+        return Err(bad("`sealed_length` is for ranges of stream/decrypt".into()));
+    }
+    let body = request.into_body();
     let host = call.app.policies.host();
     let plan = host.authorize(call.policy(), &call.request(Encrypt::NAME, &asked)).await?;
     let place = call.place();
@@ -63,17 +74,24 @@ pub async fn encrypt(
     let source = Source::new(body, obligations, call.app.http.body_timeout);
     let first = Bytes::copy_from_slice(&header);
     let work = Sealing { source, chunks };
-    Ok(respond(first, sealer.version(), length.and_then(sealed_len), Some(work)))
+    Ok(respond(first, sealer.version(), length.and_then(sealed_len), work))
 }
 
-/// `POST …/stream/decrypt?key=…&context=…&purpose=…` (context: base64url).
+/// `POST …/stream/decrypt?key=…&context=…&purpose=…` (context: base64url), with a `Range` header for
+/// a part of the plaintext, and with `&sealed_length=…` if the body is the stream's header and the
+/// chunks of that part.
 pub async fn decrypt(
     State(app): State<Arc<App>>,
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let (call, mut asked, body) = begin(app, path, request).await?;
-    let length = body.size_hint().exact();
+    let (call, Query { mut asked, sealed_length }, request) = begin(app, path, request).await?;
+    let length = request.body().size_hint().exact();
+    let part = Part::asked(request.headers(), sealed_length.or(length))?;
+    if let Some(sealed_length) = sealed_length {
+        check_sent(part.as_ref(), length, sealed_length)?;
+    }
+    let body = request.into_body();
     let timeout = call.app.http.body_timeout;
     let mut source = Source::new(body, Obligations::default(), timeout);
     let header = source.take_front(StreamHeader::LEN).await?;
@@ -101,11 +119,42 @@ pub async fn decrypt(
     check_length(&source.obligations, length)?;
     let context = asked.bound_context();
     let chunks = opener.stream(place.keyring, front.key_version, context, &header).await?;
-    let mut work = Opening { source, chunks };
+    let version = front.key_version;
     // The first chunk is opened before anything is answered.
+    let Some(part) = part else {
+        let mut work = Opening { source, chunks };
+        let first = work.next().await?.unwrap_or_default();
+        return Ok(respond(first, version, length.and_then(plaintext_len), work));
+    };
+    if sealed_length.is_none() {
+        source.pass(part.sealed().start - StreamHeader::LEN as u64).await?;
+    }
+    let (length, content_range) = (part.len(), part.content_range());
+    let mut work = OpeningPart { source, chunks, part };
     let first = work.next().await?.unwrap_or_default();
-    let rest = (!work.chunks.is_complete()).then_some(work);
-    Ok(respond(first, front.key_version, length.and_then(plaintext_len), rest))
+    let mut response = respond(first, version, Some(length), work);
+    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+    response.headers_mut().insert(CONTENT_RANGE, content_range);
+    Ok(response)
+}
+
+/// Whoever says how long the stream is sends its header and the chunks of the range, no more.
+fn check_sent(part: Option<&Part>, sent: Option<u64>, sealed_length: u64) -> Result<(), Problem> {
+    let Some(part) = part else {
+        return Err(bad("`sealed_length` is for a range: add a Range header".into()));
+    };
+    let span = part.sealed();
+    let wanted = StreamHeader::LEN as u64 + (span.end - span.start);
+    if sent.is_some_and(|sent| sent != wanted) {
+        return Err(bad(format!(
+            "the body has to be the stream's first {} bytes and then its bytes {} to {} of \
+             {sealed_length}: {wanted} bytes in all",
+            StreamHeader::LEN,
+            span.start,
+            span.end - 1,
+        )));
+    }
+    Ok(())
 }
 
 /// What both directions begin with.
@@ -113,35 +162,55 @@ async fn begin(
     app: Arc<App>,
     path: Params,
     request: Request,
-) -> Result<(Call, Asked<'static>, Body), Problem> {
+) -> Result<(Call, Query, Request), Problem> {
     let Access { credential, tenant, .. } = Access::data(&app, path, request.headers()).await?;
-    let asked = read_query(request.uri().query().unwrap_or_default())?;
+    let query = Query::read(request.uri().query().unwrap_or_default())?;
     let id = request_id::of(&request).as_str().to_owned();
     let active = app.policies.active(&tenant)?;
     let call = Call { app, tenant, active, credential, id, time: clock::unix_ms() };
-    Ok((call, asked, request.into_body()))
+    Ok((call, query, request))
 }
 
-fn read_query(query: &str) -> Result<Asked<'static>, Problem> {
-    let bad = |detail: String| Problem::new(Code::InvalidRequest, detail);
-    let (mut key, mut purpose, mut context) = (None, None, None);
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let slot = match name.as_ref() {
-            "key" => &mut key,
-            "purpose" => &mut purpose,
-            "context" => &mut context,
-            _ => return Err(bad("a query parameter is none of key, purpose, context".into())),
-        };
-        if slot.replace(value.into_owned()).is_some() {
-            return Err(bad(format!("query parameter `{name}` is given twice")));
+/// What the query says.
+struct Query {
+    asked: Asked<'static>,
+    /// The length in bytes of the stream of which the body is a part.
+    sealed_length: Option<u64>,
+}
+
+impl Query {
+    fn read(query: &str) -> Result<Self, Problem> {
+        let (mut key, mut purpose, mut context, mut sealed_length) = (None, None, None, None);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let slot = match name.as_ref() {
+                "key" => &mut key,
+                "purpose" => &mut purpose,
+                "context" => &mut context,
+                "sealed_length" => &mut sealed_length,
+                _ => {
+                    let known = "key, purpose, context, sealed_length";
+                    return Err(bad(format!("a query parameter is none of {known}")));
+                }
+            };
+            if slot.replace(value.into_owned()).is_some() {
+                return Err(bad(format!("query parameter `{name}` is given twice")));
+            }
         }
+        let context = context.map(|text| BASE64URL.decode(text)).transpose().map_err(|_| {
+            bad("query parameter `context` is not base64url (RFC 4648 section 5)".into())
+        })?;
+        let mut asked = Asked::read(key.map(Text::from), None, purpose.map(Text::from))?;
+        asked.set_context(context)?;
+        let sealed_length = sealed_length
+            .map(|text| text.parse())
+            .transpose()
+            .map_err(|_| bad("query parameter `sealed_length` is not a number of bytes".into()))?;
+        Ok(Self { asked, sealed_length })
     }
-    let context = context.map(|text| BASE64URL.decode(text)).transpose().map_err(|_| {
-        bad("query parameter `context` is not base64url (RFC 4648 section 5)".into())
-    })?;
-    let mut asked = Asked::read(key.map(Text::from), None, purpose.map(Text::from))?;
-    asked.set_context(context)?;
-    Ok(asked)
+}
+
+fn bad(detail: String) -> Problem {
+    Problem::new(Code::InvalidRequest, detail)
 }
 
 /// Refuses what announces itself as too long.
@@ -150,122 +219,8 @@ fn check_length(obligations: &Obligations, length: Option<u64>) -> Result<(), Pr
     Ok(obligations.check_len(length)?)
 }
 
-/// A body that is read chunk by chunk.
-struct Source {
-    body: Body,
-    buffer: BytesMut,
-    ended: bool,
-    total: usize,
-    obligations: Obligations,
-    /// How long to wait for more.
-    timeout: Duration,
-}
-
-impl Source {
-    fn new(body: Body, obligations: Obligations, timeout: Duration) -> Self {
-        Self { body, buffer: BytesMut::new(), ended: false, total: 0, obligations, timeout }
-    }
-
-    /// The first `length` bytes, or fewer if there are no more.
-    async fn take_front(&mut self, length: usize) -> Result<BytesMut, Problem> {
-        while self.buffer.len() < length && !self.ended {
-            self.fill().await?;
-        }
-        let length = length.min(self.buffer.len());
-        Ok(self.buffer.split_to(length))
-    }
-
-    /// Whole chunks of `size` bytes, as many as are there, and whether the last of them is the
-    /// body's last. A whole chunk is held back until more follows.
-    async fn chunks(&mut self, size: usize) -> Result<(BytesMut, bool), Problem> {
-        while self.buffer.len() <= size && !self.ended {
-            self.fill().await?;
-        }
-        if self.ended && self.buffer.len() <= size {
-            return Ok((self.buffer.split(), true));
-        }
-        let whole = (self.buffer.len() - 1) / size * size;
-        Ok((self.buffer.split_to(whole), false))
-    }
-
-    async fn fill(&mut self) -> Result<(), Problem> {
-        let Some(data) = body::next(&mut self.body, self.timeout).await? else {
-            self.ended = true;
-            return Ok(());
-        };
-        self.total = self.total.saturating_add(data.len());
-        self.obligations.check_len(self.total)?;
-        self.buffer.extend_from_slice(&data);
-        Ok(())
-    }
-}
-
-/// Something that gives the response's bytes, piece by piece.
-trait Work: Send + 'static {
-    /// The next piece; `None` at the end.
-    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Problem>> + Send;
-    /// Whether the last piece was given.
-    fn is_over(&self) -> bool;
-}
-
-struct Sealing {
-    source: Source,
-    chunks: MeteredSealer,
-}
-
-impl Work for Sealing {
-    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let (plaintext, ends) = self.source.chunks(CHUNK_LEN).await?;
-        let count = plaintext.len() / CHUNK_LEN + 1;
-        let mut out = Vec::with_capacity(plaintext.len() + count * 16);
-        if ends {
-            self.chunks.seal_chunk_into(&plaintext, true, &mut out).map_err(Problem::internal)?;
-        } else {
-            for chunk in plaintext.chunks(CHUNK_LEN) {
-                self.chunks.seal_chunk_into(chunk, false, &mut out).map_err(Problem::internal)?;
-            }
-        }
-        Ok(Some(out.into()))
-    }
-
-    fn is_over(&self) -> bool {
-        self.source.ended && self.source.buffer.is_empty()
-    }
-}
-
-struct Opening {
-    source: Source,
-    chunks: MeteredOpener,
-}
-
-impl Work for Opening {
-    async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let (mut sealed, ends) = self.source.chunks(SEALED_CHUNK_LEN).await?;
-        let mut out = BytesMut::with_capacity(sealed.len());
-        let length = sealed.len();
-        // Even an empty last chunk has a tag.
-        let mut at = 0;
-        while at < length || (ends && at == 0) {
-            let end = length.min(at + SEALED_CHUNK_LEN);
-            let chunk = sealed.get_mut(at..end).unwrap_or_default();
-            let opened = self.chunks.open_chunk_in_place(chunk, ends);
-            out.extend_from_slice(opened.map_err(|_| Problem::ciphertext_invalid())?);
-            at = end.max(1);
-        }
-        Ok(Some(out.freeze()))
-    }
-
-    fn is_over(&self) -> bool {
-        self.chunks.is_complete()
-    }
-}
-
-fn respond(
-    first: Bytes,
-    version: u32,
-    length: Option<u64>,
-    rest: Option<impl Work>,
-) -> Response<Body> {
+fn respond(first: Bytes, version: u32, length: Option<u64>, work: impl Work) -> Response<Body> {
+    let rest = (!work.is_over()).then_some(work);
     let pieces = stream::unfold((Some(first), rest), |(first, rest)| async {
         if let Some(first) = first {
             return Some((Ok(first), (None, rest)));
@@ -301,29 +256,14 @@ mod tests {
 
     #[test]
     fn query_parameters() {
-        let asked = read_query("key=demo&purpose=audit%20trail&context=-_8").unwrap();
+        let read = |query| Query::read(query).map(|query| query.asked);
+        let asked = read("key=demo&purpose=audit%20trail&context=-_8").unwrap();
         assert_eq!(asked.key.as_deref(), Some("demo"));
         assert_eq!(asked.bound_context(), [0xfb, 0xff]);
-        assert_eq!(read_query("context=-_8%3D").unwrap().bound_context(), [0xfb, 0xff]);
-        for bad in ["other=1", "key=a&key=b", "context=%2B%2F8"] {
-            let error = read_query(bad).err().map(|problem| problem.code);
+        assert_eq!(read("context=-_8%3D").unwrap().bound_context(), [0xfb, 0xff]);
+        for bad in ["other=1", "key=a&key=b", "context=%2B%2F8", "sealed_length=-1"] {
+            let error = read(bad).err().map(|problem| problem.code);
             assert_eq!(error, Some(Code::InvalidRequest), "{bad}");
         }
-    }
-
-    #[tokio::test]
-    async fn a_whole_chunk_is_held_back_until_more_follows() {
-        let parts = ["abc", "d", "efg", "hi"].map(Ok::<_, io::Error>);
-        let body = Body::from_stream(stream::iter(parts));
-        let mut source = Source::new(body, Obligations::default(), Duration::from_secs(5));
-        let mut all = Vec::new();
-        loop {
-            let (piece, ends) = source.chunks(3).await.unwrap();
-            all.push(String::from_utf8(piece.to_vec()).unwrap());
-            if ends {
-                break;
-            }
-        }
-        assert_eq!(all, ["abc", "def", "ghi"]);
     }
 }
