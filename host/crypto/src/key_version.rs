@@ -13,7 +13,7 @@ use crate::provider::{self, Provider};
 use crate::recipient::Recipient;
 use crate::siv::Siv;
 use crate::{
-    Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, PublicKey,
+    Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Nonces, Operation, PublicKey,
     SignatureForm, Suite, WrappingInfo, random_bytes,
 };
 
@@ -98,6 +98,18 @@ impl<P: Provider> KeyVersion<P> {
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         self.seal_with_nonce(suite, binding, plaintext, random_bytes)
+    }
+
+    /// [`seal`](Self::seal) for one of several messages that are at hand, with a nonce that was
+    /// drawn for them.
+    pub fn seal_one_of(
+        &self,
+        nonces: &Nonces,
+        suite: Option<Suite>,
+        binding: &Binding<'_>,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        self.seal_with_nonce(suite, binding, plaintext, |nonce| nonces.fill(nonce))
     }
 
     /// [`seal`](Self::seal) with the nonce taken from `fill_nonce`: the seam for pinned vectors.

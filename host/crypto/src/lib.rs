@@ -77,6 +77,6 @@ pub use key_version::KeyVersion;
 pub use mac::Mac;
 pub use material::KeyMaterial;
 pub use operation::Operation;
-pub use random::random_bytes;
+pub use random::{Nonces, random_bytes};
 pub use suite::Suite;
 pub use wrapping::{Wrapping, WrappingInfo, WrappingKey};

@@ -10,10 +10,16 @@ pub const PREFIX: &str = "kw1.";
 
 /// Writes a binary ciphertext as text.
 pub fn encode(ciphertext: &[u8]) -> String {
-    let mut text = String::with_capacity(PREFIX.len() + ciphertext.len().div_ceil(3) * 4);
-    text.push_str(PREFIX);
-    URL_SAFE_NO_PAD.encode_string(ciphertext, &mut text);
+    let mut text = String::new();
+    encode_into(ciphertext, &mut text);
     text
+}
+
+/// Appends what [`encode`] writes.
+pub fn encode_into(ciphertext: &[u8], out: &mut String) {
+    out.reserve(PREFIX.len() + ciphertext.len().div_ceil(3) * 4);
+    out.push_str(PREFIX);
+    URL_SAFE_NO_PAD.encode_string(ciphertext, out);
 }
 
 /// Reads it back. There is exactly one text for each ciphertext; a missing prefix, padding, white

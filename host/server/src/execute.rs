@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keyward_crypto::stream::StreamHeader;
 use keyward_crypto::{
-    Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Operation, Suite,
+    Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Nonces, Operation, Suite,
 };
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{Obligations, Plan};
@@ -20,13 +20,13 @@ use crate::http::Problem;
 use crate::metered::{Metered, MeteredOpener, MeteredSealer};
 
 /// A plan ready to encrypt.
-#[derive(Clone)]
 pub struct Sealer {
     key: Arc<Key>,
     version: Metered,
     suite: Option<Suite>,
     authenticated_data: Vec<u8>,
     obligations: Obligations,
+    nonces: Nonces,
 }
 
 impl Sealer {
@@ -55,7 +55,14 @@ impl Sealer {
         }
         let Chosen { key, version, authenticated_data, obligations } =
             Chosen::of(keyring, key, &plan, Operation::Encrypt).await?;
-        Ok(Self { key, version, suite, authenticated_data, obligations })
+        let nonces = Nonces::default();
+        Ok(Self { key, version, suite, authenticated_data, obligations, nonces })
+    }
+
+    /// Draws the nonces of `messages` messages that are at hand, see [`Nonces`].
+    pub fn expect(&mut self, messages: usize) -> Result<(), Problem> {
+        self.nonces = Nonces::draw(messages).map_err(Problem::internal)?;
+        Ok(())
     }
 
     /// What the plan obliges the host to.
@@ -90,7 +97,8 @@ impl Sealer {
     pub fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Problem> {
         self.obligations.check_len(plaintext.len())?;
         let binding = binding(&self.key, &self.authenticated_data, context);
-        self.version.seal(self.suite, &binding, plaintext).map_err(|error| match error {
+        let sealed = self.version.seal_one_of(&self.nonces, self.suite, &binding, plaintext);
+        sealed.map_err(|error| match error {
             CryptoError::SuiteNotAllowed { .. } => bad_plan("its suite is not of the key's family"),
             CryptoError::TooLong => {
                 Problem::new(Code::PayloadTooLarge, "the plaintext is too long for the key's suite")

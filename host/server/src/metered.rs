@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use keyward_crypto::stream::{StreamHeader, StreamOpener, StreamSealer};
 use keyward_crypto::{
-    Binding, CryptoError, KeyMaterial, KeyVersion, Mac, PublicKey, SignatureForm, Suite, Wrapping,
-    WrappingInfo, WrappingKey,
+    Binding, CryptoError, KeyMaterial, KeyVersion, Mac, Nonces, PublicKey, SignatureForm, Suite,
+    Wrapping, WrappingInfo, WrappingKey,
 };
 use keyward_keyring::{Key, Keyring, KeyringError, Meter};
 use zeroize::Zeroizing;
@@ -72,6 +72,18 @@ impl Metered {
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
         self.sealed(plaintext.len(), self.version.seal(suite, binding, plaintext))
+    }
+
+    /// See [`KeyVersion::seal_one_of`].
+    pub fn seal_one_of(
+        &self,
+        nonces: &Nonces,
+        suite: Option<Suite>,
+        binding: &Binding<'_>,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, CryptoError> {
+        let sealed = self.version.seal_one_of(nonces, suite, binding, plaintext);
+        self.sealed(plaintext.len(), sealed)
     }
 
     /// See [`KeyVersion::open`].

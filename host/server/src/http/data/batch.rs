@@ -47,14 +47,22 @@ impl Call {
         let host = self.app.policies.host();
         let plans = host.authorize_many(self.policy(), &requests).await?;
         let mut ready = Vec::with_capacity(groups.len());
-        for Group { first, second, item } in groups {
+        for Group { first, second, item, items: count } in groups {
             let plan = |at: usize| plans[at].clone().map_err(Problem::from);
             let Ok(item) = &items[item] else {
                 ready.push(Err(Problem::internal("a decision for an item that cannot be read")));
                 continue;
             };
             ready.push(match (plan(first), second.map(plan).transpose()) {
-                (Ok(first), Ok(second)) => self.ready::<O>(item, Plans { first, second }).await,
+                (Ok(first), Ok(second)) => {
+                    let mut ready = self.ready::<O>(item, Plans { first, second }).await;
+                    if let Ok(ready) = &mut ready
+                        && count > 1
+                    {
+                        O::expect(ready, count)?;
+                    }
+                    ready
+                }
                 (Err(problem), _) | (_, Err(problem)) => Err(problem),
             });
         }
@@ -112,11 +120,21 @@ impl Call {
         let mut group_of = HashMap::new();
         let mut all = Decisions { requests: vec![], groups: vec![], of_item: vec![] };
         let mut bytes = 0;
+        let mut last: Option<(&Item<'_, O::Work>, usize)> = None;
         for (at, item) in items.iter().enumerate() {
             let Ok(item) = item else {
                 all.of_item.push(None);
                 continue;
             };
+            // Mostly an item asks what the one before it does: cheaper to compare than to hash.
+            if let Some((before, group)) = last
+                && before.asked == item.asked
+                && before.also == item.also
+            {
+                all.groups[group].items += 1;
+                all.of_item.push(Some(group));
+                continue;
+            }
             let mut decision = |asked: &'i Asked<'_>| {
                 *known.entry(asked).or_insert_with(|| {
                     bytes += asked.len();
@@ -126,10 +144,12 @@ impl Call {
             };
             let (first, second) = (decision(&item.asked), item.also.as_ref().map(decision));
             let group = *group_of.entry((first, second)).or_insert_with(|| {
-                all.groups.push(Group { first, second, item: at });
+                all.groups.push(Group { first, second, item: at, items: 0 });
                 all.groups.len() - 1
             });
+            all.groups[group].items += 1;
             all.of_item.push(Some(group));
+            last = Some((item, group));
         }
         if bytes > MAX_DECISION_BYTES {
             let detail = format!(
@@ -155,6 +175,8 @@ struct Group {
     second: Option<usize>,
     /// The first of them.
     item: usize,
+    /// How many they are.
+    items: usize,
 }
 
 /// Begins an answer with the caller's own mark.

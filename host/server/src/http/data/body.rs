@@ -86,8 +86,8 @@ impl<'de> Deserialize<'de> for Batch<'de> {
                 let mut batch = Batch { items: None, beside: None };
                 while let Some(name) = map.next_key::<Text<'de>>()? {
                     if name.as_str() == "items" && batch.items.is_none() {
-                        let raw: &'de RawValue = map.next_value()?;
-                        batch.items = Some(serde_json::from_str(raw.get()).map_err(|_| NotAnArray));
+                        let ItemsOrNot(items) = map.next_value()?;
+                        batch.items = Some(items);
                     } else {
                         map.next_value::<IgnoredAny>()?;
                         batch.beside.get_or_insert_with(|| name.as_str().to_owned());
@@ -101,34 +101,66 @@ impl<'de> Deserialize<'de> for Batch<'de> {
     }
 }
 
-impl<'de> Deserialize<'de> for Items<'de> {
+/// Items, or any other JSON, read in one pass: a batch may be long.
+struct ItemsOrNot<'a>(Result<Items<'a>, NotAnArray>);
+
+impl<'de> Deserialize<'de> for ItemsOrNot<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ItemsVisitor;
+        deserializer.deserialize_any(ItemsVisitor).map(Self)
+    }
+}
 
-        impl<'de> Visitor<'de> for ItemsVisitor {
-            type Value = Items<'de>;
+struct ItemsVisitor;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an array of items")
-            }
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Result<Items<'de>, NotAnArray>;
 
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Items<'de>, A::Error> {
-                let mut kept = Vec::new();
-                while kept.len() < MAX_KEPT {
-                    match seq.next_element()? {
-                        Some(item) => kept.push(item),
-                        None => return Ok(Items { count: kept.len(), kept }),
-                    }
-                }
-                let mut count = kept.len();
-                while seq.next_element::<IgnoredAny>()?.is_some() {
-                    count += 1;
-                }
-                Ok(Items { kept, count })
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut kept = Vec::new();
+        while kept.len() < MAX_KEPT {
+            match seq.next_element()? {
+                Some(item) => kept.push(item),
+                None => return Ok(Ok(Items { count: kept.len(), kept })),
             }
         }
+        let mut count = kept.len();
+        while seq.next_element::<IgnoredAny>()?.is_some() {
+            count += 1;
+        }
+        Ok(Ok(Items { kept, count }))
+    }
 
-        deserializer.deserialize_seq(ItemsVisitor)
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Err(NotAnArray))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Err(NotAnArray))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Err(NotAnArray))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Err(NotAnArray))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Err(NotAnArray))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Err(NotAnArray))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Err(NotAnArray))
     }
 }
 
@@ -158,6 +190,12 @@ mod tests {
         for (body, expected) in [
             (r#"{"items":{}}"#, field("/items")),
             (r#"{"items":5}"#, field("/items")),
+            (r#"{"items":-5}"#, field("/items")),
+            (r#"{"items":0.5}"#, field("/items")),
+            (r#"{"items":"[]"}"#, field("/items")),
+            (r#"{"items":true}"#, field("/items")),
+            (r#"{"items":null}"#, field("/items")),
+            (r#"{"items":{"a":[1,{}]}}"#, field("/items")),
             (r#"{"items":[],"key":"a"}"#, field("/key")),
             (r#"{"key":"a","items":[]}"#, field("/key")),
             (r#"{"a/b":"a","items":[]}"#, field("/a~1b")),

@@ -48,6 +48,10 @@ impl Operation for Encrypt {
         Sealer::prepare(place.keyring, place.tenant, requested, plans.first).await
     }
 
+    fn expect(sealer: &mut Sealer, items: usize) -> Result<(), Problem> {
+        sealer.expect(items)
+    }
+
     async fn execute(
         _: Place<'_>,
         sealer: &Sealer,

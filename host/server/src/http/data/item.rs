@@ -164,7 +164,7 @@ pub fn push_base64(out: &mut String, name: &str, bytes: &[u8]) {
 /// Appends `"ciphertext":"kw1.…"`.
 pub fn push_ciphertext(out: &mut String, ciphertext: &[u8]) {
     out.push_str("\"ciphertext\":\"");
-    out.push_str(&text::encode(ciphertext));
+    text::encode_into(ciphertext, out);
     out.push('"');
 }
 

@@ -46,6 +46,11 @@ pub trait Operation: Send + Sync + 'static {
         plans: Plans,
     ) -> impl Future<Output = Result<Self::Ready, Problem>> + Send;
 
+    /// Says for how many items, all of them at hand, `ready` is used, if for more than one.
+    fn expect(_ready: &mut Self::Ready, _items: usize) -> Result<(), Problem> {
+        Ok(())
+    }
+
     /// Does the bytes and appends the answer's fields, without braces.
     fn execute(
         place: Place<'_>,

@@ -88,6 +88,10 @@ impl Operation for Rewrap {
         Ok(Ready { from, to })
     }
 
+    fn expect(ready: &mut Ready, items: usize) -> Result<(), Problem> {
+        ready.to.expect(items)
+    }
+
     async fn execute(
         place: Place<'_>,
         ready: &Ready,
