@@ -26,7 +26,8 @@ pub fn find_or_install() -> Result<PathBuf> {
         return Ok(programs);
     }
     println!("schemathesis: installing {PACKAGES} into target/schemathesis");
-    if !make(&folder) && !(debian::install(&["python3", "python3-venv"]) && make(&folder)) {
+    let installed_python = || debian::install(&["python3", "python3-venv"]) && make(&folder);
+    if !(make(&folder) || installed_python()) {
         return Err("the tests need Python 3.10 or later with its module venv: install `python3` \
                     and, on Debian, `python3-venv`"
             .into());

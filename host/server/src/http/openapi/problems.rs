@@ -1,5 +1,7 @@
 //! Which errors go together: what a part of a request can fail with.
 
+#![allow(clippy::enum_glob_use, reason = "the lists are of nothing but its variants")]
+
 use crate::errors::Code::{self, *};
 
 /// Whatever is asked.
