@@ -138,7 +138,7 @@ fn its_examples_work() {
         assert!((200..300).contains(&answer.status), "{id}: {body}: {}", answer.text());
         tried += 1;
     }
-    assert!(tried > 30, "only {tried} examples");
+    assert!(tried >= 30, "only {tried} examples");
 }
 
 /// The description as the run uses it: an answer must have no field that it does not name, and an

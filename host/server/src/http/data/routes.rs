@@ -176,6 +176,14 @@ fn streams(routes: &mut Routes) {
          error; later the connection is broken off.",
     )
     .body(true, "application/octet-stream", None, None)
-    .fails(&[Code::CiphertextInvalid]);
+    .header::<schema::ByteRange>("Range", "Asks for a part of the plaintext: one range.")
+    .query::<schema::ByteCount>(
+        "sealed_length",
+        "The whole stream's length in bytes, if only the header and the chunks of a range are sent.",
+    )
+    .answers_with(206, "A part of the plaintext", "application/octet-stream", None)
+    .with_header("Content-Range", "Which part.")
+    .with_header("X-Keyward-Key-Version", "The version that opens.")
+    .fails(&[Code::CiphertextInvalid, Code::RangeNotSatisfiable]);
     routes.post("/api/v1/tenants/{tenant}/stream/decrypt", stream::decrypt, endpoint);
 }

@@ -55,6 +55,10 @@ forms! {
         "description": "base64url (RFC 4648 section 5), with padding or without; as long as the URI \
                         may be."
     }
+    ByteCount { "type": "integer", "minimum": 0 }
+    ByteRange {
+        "type": "string", "pattern": "^bytes=([0-9]+-[0-9]*|-[0-9]+)$", "examples": ["bytes=0-99"]
+    }
     Ciphertext {
         "type": "string", "pattern": r"^kw1\.[A-Za-z0-9_-]+$",
         "description": "A ciphertext: `kw1.` and base64url (docs/ciphertext.md)."
