@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use ureq::http::{HeaderMap, HeaderName, HeaderValue, Request};
 
-use crate::Answer;
+use crate::{Answer, contract};
 
 /// No answer of a test takes this long.
 const TIMEOUT: Duration = Duration::from_secs(40);
@@ -71,7 +71,8 @@ impl Client {
         answer.unwrap_or_else(|error| panic!("{method} {}{path}: {error}", self.base))
     }
 
-    /// Sends a request.
+    /// Sends a request. Fails the test when the API's description does not have such an answer.
+    #[track_caller]
     pub fn try_send(
         &self,
         method: &str,
@@ -93,12 +94,16 @@ impl Client {
             self.agent.run(request.body(body)?)?
         };
         let body = response.body_mut().with_config().limit(64 << 20).read_to_vec()?;
-        Ok(Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
             body,
             asked: format!("{method} {uri}"),
-        })
+        };
+        let at = uri.find("://").map_or(0, |at| at + 3);
+        let path = uri[at..].find('/').map_or("", |slash| &uri[at + slash..]);
+        contract::check(method, path, &answer);
+        Ok(answer)
     }
 
     /// GET.

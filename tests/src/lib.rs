@@ -12,6 +12,7 @@ pub mod age;
 mod answer;
 mod cli;
 mod client;
+mod contract;
 pub mod load;
 mod process;
 mod server;

@@ -44,6 +44,9 @@ macro_rules! actions {
         }
 
         impl Action {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
             /// The action's name, such as `destroy_version`: as records have it, so none ever changes.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$variant => $name,)* }

@@ -18,13 +18,17 @@ use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use keyward_keyring::backup::{self, BackupError, Recipients, Report, Scope};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::json;
 use tokio::io::{AsyncReadExt, DuplexStream};
 use tokio::task::JoinHandle;
 
 pub use self::report::SummaryView;
 use self::report::{REPORT, trailer};
 use super::json::{self, Text};
+use super::openapi::{Endpoint, Tag, Who, schema};
+use super::routes::Routes;
 use super::{Problem, auth, body, output};
 use crate::app::App;
 use crate::errors::Code;
@@ -34,12 +38,15 @@ const MAX_RECIPIENTS: usize = 32;
 /// How much is ready for a caller that reads slowly, in bytes.
 const READY: usize = 256 << 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "BackupRequest")]
 struct Wanted<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Vec<schema::AgeRecipient>", length(min = 1, max = 32))]
     recipients: Vec<Text<'a>>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::TenantName>")]
     tenant: Option<Text<'a>>,
 }
 
@@ -162,4 +169,24 @@ fn respond(
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(TRAILER, HeaderValue::from(REPORT));
     response
+}
+
+/// Its route.
+pub fn routes(routes: &mut Routes) {
+    let endpoint = Endpoint::new(Tag::Backup, Who::Operators, "backup", "Make a backup")
+        .about(
+            "Of all tenants, or of one. With `TE: trailers` it ends with the trailer \
+             `X-Keyward-Backup-Report`, JSON. One that fails on the way is broken off.",
+        )
+        .json::<Wanted<'_>>(json!({
+            "recipients": ["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"],
+        }))
+        .answers_with(200, "An age file, as it is made", output::BYTES, None)
+        .fails(&[
+            Code::BackupRecipientInvalid,
+            Code::BackupKeyUnstable,
+            Code::TenantNotFound,
+            Code::InvalidName,
+        ]);
+    routes.post("/api/v1/backup", make, endpoint);
 }

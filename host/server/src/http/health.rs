@@ -6,13 +6,17 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{Response, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::openapi::{Endpoint, Tag, Who};
+use super::routes::Routes;
 use super::{Problem, output};
 use crate::app::App;
 use crate::errors::Code;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Health")]
 struct Health {
     status: &'static str,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -39,4 +43,15 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Response<Body>, Proble
         ));
     }
     output::json(StatusCode::OK, &Health { status: "ready", warnings })
+}
+
+/// Their routes.
+pub fn routes(routes: &mut Routes) {
+    let of = |id, summary| Endpoint::new(Tag::Server, Who::Anybody, id, summary);
+    let endpoint = of("getLive", "Whether the process lives").answers::<Health>(200, "It does");
+    routes.get("/livez", live, endpoint);
+    let endpoint = of("getReady", "Whether requests can be served")
+        .answers::<Health>(200, "They can")
+        .fails(&[Code::NotReady]);
+    routes.get("/readyz", ready, endpoint);
 }

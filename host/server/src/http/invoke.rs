@@ -1,5 +1,6 @@
 //! `POST …/invoke/{operation}`: the payload goes to the policy, raw, and its answer comes back.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -11,6 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 use keyward_policy_host::{Payload, Request as PolicyRequest};
 
 use super::auth::Access;
+use super::data::item::Asked;
+use super::json::Text;
+use super::openapi::{Endpoint, Tag, Who, problems, schema};
+use super::routes::Routes;
 use super::{Params, Problem, body, param, request_id};
 use crate::app::App;
 use crate::clock;
@@ -23,16 +28,16 @@ pub async fn invoke(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let Access { path, credential, tenant } = Access::data(&app, path, request.headers()).await?;
-    let query = Query::read(request.uri().query().unwrap_or_default())?;
+    let asked = read_query(request.uri().query().unwrap_or_default())?;
     let content_type = content_type(request.headers())?;
     let policy_request = PolicyRequest {
         id: request_id::of(&request).as_str().to_owned(),
         tenant: tenant.as_str().to_owned(),
         caller: credential.caller.clone(),
         operation: format!("invoke/{}", param(&path, "operation")?),
-        key: query.key,
-        context: query.context,
-        purpose: query.purpose,
+        key: asked.key.map(Cow::into_owned),
+        context: asked.context,
+        purpose: asked.purpose.map(|purpose| purpose.into_inner().into_owned()),
         time: clock::unix_ms(),
     };
     let limit = app.http.max_invoke;
@@ -62,39 +67,50 @@ fn content_type(headers: &HeaderMap) -> Result<String, Problem> {
     Ok(text.to_owned())
 }
 
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Query {
-    key: Option<String>,
-    purpose: Option<String>,
-    context: Option<Vec<u8>>,
+/// What the policy is asked about, with the bounds it has everywhere.
+fn read_query(query: &str) -> Result<Asked<'static>, Problem> {
+    let bad = |detail: String| Problem::new(Code::InvalidRequest, detail);
+    let (mut key, mut purpose, mut context) = (None, None, None);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let slot = match name.as_ref() {
+            "key" => &mut key,
+            "purpose" => &mut purpose,
+            "context" => &mut context,
+            _ => return Err(bad("a query parameter is none of key, purpose, context".into())),
+        };
+        if slot.replace(value.into_owned()).is_some() {
+            return Err(bad(format!("query parameter `{name}` is given twice")));
+        }
+    }
+    let context = context.map(|text| STANDARD.decode(text)).transpose().map_err(|_| {
+        let detail =
+            "query parameter `context` is not standard base64 with padding, percent-encoded";
+        bad(detail.into())
+    })?;
+    let mut asked = Asked::read(key.map(Text::from), None, purpose.map(Text::from))?;
+    asked.set_context(context)?;
+    Ok(asked)
 }
 
-impl Query {
-    fn read(query: &str) -> Result<Self, Problem> {
-        let bad = |detail: String| Problem::new(Code::InvalidRequest, detail);
-        let mut read = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let twice = match name.as_ref() {
-                "key" => read.key.replace(value.into_owned()).is_some(),
-                "purpose" => read.purpose.replace(value.into_owned()).is_some(),
-                "context" => {
-                    let context = STANDARD.decode(value.as_bytes()).map_err(|_| {
-                        bad("query parameter `context` is not standard base64 with padding, \
-                             percent-encoded"
-                            .into())
-                    })?;
-                    read.context.replace(context).is_some()
-                }
-                _ => {
-                    return Err(bad("a query parameter is none of key, purpose, context".into()));
-                }
-            };
-            if twice {
-                return Err(bad(format!("query parameter `{name}` is given twice")));
-            }
-        }
-        Ok(read)
-    }
+/// Its route.
+pub fn routes(routes: &mut Routes) {
+    let endpoint = Endpoint::new(
+        Tag::Data,
+        Who::TenantOnly,
+        "invoke",
+        "Let the policy work on a payload",
+    )
+    .about("`GET …/policy` lists the operations, each with the schemas of what goes in and out.")
+    .query::<schema::RequestedKey>("key", "Reaches the policy.")
+    .query::<schema::Purpose>("purpose", "Reaches the policy.")
+    .query::<schema::Context>("context", "Reaches the policy; the URI bounds it, too.")
+    .body(false, "*/*", None, None)
+    .answers_with(200, "What the policy answers", "*/*", None)
+    .with_long_query()
+    .fails(&[Code::InvalidField])
+    .fails(problems::POLICY)
+    .fails(problems::KEY_USE);
+    routes.post("/api/v1/tenants/{tenant}/invoke/{operation}", invoke, endpoint);
 }
 
 #[cfg(test)]
@@ -103,13 +119,30 @@ mod tests {
 
     #[test]
     fn query_parameters() {
-        let query = Query::read("key=demo&purpose=audit%20trail&context=%2B%2F8%3D").unwrap();
-        assert_eq!(query.key.as_deref(), Some("demo"));
-        assert_eq!(query.purpose.as_deref(), Some("audit trail"));
-        assert_eq!(query.context.as_deref(), Some(&[0xfb, 0xff][..]));
-        assert_eq!(Query::read("").unwrap(), Query::default());
+        let read = |query: &str| read_query(query).map_err(|problem| (problem.code, problem.field));
+        let asked = read("key=demo&purpose=audit%20trail&context=%2B%2F8%3D").ok().unwrap();
+        assert_eq!(asked.key.as_deref(), Some("demo"));
+        assert_eq!(asked.purpose.as_ref().map(Text::as_str), Some("audit trail"));
+        assert_eq!(asked.context.as_deref(), Some(&[0xfb, 0xff][..]));
+        let asked = read("").ok().unwrap();
+        assert!(asked.key.is_none() && asked.purpose.is_none() && asked.context.is_none());
         for bad in ["other=1", "key=a&key=b", "context=_-8="] {
-            assert_eq!(Query::read(bad).unwrap_err().code, Code::InvalidRequest, "{bad}");
+            assert_eq!(read(bad).err().unwrap(), (Code::InvalidRequest, None), "{bad}");
+        }
+    }
+
+    /// Both enter the policy.
+    #[test]
+    fn what_is_too_long_for_an_item_is_too_long_here() {
+        let read = |query: &str| read_query(query).map_err(|problem| (problem.code, problem.field));
+        assert!(read(&format!("purpose={}", "p".repeat(1024))).is_ok());
+        assert!(read(&format!("context={}", STANDARD.encode(vec![0; 65_535]))).is_ok());
+        for (query, field) in [
+            (format!("purpose={}", "p".repeat(1025)), "/purpose"),
+            (format!("context={}", STANDARD.encode(vec![0; 65_538])), "/context"),
+        ] {
+            let expected = (Code::InvalidField, Some(field.to_owned()));
+            assert_eq!(read(&query).err().unwrap(), expected);
         }
     }
 }

@@ -8,6 +8,8 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderValue, Response};
 
 use super::Problem;
+use super::openapi::{Endpoint, Tag, Who};
+use super::routes::Routes;
 use crate::app::App;
 use crate::metrics;
 
@@ -19,4 +21,11 @@ pub async fn show(State(app): State<Arc<App>>) -> Result<Response<Body>, Problem
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(metrics::CONTENT_TYPE));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Ok(response)
+}
+
+/// Its route.
+pub fn routes(routes: &mut Routes) {
+    let endpoint = Endpoint::new(Tag::Server, Who::Anybody, "getMetrics", "Figures for Prometheus")
+        .answers_with(200, "The text format, version 0.0.4", "text/plain", None);
+    routes.get("/metrics", show, endpoint);
 }

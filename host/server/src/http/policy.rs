@@ -5,27 +5,33 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
 use super::auth::Access;
+use super::openapi::{Endpoint, Tag, Who, problems, schema};
+use super::routes::Routes;
 use super::{Params, Problem, body, output};
 use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
 use crate::policies::Active;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Policy")]
 struct PolicyView<'a> {
     digest: &'a str,
     size: usize,
     imports: &'a [String],
     operations: Vec<OperationView<'a>>,
+    #[schemars(with = "schema::Timestamp")]
     activated_at: String,
     activated_by: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PolicyOperation")]
 struct OperationView<'a> {
     name: &'a str,
     description: &'a str,
@@ -83,4 +89,19 @@ pub async fn show(
         _ => problem,
     })?;
     output::json(StatusCode::OK, &PolicyView::of(&active))
+}
+
+/// Its routes.
+pub fn routes(routes: &mut Routes) {
+    let path = "/api/v1/tenants/{tenant}/policy";
+    let endpoint = Endpoint::new(Tag::Tenants, Who::Readers, "getPolicy", "The active policy")
+        .answers::<PolicyView<'_>>(200, "What it imports and offers")
+        .fails(&[Code::PolicyNotSet, Code::PolicyUnusable]);
+    routes.get(path, show, endpoint);
+    let endpoint = Endpoint::new(Tag::Tenants, Who::Managers, "activatePolicy", "Put a policy")
+        .about("The body is a WebAssembly component; it is admitted and made the active policy.")
+        .body(true, "application/wasm", None, None)
+        .answers::<PolicyView<'_>>(200, "It is active")
+        .fails(problems::COMPONENT);
+    routes.put(path, activate, endpoint);
 }

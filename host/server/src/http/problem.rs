@@ -11,8 +11,10 @@ use keyward_keyring::backup::BackupError;
 use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
 use keyward_policy_host::{AdmissionError, HostError, ObligationError, PolicyError};
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::openapi::schema;
 use super::outage_log;
 use crate::errors::Code;
 
@@ -96,13 +98,15 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct ProblemBody<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+pub(super) struct ProblemBody<'a> {
     #[serde(rename = "type")]
     kind: &'a str,
     title: &'a str,
     status: u16,
     detail: &'a str,
+    #[schemars(with = "schema::ErrorCode")]
     code: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'a str>,
@@ -110,8 +114,10 @@ struct ProblemBody<'a> {
 }
 
 /// `error` of a batch item.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ItemError")]
 pub struct ItemError<'a> {
+    #[schemars(with = "schema::ErrorCode")]
     code: &'a str,
     detail: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]

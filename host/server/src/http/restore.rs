@@ -4,6 +4,7 @@
 //! only then applied. The backup is encrypted to this server's restore recipient, not to the
 //! identity that it was made for: that one stays with whoever restores.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -11,10 +12,14 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::backup::{Conflict, Difference, Origin, Restore};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 
 use super::backup::SummaryView;
+use super::openapi::{Endpoint, Tag, Who, problems, schema};
+use super::routes::Routes;
 use super::{Problem, auth, body, output};
 use crate::app::App;
 use crate::errors::Code;
@@ -22,7 +27,8 @@ use crate::errors::Code;
 /// The largest backup that is received, in bytes.
 const MAX_BACKUP: u64 = 64 << 30;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RestoreRecipient")]
 struct RecipientView<'a> {
     recipient: &'a str,
 }
@@ -45,12 +51,14 @@ struct Asked {
     origin: Option<Origin>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Restored")]
 struct RestoreView<'a> {
     dry_run: bool,
     /// Whether the backup was made from this very store.
     from_this_store: bool,
     backup: SummaryView<'a>,
+    #[schemars(with = "DifferenceForm")]
     difference: &'a Difference,
     /// Records written; nothing is with a dry run.
     written: u64,
@@ -144,6 +152,66 @@ async fn restore(app: &App, file: File, asked: Asked, by: &str) -> Result<Respon
         written,
     };
     output::json(StatusCode::OK, &view)
+}
+
+/// How a store differs from a backup ([`Difference`]).
+struct DifferenceForm;
+
+impl JsonSchema for DifferenceForm {
+    fn schema_name() -> Cow<'static, str> {
+        "BackupDifference".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let count = json!({ "type": "integer", "minimum": 0 });
+        let paths = json!({ "type": "array", "items": { "type": "string" } });
+        let versions = json!({ "type": "array", "items": { "type": "integer", "minimum": 1 } });
+        let object = |properties: Value| {
+            let names: Vec<&String> =
+                properties.as_object().into_iter().flat_map(|it| it.keys()).collect();
+            json!({ "type": "object", "required": names, "properties": properties })
+        };
+        let extend = object(json!({ "added": versions, "repaired": versions }));
+        let reason = json!({ "type": "string", "enum": ["other_key", "leftover", "id_taken"] });
+        let key = object(json!({
+            "name": { "type": "string" },
+            "path": { "type": "string" },
+            "versions": count,
+            "action": { "oneOf": [
+                { "const": "create" },
+                object(json!({ "extend": extend })),
+                object(json!({ "conflict": reason })),
+            ] },
+            "clashes": versions,
+        }));
+        let records = object(json!({ "create": paths, "equal": count, "conflict": paths }));
+        let tenant = object(json!({
+            "keys": { "type": "array", "items": key }, "equal_keys": count, "records": records,
+        }));
+        let tenants = json!({ "type": "object", "additionalProperties": tenant });
+        Schema::try_from(object(json!({ "tenants": tenants, "other": records })))
+            .unwrap_or_default()
+    }
+}
+
+/// Its routes.
+pub fn routes(routes: &mut Routes) {
+    let of = |id, summary| Endpoint::new(Tag::Backup, Who::Operators, id, summary);
+    let endpoint = of("getRestoreRecipient", "To whom to encrypt a backup to be restored here")
+        .answers::<RecipientView<'_>>(200, "It changes with each start");
+    routes.get("/api/v1/restore/recipient", recipient, endpoint);
+    let endpoint = of("restore", "Restore a backup")
+        .about(
+            "The backup is encrypted to the restore recipient. Nothing is written before all \
+                of it was checked. Any Content-Type is taken.",
+        )
+        .query::<schema::Switch>("dry_run", "Whether only to say what would be done.")
+        .query::<schema::OnConflict>("conflict", "What becomes of what is in both and differs.")
+        .query::<schema::Origin>("origin", "What the backup must come from.")
+        .body(true, output::BYTES, None, None)
+        .answers::<RestoreView<'_>>(200, "What differed, and how much was written")
+        .fails(problems::RESTORE);
+    routes.post("/api/v1/restore", run, endpoint);
 }
 
 #[cfg(test)]

@@ -9,10 +9,14 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Response, StatusCode};
 use keyward_keyring::{Outage, TenantName};
 use keyward_policy_host::Caller;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::auth::Access;
 use super::json::{self, Text};
+use super::openapi::{Endpoint, Tag, Who, schema};
+use super::routes::Routes;
 use super::{Params, Problem, auth, body, output};
 use crate::app::App;
 use crate::errors::Code;
@@ -24,19 +28,24 @@ const MAX_STATEMENT_LEN: usize = 256;
 /// Most bytes of all of them: every request of a batch carries them into the policy.
 const MAX_CALLER: usize = 4 << 10;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewTenant")]
 struct NewTenant<'a> {
     #[serde(borrow)]
+    #[schemars(with = "schema::TenantName")]
     name: Text<'a>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Tenant")]
 struct TenantView<'a> {
+    #[schemars(with = "schema::TenantName")]
     name: &'a str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TenantList")]
 struct TenantList<'a> {
     tenants: Vec<TenantView<'a>>,
 }
@@ -72,16 +81,20 @@ pub async fn create(
     Ok(response)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewOutage")]
 struct NewOutage {
     /// `null`: the server's default applies.
+    #[schemars(with = "Option<schema::OutageText>")]
     outage: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Outage")]
 struct OutageView {
     /// What applies.
+    #[schemars(with = "schema::OutageText")]
     outage: String,
     /// Whether it is the tenant's own, not the server's default.
     own: bool,
@@ -123,20 +136,27 @@ pub async fn set_outage(
     output::json(StatusCode::OK, &view)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "NewToken")]
 struct NewToken {
+    #[schemars(with = "schema::Subject")]
     subject: String,
+    #[schemars(with = "Vec<schema::Role>", length(max = 32))]
     roles: Vec<String>,
     #[serde(default)]
+    #[schemars(with = "schema::Claims")]
     claims: std::collections::BTreeMap<String, String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
 struct TokenView<'a> {
     token: &'a str,
     id: &'a str,
+    #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
+    #[schemars(with = "schema::Subject")]
     subject: &'a str,
     roles: &'a [String],
 }
@@ -211,4 +231,32 @@ fn is_role(text: &str) -> bool {
 
 fn is_statement(text: &str) -> bool {
     (1..=MAX_STATEMENT_LEN).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+/// Their routes.
+pub fn routes(routes: &mut Routes) {
+    let of = |who, id, summary| Endpoint::new(Tag::Tenants, who, id, summary);
+    let endpoint = of(Who::Operators, "listTenants", "List the tenants")
+        .answers::<TenantList<'_>>(200, "All of them");
+    routes.get("/api/v1/tenants", list, endpoint);
+    let endpoint = of(Who::Operators, "createTenant", "Create a tenant")
+        .json::<NewTenant<'_>>(json!({ "name": "acme" }))
+        .answers::<TenantView<'_>>(201, "The tenant")
+        .with_header("Location", "Where it is.")
+        .fails(&[Code::InvalidName, Code::TenantExists]);
+    routes.post("/api/v1/tenants", create, endpoint);
+    let path = "/api/v1/tenants/{tenant}/outage";
+    let endpoint = of(Who::Readers, "getOutage", "What holds while the key store is away")
+        .answers::<OutageView>(200, "The contract that applies");
+    routes.get(path, outage, endpoint);
+    let endpoint = of(Who::Managers, "setOutage", "Say what holds while the key store is away")
+        .about("`null`: the server's default.")
+        .json::<NewOutage>(json!({ "outage": "serve-stale=1h" }))
+        .answers::<OutageView>(200, "The contract that applies")
+        .fails(&[Code::Conflict]);
+    routes.put(path, set_outage, endpoint);
+    let endpoint = of(Who::Managers, "createToken", "Make a token")
+        .json::<NewToken>(json!({ "subject": "orders", "roles": ["application"] }))
+        .answers::<TokenView<'_>>(201, "The one time the token is shown");
+    routes.post("/api/v1/tenants/{tenant}/tokens", mint_token, endpoint);
 }

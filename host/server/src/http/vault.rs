@@ -3,6 +3,7 @@
 //!
 //! The views have one shape, whether the keys are in a Vault or in the embedded store.
 
+mod routes;
 mod status;
 mod versions;
 mod views;
@@ -14,6 +15,7 @@ use axum::extract::RawPathParams;
 use axum::http::HeaderMap;
 use keyward_keyring::{Author, KeyName, TenantName};
 
+pub use self::routes::routes;
 pub use self::status::{clear_cache, health, metrics, renew_token, status};
 pub use self::versions::{create_version, destroy_version, history, list_versions, rollback};
 use super::{Params, Problem, auth, param, params};

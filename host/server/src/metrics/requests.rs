@@ -69,6 +69,8 @@ routes! {
     Health "health"
     /// `/metrics`
     Metrics "metrics"
+    /// `/api/v1/openapi.json`
+    OpenApi "openapi"
     /// No route.
     Other "other"
 }
@@ -88,6 +90,7 @@ impl Route {
         }
         match rest {
             "backup" => return Self::Backup,
+            "openapi.json" => return Self::OpenApi,
             "restore" | "restore/recipient" => return Self::Restore,
             _ => {}
         }
@@ -121,8 +124,8 @@ impl Route {
 }
 
 /// Statuses counted each for itself.
-const STATUSES: [u16; 15] =
-    [200, 201, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 502, 503];
+const STATUSES: [u16; 16] =
+    [200, 201, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 502, 503];
 
 /// Upper bounds of the histogram, in seconds.
 pub const BOUNDS: [f64; 16] = [
@@ -241,6 +244,7 @@ mod tests {
             ("/livez", Route::Health),
             ("/readyz", Route::Health),
             ("/metrics", Route::Metrics),
+            ("/api/v1/openapi.json", Route::OpenApi),
             ("/api/v1/tenantsx", Route::Other),
             ("/", Route::Other),
         ] {

@@ -2,9 +2,11 @@
 
 use axum::http::{HeaderName, HeaderValue};
 use keyward_keyring::backup::{Report, Scope, Summary};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::clock;
+use crate::http::openapi::schema;
 
 /// The trailer with the report.
 pub const REPORT: HeaderName = HeaderName::from_static("x-keyward-backup-report");
@@ -12,11 +14,15 @@ pub const REPORT: HeaderName = HeaderName::from_static("x-keyward-backup-report"
 const MAX_DAMAGED: usize = 20;
 
 /// What an archive holds.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "BackupSummary")]
 pub struct SummaryView<'a> {
+    #[schemars(with = "schema::Timestamp")]
     created_at: String,
     /// `None`: all tenants.
+    #[schemars(with = "Option<schema::TenantName>")]
     tenant: Option<&'a str>,
+    #[schemars(with = "schema::Origin")]
     origin: String,
     digest: &'a str,
     records: u64,

@@ -6,7 +6,9 @@
 use std::str::FromStr;
 
 use keyward_crypto::{Algorithm, KeyId, KeyVersion};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::item::{self, Asked, Item};
@@ -15,6 +17,7 @@ use crate::errors::Code;
 use crate::execute::Sealer;
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// Most data keys of one item.
 const MAX_COUNT: usize = 100;
@@ -24,26 +27,34 @@ const BITS: [usize; 3] = [128, 256, 512];
 /// `POST …/datakey`.
 pub struct Datakey;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DatakeyItem")]
 pub struct Fields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::RequestedKey>")]
     key: Option<Text<'a>>,
     /// 128, 256 or 512; 256 unless said otherwise.
+    #[schemars(with = "Option<schema::Bits>")]
     bits: Option<usize>,
     /// A key pair of this algorithm instead of a symmetric key.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::PairAlgorithm>")]
     pair: Option<Text<'a>>,
     /// Leaves the plaintext out: the caller stores the key and does not use it now.
     #[serde(default)]
     wrapped_only: bool,
     /// That many, as `datakeys`; one, without a list, unless said otherwise.
+    #[schemars(range(min = 1, max = 100))]
     count: Option<usize>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Context>")]
     context: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
@@ -84,9 +95,31 @@ impl Kind {
 
 impl Operation for Datakey {
     const NAME: &'static str = "datakey";
+    const ANSWER: &'static str = "Datakeys";
     type Fields<'a> = Fields<'a>;
     type Work = Wanted;
     type Ready = Sealer;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let one: schema::Fields = &[
+            ("plaintext", false, schema_of::<schema::Base64>),
+            ("public_key", false, schema_of::<schema::PublicKey>),
+            ("private_key", false, schema_of::<schema::Base64>),
+            ("ciphertext", true, schema_of::<schema::Ciphertext>),
+        ];
+        let one = schema::object(generator, one);
+        let one = schema::define(generator, "MadeKey", one);
+        let version = schema_of::<schema::Version>(generator);
+        let mut single = generator.definitions()["MadeKey"].clone();
+        single["properties"]["key_version"] = version.clone().to_value();
+        single["required"] = json!(["ciphertext", "key_version"]);
+        let many = json!({
+            "type": "object",
+            "properties": { "datakeys": schema::list_of(&one, 1), "key_version": version },
+            "required": ["datakeys", "key_version"],
+        });
+        json_schema!({ "anyOf": [single, many] })
+    }
 
     async fn read<'a>(_: Place<'a>, fields: Fields<'a>) -> Result<Item<'a, Wanted>, Problem> {
         let Fields { key, bits, pair, wrapped_only, count, context, purpose, reference } = fields;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::item::{self, Asked, Ciphertext, Item};
@@ -9,31 +10,47 @@ use super::operation::{Operation, Place, Plans};
 use crate::execute::Opener;
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// `POST …/decrypt`.
 pub struct Decrypt;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DecryptItem")]
 pub struct Fields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::KeyName>")]
     key: Option<Text<'a>>,
     /// `kw1.` and base64url.
     #[serde(borrow)]
+    #[schemars(with = "schema::Ciphertext")]
     ciphertext: Text<'a>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Context>")]
     context: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
 impl Operation for Decrypt {
     const NAME: &'static str = "decrypt";
+    const ANSWER: &'static str = "Decrypted";
     type Fields<'a> = Fields<'a>;
     type Work = Ciphertext;
     type Ready = Opener;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[
+            ("plaintext", true, schema_of::<schema::Base64>),
+            ("key_version", true, schema_of::<schema::Version>),
+        ];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(
         place: Place<'a>,

@@ -3,6 +3,7 @@
 //! What is derived follows from key, version, context and `info`, and from what the policy binds.
 
 use keyward_crypto::Operation as KeyOperation;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::item::{self, Asked, Item};
@@ -11,6 +12,7 @@ use crate::errors::Code;
 use crate::execute::Chosen;
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// Most bytes of one answer.
 const MAX_BYTES: usize = 1 << 10;
@@ -20,22 +22,29 @@ const MAX_INFO: usize = 64 << 10;
 /// `POST …/derive`.
 pub struct Derive;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "DeriveItem")]
 pub struct Fields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::RequestedKey>")]
     key: Option<Text<'a>>,
     /// Standard base64: what the bytes are for.
     #[serde(borrow)]
+    #[schemars(with = "schema::Context")]
     info: Text<'a>,
     /// How many; 32 unless said otherwise.
     #[serde(default = "default_bytes")]
+    #[schemars(range(min = 1, max = 1024))]
     bytes: usize,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Context>")]
     context: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
@@ -51,9 +60,18 @@ pub struct Wanted {
 
 impl Operation for Derive {
     const NAME: &'static str = "derive";
+    const ANSWER: &'static str = "Derived";
     type Fields<'a> = Fields<'a>;
     type Work = Wanted;
     type Ready = Chosen;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[
+            ("derived", true, schema_of::<schema::Base64>),
+            ("key_version", true, schema_of::<schema::Version>),
+        ];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(_: Place<'a>, fields: Fields<'a>) -> Result<Item<'a, Wanted>, Problem> {
         let Fields { key, info, bytes, context, purpose, reference } = fields;

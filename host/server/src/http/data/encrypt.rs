@@ -1,5 +1,6 @@
 //! `encrypt`: plaintext to ciphertext.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::item::{self, Asked, Item};
@@ -7,31 +8,47 @@ use super::operation::{Operation, Place, Plans};
 use crate::execute::Sealer;
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// `POST …/encrypt`.
 pub struct Encrypt;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "EncryptItem")]
 pub struct Fields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::RequestedKey>")]
     key: Option<Text<'a>>,
     /// Standard base64.
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     plaintext: Text<'a>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Context>")]
     context: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
 impl Operation for Encrypt {
     const NAME: &'static str = "encrypt";
+    const ANSWER: &'static str = "Encrypted";
     type Fields<'a> = Fields<'a>;
     type Work = Vec<u8>;
     type Ready = Sealer;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[
+            ("ciphertext", true, schema_of::<schema::Ciphertext>),
+            ("key_version", true, schema_of::<schema::Version>),
+        ];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(_: Place<'a>, fields: Fields<'a>) -> Result<Item<'a, Self::Work>, Problem> {
         let Fields { key, plaintext, context, purpose, reference } = fields;

@@ -1,6 +1,7 @@
 //! `hash`: digests, for callers that have no implementation of their own.
 
 use keyward_crypto::Digest;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::item::{self, Asked, Item};
@@ -9,22 +10,28 @@ use crate::errors::Code;
 use crate::execute::Keyless;
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// `POST …/hash`.
 pub struct Hash;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "HashItem")]
 pub struct Fields<'a> {
     /// Standard base64.
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     input: Text<'a>,
     /// `sha-256`, `sha-384` or `sha-512`; the first unless said otherwise.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::DigestName>")]
     algorithm: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
@@ -36,9 +43,15 @@ pub struct Input {
 
 impl Operation for Hash {
     const NAME: &'static str = "hash";
+    const ANSWER: &'static str = "Hashed";
     type Fields<'a> = Fields<'a>;
     type Work = Input;
     type Ready = Keyless;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[("hash", true, schema_of::<schema::Base64>)];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(_: Place<'a>, fields: Fields<'a>) -> Result<Item<'a, Input>, Problem> {
         let Fields { input, algorithm, purpose, reference } = fields;

@@ -1,6 +1,7 @@
 //! `mac` and `mac/verify`: message authentication codes by the tenant's HMAC keys.
 
 use keyward_crypto::{KeyVersion, Operation as KeyOperation};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::item::{self, Asked, Item};
@@ -8,6 +9,7 @@ use super::operation::{Operation, Place, Plans};
 use crate::execute::{Chosen, Verifier};
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// `POST …/mac`.
 pub struct Mac;
@@ -15,44 +17,65 @@ pub struct Mac;
 /// `POST …/mac/verify`.
 pub struct VerifyMac;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "MacItem")]
 pub struct MacFields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::RequestedKey>")]
     key: Option<Text<'a>>,
     /// Standard base64.
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     input: Text<'a>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "VerifyMacItem")]
 pub struct VerifyFields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::RequestedKey>")]
     key: Option<Text<'a>>,
     /// Standard base64.
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     input: Text<'a>,
     /// Standard base64.
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     mac: Text<'a>,
     /// The version to verify with. Absent: every version in use.
+    #[schemars(with = "Option<schema::Version>")]
     key_version: Option<u32>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
 impl Operation for Mac {
     const NAME: &'static str = "mac";
+    const ANSWER: &'static str = "Authenticated";
     type Fields<'a> = MacFields<'a>;
     type Work = Vec<u8>;
     type Ready = Chosen;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[
+            ("mac", true, schema_of::<schema::Base64>),
+            ("key_version", true, schema_of::<schema::Version>),
+        ];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(
         _: Place<'a>,
@@ -96,9 +119,18 @@ pub struct Claim {
 
 impl Operation for VerifyMac {
     const NAME: &'static str = "verify-mac";
+    const ANSWER: &'static str = "VerifiedMac";
     type Fields<'a> = VerifyFields<'a>;
     type Work = Claim;
     type Ready = Verifier;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[
+            ("valid", true, schema_of::<bool>),
+            ("key_version", false, schema_of::<schema::Version>),
+        ];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(
         _: Place<'a>,

@@ -15,6 +15,7 @@ mod mac;
 mod operation;
 mod random;
 mod rewrap;
+mod routes;
 mod sign;
 pub mod stream;
 
@@ -36,6 +37,7 @@ pub use self::mac::{Mac, VerifyMac};
 use self::operation::{Operation, Place, Plans};
 pub use self::random::Random;
 pub use self::rewrap::Rewrap;
+pub use self::routes::routes;
 pub use self::sign::{Sign, Verify};
 use super::auth::Access;
 use super::{Params, Problem, output, request_id};

@@ -2,6 +2,7 @@
 
 use keyward_keyring::{Keyring, TenantName};
 use keyward_policy_host::Plan;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::item::Item;
@@ -26,12 +27,17 @@ pub struct Plans {
 pub trait Operation: Send + Sync + 'static {
     /// Its name, as policies know it.
     const NAME: &'static str;
+    /// What its answer is called in the API's description.
+    const ANSWER: &'static str;
     /// The item as it stands in the body.
-    type Fields<'a>: Deserialize<'a> + Send;
+    type Fields<'a>: Deserialize<'a> + JsonSchema + Send;
     /// What is to be done with it, decoded.
     type Work: Send + Sync;
     /// A plan, ready for every item it was decided for.
     type Ready: Send + Sync;
+
+    /// The fields that [`execute`](Self::execute) appends.
+    fn answer(generator: &mut SchemaGenerator) -> Schema;
 
     /// Decodes an item. Where a ciphertext names the key, this finds it.
     fn read<'a>(

@@ -1,5 +1,6 @@
 //! `random`: bytes from the host's cryptographic generator.
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -9,6 +10,7 @@ use crate::errors::Code;
 use crate::execute::Keyless;
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// Most bytes of one answer.
 const MAX_BYTES: usize = 64 << 10;
@@ -16,15 +18,19 @@ const MAX_BYTES: usize = 64 << 10;
 /// `POST …/random`.
 pub struct Random;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RandomItem")]
 pub struct Fields<'a> {
     /// How many; 32 unless said otherwise.
     #[serde(default = "default_bytes")]
+    #[schemars(range(min = 1, max = 65536))]
     bytes: usize,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
@@ -34,9 +40,15 @@ fn default_bytes() -> usize {
 
 impl Operation for Random {
     const NAME: &'static str = "random";
+    const ANSWER: &'static str = "RandomBytes";
     type Fields<'a> = Fields<'a>;
     type Work = usize;
     type Ready = Keyless;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[("random", true, schema_of::<schema::Base64>)];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(_: Place<'a>, fields: Fields<'a>) -> Result<Item<'a, usize>, Problem> {
         let Fields { bytes, purpose, reference } = fields;

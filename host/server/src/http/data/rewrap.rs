@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::item::{self, Asked, Ciphertext, Item};
@@ -12,28 +13,37 @@ use super::operation::{Operation, Place, Plans};
 use crate::execute::{Opener, Sealer};
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// `POST …/rewrap`.
 pub struct Rewrap;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RewrapItem")]
 pub struct Fields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::KeyName>")]
     key: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "schema::Ciphertext")]
     ciphertext: Text<'a>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Context>")]
     context: Option<Text<'a>>,
     /// The context of the new ciphertext. Absent: that of the old one.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Context>")]
     new_context: Option<Text<'a>>,
     /// The key of the new ciphertext. Absent: that of the old one.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::RequestedKey>")]
     new_key: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
@@ -45,9 +55,18 @@ pub struct Ready {
 
 impl Operation for Rewrap {
     const NAME: &'static str = "rewrap";
+    const ANSWER: &'static str = "Rewrapped";
     type Fields<'a> = Fields<'a>;
     type Work = Ciphertext;
     type Ready = Ready;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[
+            ("ciphertext", true, schema_of::<schema::Ciphertext>),
+            ("key_version", true, schema_of::<schema::Version>),
+        ];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(
         place: Place<'a>,

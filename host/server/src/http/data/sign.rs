@@ -1,6 +1,7 @@
 //! `sign` and `verify`: signatures by the tenant's private keys.
 
 use keyward_crypto::{CryptoError, KeyVersion, Operation as KeyOperation, SignatureForm};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 
 use super::item::{self, Asked, Item};
@@ -9,6 +10,7 @@ use crate::errors::Code;
 use crate::execute::{Chosen, Verifier};
 use crate::http::Problem;
 use crate::http::json::Text;
+use crate::http::openapi::{schema, schema_of};
 
 /// `POST …/sign`.
 pub struct Sign;
@@ -16,42 +18,56 @@ pub struct Sign;
 /// `POST …/verify`.
 pub struct Verify;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "SignItem")]
 pub struct SignFields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::RequestedKey>")]
     key: Option<Text<'a>>,
     /// Standard base64.
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     input: Text<'a>,
     /// `standard` unless said otherwise.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::SignatureForm>")]
     form: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "VerifyItem")]
 pub struct VerifyFields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::RequestedKey>")]
     key: Option<Text<'a>>,
     /// Standard base64.
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     input: Text<'a>,
     /// Standard base64.
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     signature: Text<'a>,
     /// `standard` unless said otherwise.
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::SignatureForm>")]
     form: Option<Text<'a>>,
     /// The version to verify with. Absent: every version in use.
+    #[schemars(with = "Option<schema::Version>")]
     key_version: Option<u32>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Purpose>")]
     purpose: Option<Text<'a>>,
     #[serde(borrow)]
+    #[schemars(with = "Option<schema::Reference>")]
     reference: Option<Text<'a>>,
 }
 
@@ -70,9 +86,18 @@ pub struct Claim {
 
 impl Operation for Sign {
     const NAME: &'static str = "sign";
+    const ANSWER: &'static str = "Signed";
     type Fields<'a> = SignFields<'a>;
     type Work = Input;
     type Ready = Chosen;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[
+            ("signature", true, schema_of::<schema::Base64>),
+            ("key_version", true, schema_of::<schema::Version>),
+        ];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(_: Place<'a>, fields: SignFields<'a>) -> Result<Item<'a, Input>, Problem> {
         let SignFields { key, input, form, purpose, reference } = fields;
@@ -107,9 +132,18 @@ impl Operation for Sign {
 
 impl Operation for Verify {
     const NAME: &'static str = "verify";
+    const ANSWER: &'static str = "Verified";
     type Fields<'a> = VerifyFields<'a>;
     type Work = Claim;
     type Ready = Verifier;
+
+    fn answer(generator: &mut SchemaGenerator) -> Schema {
+        let fields: schema::Fields = &[
+            ("valid", true, schema_of::<bool>),
+            ("key_version", false, schema_of::<schema::Version>),
+        ];
+        schema::object(generator, fields)
+    }
 
     async fn read<'a>(_: Place<'a>, fields: VerifyFields<'a>) -> Result<Item<'a, Claim>, Problem> {
         let VerifyFields { key, input, signature, form, key_version, purpose, reference } = fields;

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::VersionInfo;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::view::KeyView;
@@ -15,10 +16,13 @@ use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 
-#[derive(Serialize)]
-struct Rotated {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Rotated")]
+pub(super) struct Rotated {
+    #[schemars(with = "schema::Version")]
     key_version: u32,
 }
 
@@ -68,14 +72,18 @@ async fn set_enabled(
     output::json(StatusCode::OK, &KeyView::of(&key))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Trim<'a> {
+#[schemars(rename = "TrimRequest")]
+pub(super) struct Trim<'a> {
+    #[schemars(with = "schema::Version")]
     min_available_version: u32,
     /// Nothing is destroyed if one of the versions was needed within so many seconds.
     #[serde(default)]
+    #[schemars(range(min = 1, max = 315_360_000))]
     unused_seconds: Option<u64>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 

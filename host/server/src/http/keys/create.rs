@@ -10,6 +10,7 @@ use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Response, StatusCode};
 use keyward_crypto::Algorithm;
 use keyward_keyring::{About, Author, Key, KeyName, KeyringError, NewKey};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::view::KeyView;
@@ -18,28 +19,37 @@ use crate::app::App;
 use crate::errors::Code;
 use crate::http::auth::Access;
 use crate::http::json::{self, Text};
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Fields<'a> {
+#[schemars(rename = "NewKey")]
+pub(super) struct Fields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "schema::KeyName")]
     name: Text<'a>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Algorithm>")]
     algorithm: Option<Text<'a>>,
     #[serde(default)]
+    #[schemars(with = "schema::Attributes")]
     attributes: BTreeMap<String, String>,
     #[serde(borrow, default)]
     rotation: Option<json::Object<rotation::Fields<'a>>>,
     #[serde(default)]
     exportable: bool,
     #[serde(default)]
+    #[schemars(with = "schema::Labels")]
     labels: BTreeMap<String, String>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::Owner>")]
     owner: Option<String>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::Description>")]
     description: Option<String>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 

@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::{Author, DEFAULT_RESTORE_WINDOW};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::view::KeyView;
@@ -15,34 +16,46 @@ use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 
 /// What a destruction removed.
-#[derive(Serialize)]
-struct ReceiptView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Destruction")]
+pub(super) struct ReceiptView<'a> {
+    #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
+    #[schemars(with = "schema::KeyName")]
     key: &'a str,
+    #[schemars(with = "schema::KeyId")]
     id: String,
     versions: Vec<DestroyedView<'a>>,
+    #[schemars(with = "schema::Timestamp")]
     destroyed_at: String,
     destroyed_by: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DestroyedKeyVersion")]
 struct DestroyedView<'a> {
+    #[schemars(with = "schema::Version")]
     version: u32,
+    #[schemars(with = "Option<schema::Fingerprint>")]
     fingerprint: Option<&'a str>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Confirmation<'a> {
+#[schemars(rename = "DestroyRequest")]
+pub(super) struct Confirmation<'a> {
     /// The key's name once more: this cannot be undone.
     #[serde(borrow)]
+    #[schemars(with = "schema::KeyName")]
     confirm: Text<'a>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyward_crypto::{CryptoError, KeyMaterial, Wrapping, WrappingInfo, WrappingKey};
 use keyward_keyring::{Author, Exported};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::import::wrapping_key;
@@ -16,29 +17,39 @@ use super::{Managed, blame};
 use crate::app::App;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 use crate::metered::Metered;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Fields<'a> {
+#[schemars(rename = "ExportRequest")]
+pub(super) struct Fields<'a> {
     #[serde(default)]
+    #[schemars(with = "Option<schema::Version>")]
     version: Option<u32>,
     /// A public key, PEM, or the name of a key of the tenant.
     #[serde(borrow)]
+    #[schemars(with = "schema::WrapTo")]
     recipient: Text<'a>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 
-#[derive(Serialize)]
-struct ExportView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExportedKey")]
+pub(super) struct ExportView<'a> {
+    #[schemars(with = "schema::KeyName")]
     key: &'a str,
+    #[schemars(with = "schema::Version")]
     version: u32,
+    #[schemars(with = "schema::Algorithm")]
     algorithm: &'static str,
     /// How the material is wrapped.
     wrapping: &'static str,
     /// Base64.
+    #[schemars(with = "schema::Base64")]
     wrapped_key: String,
 }
 

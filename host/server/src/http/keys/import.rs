@@ -9,6 +9,7 @@ use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_crypto::{Algorithm, CryptoError, KeyMaterial, WrappingInfo};
 use keyward_keyring::{About, Author, KeyName, KeyringError, NewKey, TenantName};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -18,34 +19,45 @@ use crate::app::App;
 use crate::errors::Code;
 use crate::http::data::item;
 use crate::http::json::{self, Text};
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 use crate::metered::Metered;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Fields<'a> {
+#[schemars(rename = "KeyToImport")]
+pub(super) struct Fields<'a> {
     /// What the material is of; never guessed.
     #[serde(borrow)]
+    #[schemars(with = "schema::Algorithm")]
     algorithm: Text<'a>,
     #[serde(borrow)]
+    #[schemars(with = "schema::KeyName")]
     wrapping_key: Text<'a>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::Version>")]
     wrapping_key_version: Option<u32>,
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     wrapped_key: Text<'a>,
     #[serde(default)]
+    #[schemars(with = "schema::Attributes")]
     attributes: BTreeMap<String, String>,
     #[serde(borrow, default)]
     rotation: Option<json::Object<rotation::Fields<'a>>>,
     #[serde(default)]
     exportable: bool,
     #[serde(default)]
+    #[schemars(with = "schema::Labels")]
     labels: BTreeMap<String, String>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::Owner>")]
     owner: Option<String>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::Description>")]
     description: Option<String>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 
@@ -79,21 +91,28 @@ pub async fn import(
     created_at(&key)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct VersionFields<'a> {
+#[schemars(rename = "VersionToImport")]
+pub(super) struct VersionFields<'a> {
     #[serde(borrow)]
+    #[schemars(with = "schema::KeyName")]
     wrapping_key: Text<'a>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::Version>")]
     wrapping_key_version: Option<u32>,
     #[serde(borrow)]
+    #[schemars(with = "schema::Base64")]
     wrapped_key: Text<'a>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 
-#[derive(Serialize)]
-struct VersionView {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ImportedVersion")]
+pub(super) struct VersionView {
+    #[schemars(with = "schema::Version")]
     key_version: u32,
 }
 

@@ -7,12 +7,14 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::{KeyName, KeyQuery};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::view::KeyView;
 use crate::app::App;
 use crate::errors::Code;
 use crate::http::auth::Access;
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, json, output};
 
 /// How many keys a page has unless the query says otherwise, and at most.
@@ -21,11 +23,13 @@ const MAX_LIMIT: usize = 1000;
 /// Longest prefix, in bytes: as long as a name.
 const MAX_PREFIX: usize = 128;
 
-#[derive(Serialize)]
-struct KeyList<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KeyList")]
+pub(super) struct KeyList<'a> {
     keys: Vec<KeyView<'a>>,
     /// `after` of the next page, if there may be one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::KeyName>")]
     next: Option<&'a str>,
 }
 

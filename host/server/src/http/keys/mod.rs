@@ -11,6 +11,7 @@ mod patch;
 mod public;
 mod read;
 mod rotation;
+mod routes;
 mod usage;
 mod view;
 
@@ -20,6 +21,7 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use keyward_keyring::{Author, KeyName, KeyringError, TenantName};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use self::change::{disable, enable, rotate, trim};
@@ -32,9 +34,11 @@ pub use self::patch::patch;
 pub use self::public::public;
 pub use self::read::{history, show};
 pub use self::rotation::{delete as delete_rotation, put as put_rotation};
+pub use self::routes::routes;
 pub use self::usage::usage;
 use super::auth::Access;
 use super::json::{self, Text};
+use super::openapi::schema;
 use super::{Params, Problem, body, param};
 use crate::app::App;
 use crate::errors::Code;
@@ -82,10 +86,12 @@ async fn seen(
 /// Why, if the caller says so: the one field of a body that may be left out.
 struct Reason(Option<String>);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WithReason")]
 struct ReasonBody<'a> {
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 

@@ -8,30 +8,40 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::{Edit, KeyEdit};
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::view::KeyView;
 use super::{Managed, blame};
 use crate::app::App;
 use crate::http::json::{self, Text};
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Patch<'a> {
+#[schemars(rename = "KeyPatch")]
+pub(super) struct Patch<'a> {
     #[serde(default, deserialize_with = "edit")]
+    #[schemars(with = "Option<schema::Version>")]
     min_decrypt_version: Edit<u32>,
     #[serde(default, deserialize_with = "edit")]
+    #[schemars(with = "Option<schema::Version>")]
     min_encrypt_version: Edit<u32>,
     #[serde(default, deserialize_with = "edit")]
+    #[schemars(with = "Option<bool>")]
     exportable: Edit<bool>,
     #[serde(default, deserialize_with = "edit")]
+    #[schemars(with = "Option<schema::LabelEdits>")]
     labels: Edit<BTreeMap<String, Option<String>>>,
     #[serde(default, deserialize_with = "edit")]
+    #[schemars(with = "Option<schema::Owner>")]
     owner: Edit<String>,
     #[serde(default, deserialize_with = "edit")]
+    #[schemars(with = "Option<schema::Description>")]
     description: Edit<String>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 

@@ -5,19 +5,26 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::seen;
 use crate::app::App;
 use crate::errors::Code;
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, output};
 
-#[derive(Serialize)]
-struct PublicView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PublicHalf")]
+pub(super) struct PublicView<'a> {
+    #[schemars(with = "schema::KeyName")]
     key: &'a str,
+    #[schemars(with = "schema::Version")]
     version: u32,
+    #[schemars(with = "schema::Algorithm")]
     algorithm: &'static str,
     /// SubjectPublicKeyInfo, PEM.
+    #[schemars(with = "schema::PublicKey")]
     public_key: String,
 }
 

@@ -6,12 +6,14 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::{HISTORY_LIMIT, HistoryEntry};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::seen;
 use super::view::KeyView;
 use crate::app::App;
 use crate::clock;
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, output};
 
 /// `GET …/keys/{name}`.
@@ -25,9 +27,12 @@ pub async fn show(
     output::json(StatusCode::OK, &KeyView::of(&key))
 }
 
-#[derive(Serialize)]
-struct HistoryView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KeyHistory")]
+pub(super) struct HistoryView<'a> {
+    #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
+    #[schemars(with = "schema::KeyName")]
     key: &'a str,
     /// Oldest first.
     history: Vec<EntryView<'a>>,
@@ -35,12 +40,16 @@ struct HistoryView<'a> {
     limit: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KeyHistoryEntry")]
 struct EntryView<'a> {
+    #[schemars(with = "schema::Timestamp")]
     at: String,
     actor: &'a str,
+    #[schemars(with = "schema::HistoryAction")]
     action: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Version>")]
     version: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,

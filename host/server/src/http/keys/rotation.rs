@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::{KeyringError, Rotation};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::view::KeyView;
@@ -15,18 +16,23 @@ use crate::app::App;
 use crate::config::RotationConfig;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 
 /// A rotation policy as it stands in a body.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "RotationPolicy")]
 pub(super) struct Fields<'a> {
     /// A duration such as `30d`.
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Every>")]
     every: Option<Text<'a>>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::MaxMessages>")]
     max_messages: Option<u64>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::MaxBytes>")]
     max_bytes: Option<u64>,
 }
 
@@ -59,9 +65,11 @@ pub(super) fn blame(error: KeyringError, at: &str) -> Problem {
 }
 
 /// A rotation policy as an answer shows it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Rotation")]
 pub(super) struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Every>")]
     every: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_messages: Option<u64>,
@@ -79,16 +87,21 @@ impl From<&Rotation> for View {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Put<'a> {
+#[schemars(rename = "NewRotationPolicy")]
+pub(super) struct Put<'a> {
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Every>")]
     every: Option<Text<'a>>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::MaxMessages>")]
     max_messages: Option<u64>,
     #[serde(default)]
+    #[schemars(with = "Option<schema::MaxBytes>")]
     max_bytes: Option<u64>,
     #[serde(borrow, default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<Text<'a>>,
 }
 

@@ -6,32 +6,43 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::{Span, VersionInfo, VersionUsage};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::seen;
 use crate::app::App;
 use crate::clock;
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, output};
 
-#[derive(Serialize)]
-struct UsageView<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KeyUsage")]
+pub(super) struct UsageView<'a> {
+    #[schemars(with = "schema::KeyName")]
     name: &'a str,
+    #[schemars(with = "schema::KeyId")]
     id: String,
+    #[schemars(with = "schema::Version")]
     current_version: u32,
     versions: Vec<VersionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "VersionUsage")]
 struct VersionView {
+    #[schemars(with = "schema::Version")]
     version: u32,
+    #[schemars(with = "schema::Timestamp")]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Timestamp>")]
     destroyed_at: Option<String>,
     sealed: SealedView,
     opened: OpenedView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Sealed")]
 struct SealedView {
     messages: u64,
     bytes: u64,
@@ -39,7 +50,8 @@ struct SealedView {
     span: SpanView,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Opened")]
 struct OpenedView {
     messages: u64,
     #[serde(flatten)]
@@ -47,11 +59,14 @@ struct OpenedView {
 }
 
 /// Absent if never.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Span")]
 struct SpanView {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Timestamp>")]
     first_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Timestamp>")]
     last_at: Option<String>,
 }
 

@@ -3,23 +3,35 @@
 use std::collections::BTreeMap;
 
 use keyward_keyring::Key;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::rotation;
 use crate::clock;
+use crate::http::openapi::schema;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Key")]
 pub(super) struct KeyView<'a> {
+    #[schemars(with = "schema::KeyName")]
     name: &'a str,
+    #[schemars(with = "schema::KeyId")]
     id: String,
+    #[schemars(with = "schema::Algorithm")]
     algorithm: &'static str,
+    #[schemars(with = "schema::Version")]
     current_version: u32,
+    #[schemars(with = "Option<schema::Version>")]
     min_available_version: Option<u32>,
+    #[schemars(with = "schema::Version")]
     min_decrypt_version: u32,
+    #[schemars(with = "schema::Version")]
     min_encrypt_version: u32,
+    #[schemars(with = "schema::KeyState")]
     state: &'static str,
     enabled: bool,
     exportable: bool,
+    #[schemars(with = "schema::Timestamp")]
     created_at: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     deleted: Option<DeletionView<'a>>,
@@ -34,22 +46,29 @@ pub(super) struct KeyView<'a> {
     versions: Vec<VersionView>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KeyVersion")]
 struct VersionView {
+    #[schemars(with = "schema::Version")]
     version: u32,
+    #[schemars(with = "schema::Timestamp")]
     created_at: String,
     /// Whether a caller brought the material; absent otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     imported: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Timestamp>")]
     destroyed_at: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "KeyDeletion")]
 struct DeletionView<'a> {
+    #[schemars(with = "schema::Timestamp")]
     at: String,
     by: &'a str,
     /// Until when it can be restored.
+    #[schemars(with = "schema::Timestamp")]
     purge_at: String,
 }
 

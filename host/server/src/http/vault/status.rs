@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::vault::State as VaultState;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::operator;
@@ -14,6 +15,7 @@ use super::views::{
 };
 use crate::app::App;
 use crate::errors::Code;
+use crate::http::openapi::schema;
 use crate::http::{Problem, output};
 
 const FEATURES: [&str; 4] =
@@ -21,9 +23,11 @@ const FEATURES: [&str; 4] =
 /// What a Vault adds.
 const TOKEN_RENEWAL: &str = "token_renewal";
 
-#[derive(Serialize)]
-struct Health {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ManagedHealth")]
+pub(super) struct Health {
     vault_health: HealthView,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 
@@ -41,10 +45,12 @@ pub async fn health(
     output::json(status, &Health { vault_health: HealthView::of(&seen), timestamp: unix_seconds() })
 }
 
-#[derive(Serialize)]
-struct Figures {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ManagedMetrics")]
+pub(super) struct Figures {
     vault_metrics: MetricsView,
     cache_metrics: CacheView,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 
@@ -63,18 +69,21 @@ pub async fn metrics(
     output::json(StatusCode::OK, &view)
 }
 
-#[derive(Serialize)]
-struct Status {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ManagedStatus")]
+pub(super) struct Status {
     integration: &'static str,
     version: &'static str,
     features: Vec<&'static str>,
     health: HealthView,
     cache: Cache,
     monitoring: MonitoringView,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CacheStatus")]
 struct Cache {
     enabled: bool,
     ttl: String,
@@ -106,10 +115,12 @@ pub async fn status(
     output::json(StatusCode::OK, &view)
 }
 
-#[derive(Serialize)]
-struct Emptied {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CacheCleared")]
+pub(super) struct Emptied {
     message: &'static str,
     cleared_stats: CacheView,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 
@@ -131,10 +142,12 @@ pub async fn clear_cache(
     output::json(StatusCode::OK, &view)
 }
 
-#[derive(Serialize)]
-struct Renewed {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TokenRenewed")]
+pub(super) struct Renewed {
     message: &'static str,
     token_info: TokenView,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 

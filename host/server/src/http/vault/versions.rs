@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Response, StatusCode};
+use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
@@ -15,45 +16,60 @@ use crate::app::App;
 use crate::clock;
 use crate::errors::Code;
 use crate::http::keys::blame;
+use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, json, output, param};
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct NewVersion {
+#[schemars(rename = "NewManagedVersion")]
+pub(super) struct NewVersion {
     #[serde(default)]
     description: String,
     #[serde(default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<String>,
     /// Taken and not believed: the token says who it is.
     #[serde(default, rename = "created_by")]
+    #[schemars(with = "Option<serde_json::Value>")]
     _created_by: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Rollback {
+#[schemars(rename = "RollbackRequest")]
+pub(super) struct Rollback {
+    #[schemars(with = "schema::Version")]
     target_version: u32,
     #[serde(default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<String>,
     #[serde(default, rename = "rollback_by")]
+    #[schemars(with = "Option<serde_json::Value>")]
     _rollback_by: Option<IgnoredAny>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Destroy {
+#[schemars(rename = "DestroyVersionRequest")]
+pub(super) struct Destroy {
     #[serde(default)]
+    #[schemars(with = "Option<schema::Reason>")]
     reason: Option<String>,
     #[serde(default, rename = "deleted_by")]
+    #[schemars(with = "Option<serde_json::Value>")]
     _deleted_by: Option<IgnoredAny>,
 }
 
-#[derive(Serialize)]
-struct Created<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ManagedVersionCreated")]
+pub(super) struct Created<'a> {
     message: &'static str,
+    #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
+    #[schemars(with = "schema::KeyName")]
     key_id: &'a str,
     version: VersionView<'a>,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 
@@ -86,12 +102,16 @@ pub async fn create_version(
     Ok(response)
 }
 
-#[derive(Serialize)]
-struct VersionList<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ManagedVersionList")]
+pub(super) struct VersionList<'a> {
+    #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
+    #[schemars(with = "schema::KeyName")]
     key_id: &'a str,
     versions: Vec<VersionView<'a>>,
     total: usize,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 
@@ -113,13 +133,18 @@ pub async fn list_versions(
     output::json(StatusCode::OK, &view)
 }
 
-#[derive(Serialize)]
-struct RolledBack<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RolledBack")]
+pub(super) struct RolledBack<'a> {
     message: &'static str,
+    #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
+    #[schemars(with = "schema::KeyName")]
     key_id: &'a str,
+    #[schemars(with = "schema::Version")]
     target_version: u32,
     rollback_by: &'a str,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 
@@ -150,13 +175,18 @@ pub async fn rollback(
     output::json(StatusCode::OK, &view)
 }
 
-#[derive(Serialize)]
-struct Destroyed<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ManagedVersionDestroyed")]
+pub(super) struct Destroyed<'a> {
     message: &'static str,
+    #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
+    #[schemars(with = "schema::KeyName")]
     key_id: &'a str,
+    #[schemars(with = "schema::Version")]
     version: u32,
     deleted_by: &'a str,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 
@@ -189,17 +219,23 @@ pub async fn destroy_version(
     output::json(StatusCode::OK, &view)
 }
 
-#[derive(Serialize)]
-struct History<'a> {
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ManagedHistory")]
+pub(super) struct History<'a> {
+    #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
+    #[schemars(with = "schema::KeyName")]
     key_id: &'a str,
+    #[schemars(with = "schema::Version")]
     current_version: u32,
     total_versions: usize,
+    #[schemars(with = "Option<schema::Timestamp>")]
     last_rotation: Option<String>,
     /// `every=30d` and the like; empty for a key that has no policy of its own.
     rotation_policy: String,
     enabled: bool,
     versions: Vec<VersionView<'a>>,
+    #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
 

@@ -4,9 +4,11 @@ use std::time::{Duration, SystemTime};
 
 use keyward_keyring::vault::Status;
 use keyward_keyring::{CacheStatistics, Key, VersionInfo};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::clock;
+use crate::http::openapi::schema;
 
 /// Now, in seconds since 1970-01-01T00:00:00Z.
 pub(super) fn unix_seconds() -> u64 {
@@ -43,9 +45,11 @@ fn percent(part: u64, whole: u64) -> Option<String> {
 }
 
 /// Where the keys are: state, requests, token.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoreHealth")]
 pub(super) struct HealthView {
     status: &'static str,
+    #[schemars(with = "Option<schema::Timestamp>")]
     last_check: Option<String>,
     total_requests: u64,
     success_rate: Option<String>,
@@ -55,6 +59,7 @@ pub(super) struct HealthView {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Timestamp>")]
     last_error_time: Option<String>,
 }
 
@@ -84,7 +89,8 @@ fn ttl_seconds(seen: &Status) -> Option<u64> {
 }
 
 /// `vault_metrics`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoreMetrics")]
 pub(super) struct MetricsView {
     connection: Connection,
     requests: Requests,
@@ -92,14 +98,17 @@ pub(super) struct MetricsView {
     errors: Errors,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoreConnection")]
 struct Connection {
     status: &'static str,
+    #[schemars(with = "Option<schema::Timestamp>")]
     last_health_check: Option<String>,
     health_check_duration: Option<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoreRequests")]
 struct Requests {
     total: u64,
     successful: u64,
@@ -108,7 +117,8 @@ struct Requests {
 }
 
 /// `token` and `token_info`. `ttl_seconds` is `null` for a token without end, or none.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoreToken")]
 pub(super) struct TokenView {
     ttl_seconds: Option<u64>,
     renewable: bool,
@@ -129,11 +139,13 @@ impl TokenView {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StoreErrors")]
 struct Errors {
     #[serde(skip_serializing_if = "Option::is_none")]
     last_error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Timestamp>")]
     last_error_time: Option<String>,
 }
 
@@ -162,7 +174,8 @@ impl MetricsView {
 }
 
 /// `monitoring` of the status.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Monitoring")]
 pub(super) struct MonitoringView {
     enabled: bool,
     connection_status: &'static str,
@@ -177,12 +190,15 @@ impl MonitoringView {
 }
 
 /// `cache_metrics`.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "CacheMetrics")]
 pub(super) struct CacheView {
     total_entries: u64,
     total_accesses: u64,
     ttl: String,
+    #[schemars(with = "Option<schema::Timestamp>")]
     oldest_access: Option<String>,
+    #[schemars(with = "Option<schema::Timestamp>")]
     newest_access: Option<String>,
     hits: u64,
     misses: u64,
@@ -199,8 +215,10 @@ pub(super) struct CacheView {
     tenants: Vec<TenantAccesses>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TenantAccesses")]
 struct TenantAccesses {
+    #[schemars(with = "schema::TenantName")]
     tenant: String,
     accesses: u64,
 }
@@ -243,15 +261,19 @@ fn average_load(cache: &CacheStatistics) -> Option<Duration> {
 }
 
 /// A version of a key.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ManagedVersion")]
 pub(super) struct VersionView<'a> {
+    #[schemars(with = "schema::Version")]
     version: u32,
+    #[schemars(with = "schema::Timestamp")]
     created_at: String,
     created_by: Option<&'a str>,
     description: &'a str,
     active: bool,
     key_hash: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<schema::Timestamp>")]
     destroyed_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     destroyed_by: Option<&'a str>,
