@@ -94,12 +94,12 @@ fn complete(id: &str, example: &mut Value, server: &Server, key: &str) {
             example["signature"] = made("/sign", body, "signature");
         }
         "verifyMac" => {
-            example["mac"] = made("/mac", json!({ "key": "tags", "input": input }), "mac")
+            example["mac"] = made("/mac", json!({ "key": "tags", "input": input }), "mac");
         }
         "destroyKey" => example["confirm"] = key.into(),
         "restoreKey" => drop(keys.send("DELETE", &format!("/{key}"), &[], b"").expect(200)),
         "destroyManagedVersion" => {
-            drop(keys.post(&format!("/{key}/rotate"), &json!({})).expect(200))
+            drop(keys.post(&format!("/{key}/rotate"), &json!({})).expect(200));
         }
         _ => {}
     }
