@@ -14,6 +14,7 @@ mod cli;
 mod client;
 pub mod load;
 mod process;
+pub mod python;
 mod server;
 mod tenant;
 pub mod vault;

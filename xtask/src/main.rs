@@ -9,6 +9,7 @@ mod dev;
 mod openssl;
 mod policies;
 mod promtool;
+mod python;
 mod test;
 mod vault;
 mod workspace;

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::{Result, openssl, policies, promtool, vault, workspace};
+use crate::{Result, openssl, policies, promtool, python, vault, workspace};
 
 /// `arguments` go to `cargo test` as they are, for instance `-p keyward-tests`.
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -11,6 +11,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let vault = vault::environment()?;
     let promtool = promtool::find_or_fetch()?;
     openssl::find_or_install()?;
+    let python = python::find_or_make()?;
     println!("test: building");
     workspace::run(
         workspace::cargo()?.arg("build").args(workspace::SELECTION),
@@ -24,6 +25,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         .arg("--no-fail-fast")
         .args(arguments)
         .envs(vault)
+        .env(python::VARIABLE, python)
         .envs(promtool.map(|path| (promtool::VARIABLE, path)))
         .stdout(Stdio::piped());
     let mut child = cargo.spawn()?;

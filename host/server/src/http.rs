@@ -13,6 +13,7 @@ mod outage_log;
 mod output;
 mod policy;
 mod problem;
+mod receipts;
 mod request_id;
 mod restore;
 mod scope;
@@ -68,6 +69,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/tenants/{tenant}/keys/{name}/trim", post(keys::trim))
         .route("/api/v1/tenants/{tenant}/keys/{name}/restore", post(keys::restore))
         .route("/api/v1/tenants/{tenant}/keys/{name}/destroy", post(keys::destroy))
+        .route("/api/v1/tenants/{tenant}/keys/{name}/receipts", get(receipts::list))
         .route("/api/v1/tenants/{tenant}/keys/{name}/rotate", post(keys::rotate))
         .route(
             "/api/v1/tenants/{tenant}/keys/{name}/rotation",
@@ -82,6 +84,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/tenants/{tenant}/keys/{name}/enable", post(keys::enable))
         .route("/api/v1/tenants/{tenant}/outage", put(tenants::set_outage).get(tenants::outage))
         .route("/api/v1/tenants/{tenant}/tokens", post(tenants::mint_token))
+        .route("/api/v1/tenants/{tenant}/receipt-keys", get(receipts::keys))
+        .route("/api/v1/receipts/public-key", get(receipts::public_key))
         .route("/api/v1/tenants/{tenant}/policy", put(policy::activate).get(policy::show))
         .route("/api/v1/vault/health", get(vault::health))
         .route("/api/v1/vault/metrics", get(vault::metrics))

@@ -53,6 +53,8 @@ routes! {
     Invoke "invoke"
     /// `…/keys…`
     Keys "keys"
+    /// `…/receipt-keys` and `/api/v1/receipts/…`
+    Receipts "receipts"
     /// `…/policy`
     Policy "policy"
     /// `…/tokens`
@@ -88,6 +90,7 @@ impl Route {
         }
         match rest {
             "backup" => return Self::Backup,
+            "receipts/public-key" => return Self::Receipts,
             "restore" | "restore/recipient" => return Self::Restore,
             _ => {}
         }
@@ -109,6 +112,7 @@ impl Route {
                     Some("stream") => Self::Stream,
                     Some("invoke") => Self::Invoke,
                     Some("keys") => Self::Keys,
+                    Some("receipt-keys") => Self::Receipts,
                     Some("policy") => Self::Policy,
                     Some("tokens") => Self::Tokens,
                     Some("outage") => Self::Tenants,

@@ -210,6 +210,17 @@ pub enum Command {
         /// The key
         name: String,
     },
+    /// List the receipts of what was destroyed, also of keys of this name that are gone
+    Receipts {
+        /// The key
+        name: String,
+        /// At most so many
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u32>,
+        /// Those after this one; `next` of the page before
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
+    },
     /// Show how much each version was used, and when it last was
     Usage {
         /// The key
@@ -338,6 +349,9 @@ impl Command {
                 .field("unused_seconds", safe.then_some(unused_days * 86_400))
                 .field("reason", why.reason),
             Self::History { name } => Call::get(&["keys", &name, "history"]),
+            Self::Receipts { name, limit, after } => {
+                Call::get(&["keys", &name, "receipts"]).query("limit", limit).query("after", after)
+            }
             Self::Usage { name } => Call::get(&["keys", &name, "usage"]),
             Self::Rotation { name, every, max_messages, max_bytes, never, why } => {
                 let method = if never { Method::DELETE } else { Method::PUT };
