@@ -4,7 +4,7 @@ mod crash;
 mod deletion;
 mod exchange;
 mod lifecycle;
-mod model;
+pub(crate) mod model;
 mod outage;
 mod pages;
 mod probe;

@@ -11,7 +11,7 @@ use crate::key::KeyState;
 use crate::receipt::Extent;
 
 #[derive(Clone, Debug)]
-enum Action {
+pub(crate) enum Action {
     Create,
     Rotate,
     Rollback(u32),
@@ -46,7 +46,7 @@ impl Action {
     }
 }
 
-fn action() -> impl Strategy<Value = Action> {
+pub(crate) fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => Just(Action::Create),
         5 => Just(Action::Rotate),
@@ -319,7 +319,8 @@ async fn agree(ring: &Keyring, model: &Model) {
     }
 }
 
-async fn follow(store: Arc<dyn Store>, actions: &[Action]) {
+/// Does it all to a key in the store, and compares after each step.
+pub(crate) async fn follow(store: Arc<dyn Store>, actions: &[Action]) {
     let ring = over(store.clone());
     ring.create_tenant(&tenant()).await.unwrap();
     let mut model = Model::default();
@@ -333,7 +334,7 @@ async fn follow(store: Arc<dyn Store>, actions: &[Action]) {
     }
 }
 
-fn run(future: impl Future<Output = ()>) {
+pub(crate) fn run(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 
