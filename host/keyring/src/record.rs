@@ -363,10 +363,10 @@ fn decode_key(
     let usable = current.is_some_and(|info| info.destroyed.is_none() != is_destroying);
     let bounded = bounds.are_sound(key.current_version);
     let is_gone = |number: &u32| key.version_info(*number).is_some_and(|it| it.destroyed.is_some());
-    let owed = key.unreceipted.iter();
-    let owes = owed.clone().all(|it| !it.versions.is_empty() && it.versions.iter().all(is_gone));
+    let is_due = |numbers: &[u32]| !numbers.is_empty() && numbers.iter().all(is_gone);
+    let due = key.unreceipted.iter().all(|owed| is_due(&owed.versions));
     let known = (1..=UNRECEIPTED_FORMAT).contains(&parsed.format);
-    if !known || !increasing || !usable || !bounded || !owes {
+    if !known || !increasing || !usable || !bounded || !due {
         return Err(corrupt(path));
     }
     Ok(key)

@@ -138,7 +138,7 @@ async fn a_version_and_its_receipt_go_together() {
                 let written = super::receipts(&ring).await;
                 assert_eq!(is_marked, writes > 0 || death == Death::After, "{about}");
                 assert!(written.is_empty() || is_gone, "{about}");
-                let is_done = writes == WRITES - 1 && death == Death::After;
+                let is_complete = writes == WRITES - 1 && death == Death::After;
 
                 // Whoever comes next does not get another receipt.
                 let finished = if by_purge {
@@ -147,7 +147,7 @@ async fn a_version_and_its_receipt_go_together() {
                     let by = Author { actor: "bob", reason: None };
                     ring.destroy_version(&tenant(), &orders(), 1, by).await.ok()
                 };
-                assert_eq!(finished.is_some(), !is_done && (is_marked || !by_purge), "{about}");
+                assert_eq!(finished.is_some(), !is_complete && (is_marked || !by_purge), "{about}");
                 let receipts = super::receipts(&ring).await;
                 if by_purge && !is_marked {
                     assert!(receipts.is_empty(), "{about}");

@@ -310,11 +310,9 @@ impl Command {
                 .field("attributes", pairs(&attribute)?)
                 .field("exportable", exportable.then_some(true))
                 .field("reason", why.reason),
-            Self::List { deleted, prefix, limit, after } => Call::get(&["keys"])
+            Self::List { deleted, prefix, limit, after } => page(&["keys"], limit, after)
                 .query("state", deleted.then_some("deleted"))
-                .query("prefix", prefix)
-                .query("limit", limit)
-                .query("after", after),
+                .query("prefix", prefix),
             Self::Show { name } => Call::get(&["keys", &name]),
             Self::Rotate { name, why } => key(&name, "rotate").field("reason", why.reason),
             Self::Enable { name, why } => key(&name, "enable").field("reason", why.reason),
@@ -350,7 +348,7 @@ impl Command {
                 .field("reason", why.reason),
             Self::History { name } => Call::get(&["keys", &name, "history"]),
             Self::Receipts { name, limit, after } => {
-                Call::get(&["keys", &name, "receipts"]).query("limit", limit).query("after", after)
+                page(&["keys", &name, "receipts"], limit, after)
             }
             Self::Usage { name } => Call::get(&["keys", &name, "usage"]),
             Self::Rotation { name, every, max_messages, max_bytes, never, why } => {
@@ -369,6 +367,11 @@ impl Command {
             }
         })
     }
+}
+
+/// One page of a list.
+fn page(path: &[&str], limit: Option<u32>, after: Option<String>) -> Call {
+    Call::get(path).query("limit", limit).query("after", after)
 }
 
 /// An empty text takes away what is set.
