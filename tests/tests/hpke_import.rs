@@ -36,12 +36,12 @@ sys.stdout.buffer.write(suite.encrypt(bytes.fromhex(material), public, info))
 "#;
 
 /// Arguments: seed in hex, message. Writes the Ed25519 signature.
-const SIGN: &str = r#"
+const SIGN: &str = r"
 import sys
 from cryptography.hazmat.primitives.asymmetric import ed25519
 key = ed25519.Ed25519PrivateKey.from_private_bytes(bytes.fromhex(sys.argv[1]))
 sys.stdout.buffer.write(key.sign(sys.argv[2].encode()))
-"#;
+";
 
 const SEED: &str = "9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60";
 
