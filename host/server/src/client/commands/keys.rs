@@ -347,9 +347,7 @@ impl Command {
                 .field("unused_seconds", safe.then_some(unused_days * 86_400))
                 .field("reason", why.reason),
             Self::History { name } => Call::get(&["keys", &name, "history"]),
-            Self::Receipts { name, limit, after } => {
-                page(&["keys", &name, "receipts"], limit, after)
-            }
+            Self::Receipts { name, limit, after } => receipts(&name, limit, after),
             Self::Usage { name } => Call::get(&["keys", &name, "usage"]),
             Self::Rotation { name, every, max_messages, max_bytes, never, why } => {
                 let method = if never { Method::DELETE } else { Method::PUT };
@@ -372,6 +370,11 @@ impl Command {
 /// One page of a list.
 fn page(path: &[&str], limit: Option<u32>, after: Option<String>) -> Call {
     Call::get(path).query("limit", limit).query("after", after)
+}
+
+/// One page of what there is of a name's receipts.
+fn receipts(name: &str, limit: Option<u32>, after: Option<String>) -> Call {
+    page(&["keys", name, "receipts"], limit, after)
 }
 
 /// An empty text takes away what is set.
