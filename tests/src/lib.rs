@@ -15,6 +15,7 @@ mod client;
 mod contract;
 pub mod load;
 mod process;
+pub mod python;
 mod server;
 mod tenant;
 pub mod vault;

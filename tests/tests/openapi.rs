@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use keyward_tests::Server;
+use keyward_tests::{Server, python};
 use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/openapi.json";
@@ -30,11 +30,11 @@ fn committed() -> Value {
 
 /// A program of the virtual environment; none, and a line that says so, outside `cargo xtask test`.
 fn program(name: &str) -> Option<Command> {
-    let Some(folder) = std::env::var_os("KEYWARD_TEST_SCHEMATHESIS") else {
+    let program = python::program(name);
+    if program.is_none() {
         println!("SKIPPED: no {name}: cargo xtask test installs it");
-        return None;
-    };
-    Some(Command::new(PathBuf::from(folder).join(name)))
+    }
+    program
 }
 
 fn prepared() -> Server {
@@ -197,7 +197,7 @@ fn run(token: &str, server: &Server) {
     let home = server.home.path();
     let (document, config) = (home.join("openapi.json"), home.join("schemathesis.toml"));
     fs::write(&document, strict(committed()).to_string()).unwrap();
-    let hooks = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("schemathesis/hooks.py");
+    let hooks = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python/hooks.py");
     let mut settings = format!("hooks = {:?}\n{SETTINGS}", hooks.to_str().unwrap());
     for (id, key) in INSTEAD {
         let _ = write!(

@@ -9,7 +9,7 @@ mod dev;
 mod openssl;
 mod policies;
 mod promtool;
-mod schemathesis;
+mod python;
 mod test;
 mod vault;
 mod workspace;

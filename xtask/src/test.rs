@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::{Result, openssl, policies, promtool, schemathesis, vault, workspace};
+use crate::{Result, openssl, policies, promtool, python, vault, workspace};
 
 /// `arguments` go to `cargo test` as they are, for instance `-p keyward-tests`.
 pub fn run(arguments: &[String]) -> Result<()> {
@@ -11,7 +11,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let vault = vault::environment()?;
     let promtool = promtool::find_or_fetch()?;
     openssl::find_or_install()?;
-    let schemathesis = schemathesis::find_or_install()?;
+    let python = python::find_or_install()?;
     println!("test: building");
     workspace::run(
         workspace::cargo()?.arg("build").args(workspace::SELECTION),
@@ -25,8 +25,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
         .arg("--no-fail-fast")
         .args(arguments)
         .envs(vault)
+        .env(python::VARIABLE, python)
         .envs(promtool.map(|path| (promtool::VARIABLE, path)))
-        .env(schemathesis::VARIABLE, schemathesis)
         .stdout(Stdio::piped());
     let mut child = cargo.spawn()?;
     let stdout = child.stdout.take().ok_or("cargo test has no output")?;

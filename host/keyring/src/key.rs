@@ -33,6 +33,7 @@ pub struct Key {
     pub(crate) bounds: Bounds,
     pub(crate) exportable: bool,
     pub(crate) history: Vec<HistoryEntry>,
+    pub(crate) unreceipted: Vec<Unreceipted>,
     /// The store's revision of the metadata record this was read from.
     pub(crate) revision: u64,
     /// How the cache knows it; `None` when it was read past the cache.
@@ -109,32 +110,14 @@ pub(crate) struct Destruction {
     pub(crate) reason: Option<String>,
 }
 
-/// What a destroyed key was. Its material is gone from the store for good.
+/// That versions were destroyed, and no receipt was written yet: the intent to write one. It is
+/// recorded together with the destruction, so that whoever comes next finishes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DestructionReceipt {
-    /// The tenant it belonged to.
-    pub tenant: TenantName,
-    /// Its name, which is free again.
-    pub key: KeyName,
-    /// Its id, which no key gets again.
-    pub id: KeyId,
-    /// Every version it ever listed, oldest first, also those destroyed one by one before.
-    pub versions: Vec<DestroyedVersion>,
-    /// When its destruction became irrevocable, in milliseconds since the Unix epoch.
-    pub at: u64,
-    /// Who destroyed it or, when its restore window ran out, who had deleted it.
-    pub by: String,
-    /// Why, if they said so.
-    pub reason: Option<String>,
-}
-
-/// One version of a destroyed key.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DestroyedVersion {
-    /// Its number.
-    pub version: u32,
-    /// See [`VersionInfo::fingerprint`].
-    pub fingerprint: Option<String>,
+pub(crate) struct Unreceipted {
+    pub(crate) stamp: Stamp,
+    pub(crate) reason: Option<String>,
+    /// In increasing order, at least one.
+    pub(crate) versions: Vec<u32>,
 }
 
 /// When something was done, and by whom.

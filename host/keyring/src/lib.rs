@@ -28,9 +28,11 @@ mod key;
 mod keyring;
 mod names;
 mod outage;
+mod receipt;
 mod record;
 mod rotation;
 pub mod store;
+mod store_key;
 mod usage;
 pub mod vault;
 
@@ -41,14 +43,15 @@ pub use crate::change::Change;
 pub use crate::error::KeyringError;
 pub use crate::generate::generate;
 pub use crate::history::{Action, Author, HISTORY_LIMIT, HistoryEntry, MAX_REASON};
-pub use crate::key::{
-    Deletion, DestroyedVersion, DestructionReceipt, Key, KeyState, Stamp, VersionInfo,
-};
+pub use crate::key::{Deletion, Key, KeyState, Stamp, VersionInfo};
 pub use crate::keyring::{
-    DEFAULT_RESTORE_WINDOW, Exported, Flush, KeyPage, KeyQuery, Keyring, NewKey, Purge, Rotated,
-    Rotations, UsageStatistics,
+    DEFAULT_RESTORE_WINDOW, Exported, Flush, KeyPage, KeyQuery, Keyring, NewKey, Purge,
+    ReceiptPage, Rotated, Rotations, Trimmed, UsageStatistics,
 };
 pub use crate::names::{KeyName, TenantName};
 pub use crate::outage::Outage;
+pub use crate::receipt::{
+    Destroyed, DestroyedVersion, Extent, Receipt, ReceiptError, ReceiptKey, ReceiptKeyId,
+};
 pub use crate::rotation::{Rotation, RotationCause, default_max_messages};
 pub use crate::usage::{KeyUsage, Meter, Span, VersionUsage};

@@ -6,11 +6,15 @@
 //! | `tenants/<t>/keys/<k>` | JSON: the key's metadata, changed by compare-and-set only; of a purged key, its tombstone |
 //! | `tenants/<t>/keys/<k>/versions/<n>` | binary: one version's material, written once |
 //! | `tenants/<t>/keys/<k>/usage` | JSON: how often each version was used; see [`crate::usage`] |
+//! | `tenants/<t>/receipts/<k>/<name>` | JSON: what of a key of this name was destroyed, signed; written once, for good; see [`crate::receipt`] |
+//! | `tenants/<t>/receipt-keys/<id>` | 32 bytes: a public key with which receipts of the tenant are signed; for good |
+//! | `receipt-key` | the store's key for signing receipts; see [`crate::store_key`] |
 //! | `tenants/<t>/key-ids/<id>` | the key's name; once the key is purged, `!` and its name, for good |
 //! | `changes` | JSON: what changed lately; see [`crate::generation`] |
 
 mod history;
 mod material;
+mod receipt;
 mod rotation;
 mod tenant;
 mod tombstone;
@@ -23,6 +27,10 @@ use serde::{Deserialize, Serialize};
 
 use self::history::HistoryRecord;
 pub(crate) use self::material::{Material, decode_material, encode_material, fingerprint};
+use self::receipt::UnreceiptedRecord;
+pub(crate) use self::receipt::{
+    is_receipt_name, receipt_key_path, receipt_keys_path, receipt_path, receipts_path,
+};
 use self::rotation::RotationRecord;
 pub(crate) use self::tenant::{TenantData, decode_tenant, encode_tenant};
 pub(crate) use self::tombstone::{Tombstone, encode_tombstone};
@@ -43,6 +51,9 @@ const KEY_FORMAT: u32 = 4;
 /// The format number of records that have something format 4 does not know: versions of material
 /// that was brought along, and keys that can be or were exported.
 const EXCHANGE_FORMAT: u32 = 5;
+/// The format number of records of keys that owe a receipt for versions destroyed. It goes when
+/// the receipt is written.
+const UNRECEIPTED_FORMAT: u32 = 6;
 
 pub(crate) const TENANTS: &str = "tenants";
 
@@ -121,6 +132,8 @@ struct KeyRecord {
     /// Oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     history: Vec<HistoryRecord>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unreceipted: Vec<UnreceiptedRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -238,7 +251,9 @@ fn format_of(key: &Key) -> u32 {
     let exchanged = |entry: &HistoryEntry| {
         matches!(entry.action, Action::Import | Action::Export | Action::NotExportable)
     };
-    if key.exportable || key.is_imported() || key.history.iter().any(exchanged) {
+    if !key.unreceipted.is_empty() {
+        UNRECEIPTED_FORMAT
+    } else if key.exportable || key.is_imported() || key.history.iter().any(exchanged) {
         EXCHANGE_FORMAT
     } else {
         KEY_FORMAT
@@ -267,6 +282,7 @@ pub(crate) fn encode_key(path: &str, key: &Key) -> Result<Vec<u8>, KeyringError>
         current_version: key.current_version,
         versions: key.versions.iter().map(Into::into).collect(),
         history: key.history.iter().map(Into::into).collect(),
+        unreceipted: key.unreceipted.iter().map(Into::into).collect(),
     };
     serde_json::to_vec(&record).map_err(|_| corrupt(path))
 }
@@ -284,7 +300,7 @@ pub(crate) fn decode_entry(
     tenant: &TenantName,
     name: &KeyName,
 ) -> Result<Entry, KeyringError> {
-    match tombstone::decode_tombstone(path, record, tenant, name) {
+    match tombstone::decode_tombstone(path, record) {
         Some(tombstone) => tombstone.map(Entry::Tombstone),
         None => decode_key(path, record, tenant, name).map(|key| Entry::Key(Box::new(key))),
     }
@@ -338,6 +354,7 @@ fn decode_key(
         bounds,
         exportable: parsed.exportable,
         history: history.ok_or_else(|| corrupt(path))?,
+        unreceipted: parsed.unreceipted.into_iter().map(Into::into).collect(),
         revision: record.revision,
         cached: None,
     };
@@ -345,7 +362,11 @@ fn decode_key(
     let is_destroying = key.destruction.is_some();
     let usable = current.is_some_and(|info| info.destroyed.is_none() != is_destroying);
     let bounded = bounds.are_sound(key.current_version);
-    if !(1..=EXCHANGE_FORMAT).contains(&parsed.format) || !increasing || !usable || !bounded {
+    let is_gone = |number: &u32| key.version_info(*number).is_some_and(|it| it.destroyed.is_some());
+    let is_due = |numbers: &[u32]| !numbers.is_empty() && numbers.iter().all(is_gone);
+    let due = key.unreceipted.iter().all(|owed| is_due(&owed.versions));
+    let known = (1..=UNRECEIPTED_FORMAT).contains(&parsed.format);
+    if !known || !increasing || !usable || !bounded || !due {
         return Err(corrupt(path));
     }
     Ok(key)

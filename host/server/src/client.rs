@@ -20,7 +20,7 @@ use clap::Subcommand;
 
 use self::api::Api;
 use self::call::Call;
-use self::commands::{backups, data, keys, management, streams};
+use self::commands::{backups, data, keys, management, receipts, streams};
 use self::connection::Connection;
 use self::failure::Failure;
 use self::show::Printer;
@@ -79,6 +79,11 @@ pub enum Command {
         connection: Connection,
         #[command(subcommand)]
         command: management::ServerCommand,
+    },
+    /// Check receipts of destruction, and show the public keys to check them with
+    Receipt {
+        #[command(subcommand)]
+        command: receipts::Command,
     },
     /// Back up the store, or one tenant, to an age file
     Backup {
@@ -142,6 +147,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Data(command) => command.run().await,
         Command::Encrypt { connection, command } => command.run(&connection).await,
         Command::Decrypt { connection, command } => command.run(&connection).await,
+        Command::Receipt { command } => command.run().await,
         Command::Backup { connection, command } => command.run(&connection).await,
         Command::Restore { connection, command } => command.run(&connection).await,
     }

@@ -14,6 +14,7 @@ mod outage_log;
 mod output;
 mod policy;
 mod problem;
+mod receipts;
 mod request_id;
 mod restore;
 mod routes;
@@ -52,6 +53,7 @@ fn all_routes() -> Routes {
     data::routes(&mut all);
     invoke::routes(&mut all);
     keys::routes(&mut all);
+    receipts::routes(&mut all);
     vault::routes(&mut all);
     backup::routes(&mut all);
     restore::routes(&mut all);

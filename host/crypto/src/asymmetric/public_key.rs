@@ -1,10 +1,7 @@
 //! The half of a key that anyone may have.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::{SignatureForm, signing};
-use crate::{Algorithm, CryptoError, Operation};
+use crate::{Algorithm, CryptoError, Operation, pem};
 
 /// The public half of a key version, as SubjectPublicKeyInfo (RFC 5280). That of a KEM ends with
 /// the public key as HPKE (RFC 9180) serialises it.
@@ -30,6 +27,13 @@ impl PublicKey {
         Ok(Self { algorithm, der: der.to_vec() })
     }
 
+    /// Reads the same in text form (RFC 7468), label `PUBLIC KEY`, one document and no more. Errors
+    /// as [`from_der`](Self::from_der).
+    pub fn from_pem(algorithm: Algorithm, text: &str) -> Result<Self, CryptoError> {
+        let der = pem::public_key_der(text).ok_or(CryptoError::PublicKeyInvalid { algorithm })?;
+        Self::from_der(algorithm, &der)
+    }
+
     pub(crate) const fn new(algorithm: Algorithm, der: Vec<u8>) -> Self {
         Self { algorithm, der }
     }
@@ -46,17 +50,7 @@ impl PublicKey {
 
     /// The document in text form (RFC 7468), label `PUBLIC KEY`.
     pub fn pem(&self) -> String {
-        let text = STANDARD.encode(&self.der);
-        let mut pem = String::from("-----BEGIN PUBLIC KEY-----\n");
-        let mut rest = text.as_str();
-        while !rest.is_empty() {
-            let (line, after) = rest.split_at(rest.len().min(64));
-            pem.push_str(line);
-            pem.push('\n');
-            rest = after;
-        }
-        pem.push_str("-----END PUBLIC KEY-----\n");
-        pem
+        pem::pem("PUBLIC KEY", &self.der)
     }
 
     /// Whether `signature` is one of `input` in this form.

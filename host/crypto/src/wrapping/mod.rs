@@ -5,13 +5,11 @@ pub(crate) mod key_wrap;
 
 use ::hpke::Kem;
 use ::hpke::kem::{MlKem768, X25519HkdfSha256, XWing};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use crate::asymmetric::RsaOaepPublicKey;
 use crate::binding::length_prefix;
 use crate::recipient::hpke::{public_from_der, seal_to};
-use crate::{Algorithm, CryptoError, KeyMaterial};
+use crate::{Algorithm, CryptoError, KeyMaterial, pem};
 
 /// How material is wrapped, which the wrapping key's algorithm decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -86,11 +84,8 @@ impl WrappingKey {
     }
 
     /// Reads the same in text form (RFC 7468), label `PUBLIC KEY`, one document and no more.
-    pub fn from_pem(pem: &str) -> Result<Self, CryptoError> {
-        let text = pem.trim().strip_prefix("-----BEGIN PUBLIC KEY-----");
-        let text = text.and_then(|text| text.strip_suffix("-----END PUBLIC KEY-----"));
-        let text: String = text.unwrap_or_default().split_ascii_whitespace().collect();
-        let der = STANDARD.decode(text).map_err(|_| CryptoError::WrappingKeyInvalid)?;
+    pub fn from_pem(text: &str) -> Result<Self, CryptoError> {
+        let der = pem::public_key_der(text).ok_or(CryptoError::WrappingKeyInvalid)?;
         Self::from_der(&der)
     }
 

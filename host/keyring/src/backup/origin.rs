@@ -1,23 +1,19 @@
 //! Which store a backup comes from: an Ed25519 (RFC 8032) key that the store keeps for itself.
 //!
 //! Anybody can encrypt to a public key. The signature tells a backup of this store from what
-//! somebody else made up. The key's record is `backup-origin`: format `0x01`, then the 32 bytes of
-//! the seed. It is made at the first backup and is itself in none.
+//! somebody else made up. The key is made at the first backup and is itself in none.
 
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
-use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
-use zeroize::Zeroizing;
-
 use super::error::BackupError;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
+pub(super) use crate::store_key::SIGNATURE_LEN;
+use crate::store_key::{Purpose, StoreKey, verifies};
 
 pub(super) const PATH: &str = "backup-origin";
-const FORMAT: u8 = 1;
-const SEED_LEN: usize = 32;
-pub(super) const SIGNATURE_LEN: usize = 64;
-const LABEL: &[u8] = b"keyward backup origin v1\0";
+static PURPOSE: Purpose =
+    Purpose { path: PATH, label: b"keyward backup origin v1\0", name: "a key for signing backups" };
 const PREFIX: &str = "ed25519:";
 
 /// A store as the origin of backups: its public key. As text `ed25519:` and 64 hexadecimal digits.
@@ -26,8 +22,7 @@ pub struct Origin([u8; 32]);
 
 impl Origin {
     pub(super) fn verifies(&self, digest: &[u8; 32], signature: &[u8]) -> bool {
-        let key = UnparsedPublicKey::new(&ED25519, &self.0);
-        key.verify(&[LABEL, digest].concat(), signature).is_ok()
+        verifies(&PURPOSE, &self.0, digest, signature)
     }
 }
 
@@ -63,57 +58,26 @@ pub(super) fn hex(bytes: &[u8]) -> String {
 }
 
 /// The store's key for signing.
-pub(super) struct Signer(Ed25519KeyPair);
+pub(super) struct Signer(StoreKey);
 
 impl Signer {
     /// The store's key, which is made if there is none.
     pub(super) async fn of(store: &dyn Store) -> Result<Self, BackupError> {
-        if let Some(found) = store.get(PATH).await? {
-            return Self::read(&found.value);
-        }
-        let mut value = Zeroizing::new([0; 1 + SEED_LEN]);
-        keyward_crypto::random_bytes(&mut value[1..]).map_err(|_| StoreError::Random)?;
-        value[0] = FORMAT;
-        match store.create(PATH, value.as_slice()).await {
-            Ok(_) => Self::read(value.as_slice()),
-            // Another backup was faster.
-            Err(StoreError::Exists { path }) => {
-                let found = store.get(&path).await?;
-                Self::read(&found.ok_or(BackupError::Changed { path })?.value)
-            }
-            Err(error) => Err(error.into()),
-        }
+        Ok(Self(StoreKey::of(store, &PURPOSE).await?))
     }
 
     /// The store as an origin, if it has made a backup before.
     pub(super) async fn known(store: &dyn Store) -> Result<Option<Origin>, BackupError> {
-        let found = store.get(PATH).await?;
-        found.map(|found| Self::read(&found.value).map(|signer| signer.origin())).transpose()
-    }
-
-    fn read(value: &[u8]) -> Result<Self, BackupError> {
-        let damaged = || StoreError::Corrupted {
-            path: PATH.into(),
-            reason: "it is not a key for signing backups".to_owned(),
-        };
-        match value.split_first() {
-            Some((&FORMAT, seed)) => {
-                Ok(Self(Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| damaged())?))
-            }
-            _ => Err(damaged().into()),
-        }
+        let known = StoreKey::known(store, &PURPOSE).await?;
+        Ok(known.map(|key| Self(key).origin()))
     }
 
     pub(super) fn origin(&self) -> Origin {
-        let mut key = [0; 32];
-        key.copy_from_slice(self.0.public_key().as_ref());
-        Origin(key)
+        Origin(self.0.public_key())
     }
 
     pub(super) fn sign(&self, digest: &[u8; 32]) -> [u8; SIGNATURE_LEN] {
-        let mut signature = [0; SIGNATURE_LEN];
-        signature.copy_from_slice(self.0.sign(&[LABEL, digest].concat()).as_ref());
-        signature
+        self.0.sign(digest)
     }
 }
 

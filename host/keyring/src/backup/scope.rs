@@ -9,7 +9,7 @@
 //! | `components/<digest>`, `components/<digest>/<n>` | a policy's component | that its policy names |
 //! | `tokens/<id>` | a token's hash and reach | those whose reach is the tenant |
 //! | `operators/<id>` | marks a token as an operator's | none |
-//! | `changes`, `backup-origin` | what hosts tell each other; this store's signing key | never |
+//! | `changes`, `backup-origin`, `receipt-key` | what hosts tell each other; this store's signing keys | never |
 
 use std::fmt;
 
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::origin;
 use crate::names::TenantName;
+use crate::receipt;
 use crate::record::TENANTS;
 
 pub(super) const TOKENS: &str = "tokens";
@@ -43,7 +44,7 @@ impl fmt::Display for Scope {
 
 /// Whether the record at `path` means something beyond this store and moment.
 pub(super) fn is_lasting(path: &str) -> bool {
-    path != "changes" && path != origin::PATH
+    path != "changes" && path != origin::PATH && path != receipt::PURPOSE.path
 }
 
 impl Scope {
@@ -122,6 +123,7 @@ mod tests {
         }
         assert!(Scope::All.admits("operators/ab", b"") && !Scope::All.admits("changes", b""));
         assert!(!Scope::All.admits(origin::PATH, b""));
+        assert!(!Scope::All.admits("receipt-key", b""));
     }
 
     #[test]

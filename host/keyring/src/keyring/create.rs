@@ -134,6 +134,7 @@ impl Inner {
             bounds: Bounds::default(),
             exportable,
             history: Vec::new(),
+            unreceipted: Vec::new(),
             revision: 0,
             cached: None,
         };

@@ -2,21 +2,23 @@
 //!
 //! First the metadata says so, by compare-and-set: from then on nobody uses or restores the key.
 //! Then the material of every version and the record of their use are removed, the key's id is
-//! retired, and last the metadata gives way to a tombstone, which frees the name. Every step may be
+//! retired, the [receipt](super::receipts) written, and last the metadata gives way to a
+//! tombstone, which frees the name. Every step may be
 //! repeated, so whoever finds a destruction that stopped half-way finishes it, and several may do
 //! so at once: material is removed only up to a number above which every later key of the same
 //! name begins.
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt};
 
 use super::lifecycle::Step;
 use super::{Inner, Keyring, LIST_CONCURRENCY, records_in, to_the_end};
 use crate::error::KeyringError;
 use crate::history::{Action, Author, Cause};
-use crate::key::{DestroyedVersion, Destruction, DestructionReceipt, Key};
+use crate::key::{Destruction, Key};
 use crate::names::{KeyName, TenantName};
+use crate::receipt::Receipt;
 use crate::record::{self, Entry};
 use crate::store::StoreError;
 
@@ -26,9 +28,9 @@ const ATTEMPTS: usize = 100;
 /// What [`Keyring::purge_due`] did.
 #[derive(Debug, Default)]
 pub struct Purge {
-    /// The keys destroyed.
-    pub receipts: Vec<DestructionReceipt>,
-    /// The keys that were due and could not be destroyed; the next call tries again.
+    /// The receipts of the keys destroyed, and of versions whose destruction had stopped half-way.
+    pub receipts: Vec<Receipt>,
+    /// The keys for which that was due and could not be done; the next call tries again.
     pub failures: Vec<(TenantName, KeyName, KeyringError)>,
 }
 
@@ -45,7 +47,7 @@ impl Keyring {
         tenant: &TenantName,
         name: &KeyName,
         by: impl Into<Author<'_>>,
-    ) -> Result<DestructionReceipt, KeyringError> {
+    ) -> Result<Receipt, KeyringError> {
         let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
         to_the_end(async move {
@@ -55,22 +57,8 @@ impl Keyring {
         .await
     }
 
-    /// What the last destroyed key of this name was; `None` when no key of this name was
-    /// destroyed, or the name is in use again.
-    pub async fn receipt(
-        &self,
-        tenant: &TenantName,
-        name: &KeyName,
-    ) -> Result<Option<DestructionReceipt>, KeyringError> {
-        self.inner.tenant(tenant).await?;
-        Ok(match self.inner.read_entry(tenant, name).await? {
-            Some(Entry::Tombstone(tombstone)) => Some(tombstone.receipt),
-            _ => None,
-        })
-    }
-
     /// Destroys every key whose restore window is over at `now` (milliseconds since the Unix
-    /// epoch), and finishes the destructions that stopped half-way. It reads every key's metadata
+    /// epoch), and finishes the destructions that stopped half-way, those of versions too. It reads every key's metadata
     /// from the store, so call it each hour rather than each second. Several hosts may call it at
     /// once; a key that two of them destroy has the same receipt twice.
     ///
@@ -89,10 +77,12 @@ impl Keyring {
     }
 }
 
-/// Who destroys the key now that its window is over, if it is.
+/// Who destroys the key now that its window is over, if it is: who deleted it, and why.
 fn due(key: &Key, now: u64) -> Option<Cause> {
     let deletion = key.deleted.as_ref().filter(|deletion| deletion.purge_at <= now)?;
-    Some(Cause { at: record::now_ms(), actor: deletion.by.clone(), reason: None })
+    let deleted = key.history.iter().rev().find(|entry| entry.action == Action::Delete);
+    let reason = deleted.and_then(|entry| entry.reason.clone());
+    Some(Cause { at: record::now_ms(), actor: deletion.by.clone(), reason })
 }
 
 impl Inner {
@@ -110,13 +100,16 @@ impl Inner {
         while let Some((key, name)) = found.next().await {
             let done = match key {
                 Ok(key) if key.destruction.is_some() || due(&key, now).is_some() => {
-                    self.destroy_key(key, |key| due(key, now)).await
+                    self.destroy_key(key, |key| due(key, now)).await.map(|receipt| vec![receipt])
+                }
+                Ok(key) if !key.unreceipted.is_empty() => {
+                    self.settle(key).await.map(|(_, receipts)| receipts)
                 }
                 Ok(_) | Err(KeyringError::KeyNotFound { .. }) => continue,
                 Err(error) => Err(error),
             };
             match done {
-                Ok(receipt) => purge.receipts.push(receipt),
+                Ok(receipts) => purge.receipts.extend(receipts),
                 // Another host was faster, or the key was restored or destroyed meanwhile.
                 Err(KeyringError::KeyNotFound { .. } | KeyringError::KeyNotDeleted { .. }) => {}
                 Err(error) => {
@@ -133,7 +126,7 @@ impl Inner {
         self: &Arc<Self>,
         key: Key,
         by: impl Fn(&Key) -> Option<Cause>,
-    ) -> Result<DestructionReceipt, KeyringError> {
+    ) -> Result<Receipt, KeyringError> {
         let (mut key, _) = self
             .change_key(key, |key| {
                 if key.destruction.is_some() {
@@ -167,18 +160,17 @@ impl Inner {
                 _ => Ok(Step::Nothing),
             })
             .await?;
-        stream::iter(numbers.into_iter().map(Ok::<u32, KeyringError>))
-            .try_for_each_concurrent(LIST_CONCURRENCY, |number| {
-                let path = record::version_path(&key.tenant, &key.name, number);
-                async move { Ok(self.store.delete(&path).await?) }
-            })
-            .await?;
+        self.remove(&key, numbers).await?;
         self.forget_usage(&key).await?;
         self.retire_id(&key).await?;
-        let receipt = self.bury(&key).await?;
-        tracing::info!(
-            tenant = %key.tenant, key = %key.name, id = %key.id, by = receipt.by, "key destroyed"
-        );
+        // Versions destroyed before have receipts of their own, one of which may be owed.
+        (key, _) = self.settle(key).await?;
+        let conflict = || KeyringError::Conflict { key: key.name.to_string() };
+        let Destruction { stamp, reason, .. } = key.destruction.clone().ok_or_else(conflict)?;
+        let receipt = self.write_key_receipt(&key, stamp, reason).await?;
+        self.bury(&key, &receipt).await?;
+        let by = &receipt.destroyed.by;
+        tracing::info!(tenant = %key.tenant, key = %key.name, id = %key.id, by, "key destroyed");
         self.changed(&key).await;
         Ok(receipt)
     }
@@ -209,33 +201,20 @@ impl Inner {
     }
 
     /// Puts the tombstone in the place of the metadata, which frees the name.
-    async fn bury(&self, key: &Key) -> Result<DestructionReceipt, KeyringError> {
+    async fn bury(&self, key: &Key, receipt: &Receipt) -> Result<(), KeyringError> {
         let path = record::key_path(&key.tenant, &key.name);
         let conflict = || KeyringError::Conflict { key: key.name.to_string() };
-        let Destruction { stamp, ceiling, reason } =
-            key.destruction.clone().ok_or_else(conflict)?;
-        let versions = key.versions.iter().map(|info| DestroyedVersion {
-            version: info.version,
-            fingerprint: info.fingerprint.clone(),
-        });
-        let receipt = DestructionReceipt {
-            tenant: key.tenant.clone(),
-            key: key.name.clone(),
-            id: key.id,
-            versions: versions.collect(),
-            at: stamp.at,
-            by: stamp.by,
-            reason,
-        };
-        let value = record::encode_tombstone(&path, &receipt, ceiling)?;
+        let ceiling = key.destruction.as_ref().map(|destruction| destruction.ceiling);
+        let ceiling = ceiling.ok_or_else(conflict)?;
+        let value = record::encode_tombstone(&path, &receipt.destroyed, ceiling)?;
         match self.store.replace(&path, &value, key.revision).await {
-            Ok(_) => Ok(receipt),
+            Ok(_) => Ok(()),
             Err(StoreError::RevisionMismatch { .. }) => {
                 match self.read_entry(&key.tenant, &key.name).await? {
                     // Raised by another host, which found more to remove: it finishes this.
                     Some(Entry::Key(now)) if now.id == key.id => Err(conflict()),
                     // Another host was faster with the same.
-                    _ => Ok(receipt),
+                    _ => Ok(()),
                 }
             }
             Err(error) => Err(error.into()),

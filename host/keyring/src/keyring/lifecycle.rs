@@ -8,6 +8,7 @@ use crate::error::KeyringError;
 use crate::history::{Action, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
+use crate::receipt::Receipt;
 use crate::record;
 use crate::store::StoreError;
 
@@ -97,10 +98,9 @@ impl Inner {
         name: &KeyName,
         version: u32,
         cause: &Cause,
-    ) -> Result<(), KeyringError> {
-        let path = record::version_path(tenant, name, version);
+    ) -> Result<Receipt, KeyringError> {
         let key = self.read_key(tenant, name).await?;
-        let (newest, step) = self
+        let (mut newest, step) = self
             .change_key(key, |key| {
                 key.check_kept()?;
                 let is_current = key.current_version == version;
@@ -113,6 +113,7 @@ impl Inner {
                     return Err(KeyringError::VersionIsCurrent { key, version });
                 }
                 info.destroyed = Some(cause.stamp());
+                key.owe(cause.stamp(), cause.reason.clone(), vec![version]);
                 key.note(cause, Action::DestroyVersion, Some(version));
                 Ok(Step::Write)
             })
@@ -120,13 +121,17 @@ impl Inner {
         // From here on nobody uses it, even if its material stays for a while.
         self.changed(&newest).await;
         // A destruction that stopped half-way is finished; one that is complete cannot be repeated.
-        if step == Step::Nothing && self.store.get(&path).await?.is_none() {
-            let key = name.to_string();
-            return Err(KeyringError::VersionDestroyed { key, version });
+        let destroyed = || KeyringError::VersionDestroyed { key: name.to_string(), version };
+        if step == Step::Nothing && !newest.owes(version) {
+            let path = record::version_path(tenant, name, version);
+            if self.store.get(&path).await?.is_none() {
+                return Err(destroyed());
+            }
+            newest = self.owe(newest, &[version]).await?;
         }
-        self.store.delete(&path).await?;
+        let (_, receipts) = self.settle(newest).await?;
         tracing::info!(%tenant, key = %name, version, by = cause.actor, "key version destroyed");
-        Ok(())
+        receipts.into_iter().find(|receipt| receipt.names(version)).ok_or_else(destroyed)
     }
 
     pub(super) async fn set_enabled(

@@ -11,6 +11,7 @@ mod lifecycle;
 mod load;
 mod load_version;
 mod page;
+mod receipts;
 mod rotation;
 mod rotations;
 mod tenants;
@@ -32,8 +33,10 @@ pub use self::destroy::Purge;
 pub use self::exchange::Exported;
 use self::generation::Generation;
 pub use self::page::{KeyPage, KeyQuery};
+pub use self::receipts::ReceiptPage;
 pub use self::rotation::{Rotated, Rotations};
 use self::rotations::Waiting;
+pub use self::trim::Trimmed;
 use self::usage::Usage;
 pub use self::usage::{Flush, UsageStatistics};
 use crate::cache::{CacheConfig, Caches};
@@ -42,6 +45,7 @@ use crate::history::{Author, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
 use crate::outage::Outage;
+use crate::receipt::Receipt;
 use crate::record;
 use crate::store::{Store, StoreError};
 
@@ -216,7 +220,8 @@ impl Keyring {
     /// from the store and from the caches. Its number stays listed and is not used again. Nothing
     /// that was encrypted with it can be decrypted any more.
     ///
-    /// When the store fails half-way, the same call finishes the destruction later. Fails with
+    /// When the store fails half-way, the same call, or the next [`Keyring::purge_due`], finishes
+    /// the destruction later. Fails with
     /// [`KeyringError::KeyNotFound`], [`KeyringError::VersionNotFound`],
     /// [`KeyringError::VersionIsCurrent`], [`KeyringError::VersionDestroyed`] when that was
     /// complete before, [`KeyringError::InvalidName`] (field `actor` or `reason`) or
@@ -227,7 +232,7 @@ impl Keyring {
         name: &KeyName,
         version: u32,
         by: impl Into<Author<'_>>,
-    ) -> Result<(), KeyringError> {
+    ) -> Result<Receipt, KeyringError> {
         let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
         to_the_end(async move { inner.destroy_version(&tenant, &name, version, &cause).await })

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU32;
 use futures_util::stream::{self, StreamExt};
 
 use super::lifecycle::Step;
-use super::{Inner, Keyring, LIST_CONCURRENCY, create, records_in, to_the_end};
+use super::{Inner, Keyring, LIST_CONCURRENCY, records_in, to_the_end};
 use crate::error::KeyringError;
 use crate::history::{Action, Author, Cause};
 use crate::key::{Key, VersionInfo};
@@ -63,30 +63,6 @@ impl Keyring {
         let cause = Cause::of(by)?;
         let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
         to_the_end(async move { inner.set_rotation(&tenant, &name, rotation, &cause).await }).await
-    }
-
-    /// Rotates the key if it is enabled and `expected` is still its current version when the new
-    /// one is listed; `None` when it is not. Of several calls with the same `expected`, on
-    /// however many hosts, one rotates. Otherwise as [`Keyring::create_version`].
-    pub async fn rotate_from(
-        &self,
-        tenant: &TenantName,
-        name: &KeyName,
-        expected: u32,
-        by: impl Into<Author<'_>>,
-        description: &str,
-    ) -> Result<Option<VersionInfo>, KeyringError> {
-        let cause = Cause::of(by)?;
-        create::check_description(description)?;
-        let (inner, tenant, name) = (self.inner.clone(), tenant.clone(), name.clone());
-        let description = description.to_owned();
-        to_the_end(async move {
-            let key = inner.read_key(&tenant, &name).await?;
-            key.check_kept()?;
-            let still = |key: &Key| key.enabled() && key.current_version == expected;
-            inner.rotate_while(key, still, &cause, &description).await
-        })
-        .await
     }
 
     /// Rotates every key that is due at `now` (milliseconds since the Unix epoch), by schedule or

@@ -1,25 +1,34 @@
 //! Trimming a key: every version below one is destroyed.
 //!
 //! Like the destruction of one version, in two steps: the metadata says that the versions are
-//! destroyed, by compare-and-set, and then their material is removed. Only versions that no longer
-//! decrypt are trimmed, so nobody is using one while it goes.
+//! destroyed, by compare-and-set, and then their material is removed and the
+//! [receipt](super::receipts) written. Only versions that no longer decrypt are trimmed, so nobody is
+//! using one while it goes.
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, TryStreamExt};
-
 use super::lifecycle::Step;
-use super::{Inner, Keyring, LIST_CONCURRENCY, to_the_end};
+use super::{Inner, Keyring, to_the_end};
 use crate::error::KeyringError;
 use crate::history::{Action, Author, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
-use crate::record;
+use crate::receipt::Receipt;
+
+/// What a trim did.
+#[derive(Clone, Debug)]
+pub struct Trimmed {
+    /// The key as it then is.
+    pub key: Arc<Key>,
+    /// The receipts for what was destroyed; none when it was before. They may be for a destruction
+    /// that stopped half-way earlier, too.
+    pub receipts: Vec<Receipt>,
+}
 
 impl Keyring {
     /// Destroys every version below `min_available` for good, as [`Keyring::destroy_version`] does
     /// with one. `min_available` is at most [`Key::min_decrypt_version`]. Succeeds when they are
-    /// destroyed already. Returns the key as it then is.
+    /// destroyed already.
     ///
     /// When the store fails half-way, the same call finishes it later. Fails with
     /// [`KeyringError::KeyNotFound`], [`KeyringError::KeyDeleted`], [`KeyringError::KeyDestroyed`],
@@ -31,7 +40,7 @@ impl Keyring {
         name: &KeyName,
         min_available: u32,
         by: impl Into<Author<'_>>,
-    ) -> Result<Arc<Key>, KeyringError> {
+    ) -> Result<Trimmed, KeyringError> {
         self.trim_unless(tenant, name, min_available, |_| false, by).await
     }
 
@@ -47,7 +56,7 @@ impl Keyring {
         min_available: u32,
         in_use: impl Fn(&VersionInfo) -> bool + Send + Sync + 'static,
         by: impl Into<Author<'_>>,
-    ) -> Result<Arc<Key>, KeyringError> {
+    ) -> Result<Trimmed, KeyringError> {
         let cause = Cause::of(by)?;
         if min_available == 0 {
             let field = "min_available_version";
@@ -67,29 +76,26 @@ impl Inner {
         min_available: u32,
         in_use: impl Fn(&VersionInfo) -> bool + Send + Sync,
         cause: &Cause,
-    ) -> Result<Arc<Key>, KeyringError> {
+    ) -> Result<Trimmed, KeyringError> {
         let key = self.read_key(tenant, name).await?;
         let (newest, step) =
             self.change_key(key, |key| mark(key, min_available, &in_use, cause)).await?;
         // From here on nobody uses them, even if their material stays for a while.
         self.changed(&newest).await;
-        // Also what an earlier call or destruction left. A number that is not listed may be that of
-        // a rotation under way on another host: it stays.
+        // Also what a destruction left that is owed no receipt. A number that is not listed may be
+        // that of a rotation under way on another host: it stays.
         let stored = self.stored_versions(&newest).await?;
-        let is_trimmed = |number: &u32| {
+        let is_left = |number: &u32| {
             let info = newest.version_info(*number).filter(|info| info.version < min_available);
-            info.is_some_and(|info| info.destroyed.is_some())
+            info.is_some_and(|info| info.destroyed.is_some()) && !newest.owes(*number)
         };
-        stream::iter(stored.into_iter().filter(is_trimmed).map(Ok::<u32, KeyringError>))
-            .try_for_each_concurrent(LIST_CONCURRENCY, |number| {
-                let path = record::version_path(tenant, name, number);
-                async move { Ok(self.store.delete(&path).await?) }
-            })
-            .await?;
+        let left: Vec<u32> = stored.into_iter().filter(is_left).collect();
+        let newest = self.owe(newest, &left).await?;
+        let (newest, receipts) = self.settle(newest).await?;
         if step == Step::Write {
             tracing::info!(%tenant, key = %name, min_available, by = cause.actor, "key trimmed");
         }
-        Ok(Arc::new(newest))
+        Ok(Trimmed { key: Arc::new(newest), receipts })
     }
 }
 
@@ -106,17 +112,19 @@ fn mark(
     if min_available > min_decrypt {
         return Err(KeyringError::TrimTooHigh { key: name, min_available, min_decrypt });
     }
-    let mut step = Step::Nothing;
+    let mut gone = Vec::new();
     let below = key.versions.iter_mut().take_while(|info| info.version < min_available);
     for info in below.filter(|info| info.destroyed.is_none()) {
         if in_use(info) {
             return Err(KeyringError::VersionInUse { key: name, version: info.version });
         }
         info.destroyed = Some(cause.stamp());
-        step = Step::Write;
+        gone.push(info.version);
     }
-    if step == Step::Write {
-        key.note(cause, Action::Trim, Some(min_available));
+    if gone.is_empty() {
+        return Ok(Step::Nothing);
     }
-    Ok(step)
+    key.owe(cause.stamp(), cause.reason.clone(), gone);
+    key.note(cause, Action::Trim, Some(min_available));
+    Ok(Step::Write)
 }

@@ -98,13 +98,6 @@ impl Keyring {
         self.inner.usage_of(&key).await
     }
 
-    /// When something was last opened with this version of the key on any host, in milliseconds
-    /// since the Unix epoch; `None` if never. Other hosts' uses are seen once flushed, so leave
-    /// their flush period as a margin before something is destroyed for not being used.
-    pub async fn last_opened(&self, key: &Key, version: u32) -> Result<Option<u64>, KeyringError> {
-        Ok(self.inner.usage_of(key).await?.last_opened(version))
-    }
-
     /// What was counted and flushed.
     pub fn usage_statistics(&self) -> UsageStatistics {
         let usage = &self.inner.usage;

@@ -1,19 +1,19 @@
 //! What a purged key leaves under its name.
 
+use keyward_crypto::KeyId;
 use serde::{Deserialize, Serialize};
 
 use super::{KEY_FORMAT, corrupt};
 use crate::error::KeyringError;
-use crate::key::{DestroyedVersion, DestructionReceipt};
-use crate::names::{KeyName, TenantName};
+use crate::receipt::Destroyed;
 use crate::store::Record;
 
 /// The first format with tombstones.
 const FIRST_FORMAT: u32 = 3;
 
-/// What a purged key leaves under its name.
+/// What a purged key leaves under its name. What else its record has says who destroyed the key,
+/// where there is no receipt of it: older versions of this program wrote none.
 pub(crate) struct Tombstone {
-    pub(crate) receipt: DestructionReceipt,
     /// The next key of the name has only versions above this.
     pub(crate) ceiling: u32,
     pub(crate) revision: u64,
@@ -46,18 +46,18 @@ struct PurgedVersionRecord {
 /// The tombstone of a key.
 pub(crate) fn encode_tombstone(
     path: &str,
-    receipt: &DestructionReceipt,
+    destroyed: &Destroyed,
     ceiling: u32,
 ) -> Result<Vec<u8>, KeyringError> {
-    let versions = receipt.versions.iter().map(|gone| PurgedVersionRecord {
+    let versions = destroyed.versions.iter().map(|gone| PurgedVersionRecord {
         version: gone.version,
         fingerprint: gone.fingerprint.clone(),
     });
     let purged = PurgedRecord {
-        id: receipt.id.to_string(),
-        at: receipt.at,
-        by: receipt.by.clone(),
-        reason: receipt.reason.clone(),
+        id: destroyed.id.to_string(),
+        at: destroyed.at,
+        by: destroyed.by.clone(),
+        reason: destroyed.reason.clone(),
         ceiling,
         versions: versions.collect(),
     };
@@ -69,24 +69,11 @@ pub(crate) fn encode_tombstone(
 pub(super) fn decode_tombstone(
     path: &str,
     record: &Record,
-    tenant: &TenantName,
-    name: &KeyName,
 ) -> Option<Result<Tombstone, KeyringError>> {
     let TombstoneRecord { format, purged } = serde_json::from_slice(&record.value).ok()?;
-    let id = purged.id.parse().ok().filter(|_| (FIRST_FORMAT..=KEY_FORMAT).contains(&format));
-    let Some(id) = id else { return Some(Err(corrupt(path))) };
-    let versions = purged
-        .versions
-        .into_iter()
-        .map(|gone| DestroyedVersion { version: gone.version, fingerprint: gone.fingerprint });
-    let receipt = DestructionReceipt {
-        tenant: tenant.clone(),
-        key: name.clone(),
-        id,
-        versions: versions.collect(),
-        at: purged.at,
-        by: purged.by,
-        reason: purged.reason,
-    };
-    Some(Ok(Tombstone { receipt, ceiling: purged.ceiling, revision: record.revision }))
+    let is_known = (FIRST_FORMAT..=KEY_FORMAT).contains(&format);
+    if !is_known || purged.id.parse::<KeyId>().is_err() {
+        return Some(Err(corrupt(path)));
+    }
+    Some(Ok(Tombstone { ceiling: purged.ceiling, revision: record.revision }))
 }

@@ -4,4 +4,5 @@ pub mod backups;
 pub mod data;
 pub mod keys;
 pub mod management;
+pub mod receipts;
 pub mod streams;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+use keyward_keyring::ReceiptError;
 use keyward_keyring::backup::BackupError;
 use serde::Deserialize;
 
@@ -26,6 +27,8 @@ pub enum Failure {
     Invalid,
     /// A backup is not what it should be.
     Backup(BackupError),
+    /// A receipt that proves nothing.
+    Receipt(ReceiptError),
     /// A file or the like.
     Local(String),
     /// Nobody reads standard output any more.
@@ -71,6 +74,7 @@ impl Failure {
             Self::Problem(problem) => (1, problem.to_string()),
             Self::Connection(text) | Self::Local(text) => (1, text),
             Self::Backup(error) => (1, format!("{}: {error}", error.code().replace('-', "_"))),
+            Self::Receipt(error) => (1, format!("{}: {error}", error.code().replace('-', "_"))),
             Self::Interrupted => (INTERRUPTED, "interrupted".into()),
             Self::Invalid | Self::Closed => return ExitCode::from(1),
         };
@@ -99,5 +103,11 @@ impl Display for Problem {
 impl From<BackupError> for Failure {
     fn from(error: BackupError) -> Self {
         Self::Backup(error)
+    }
+}
+
+impl From<ReceiptError> for Failure {
+    fn from(error: ReceiptError) -> Self {
+        Self::Receipt(error)
     }
 }

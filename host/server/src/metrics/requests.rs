@@ -53,6 +53,8 @@ routes! {
     Invoke "invoke"
     /// `…/keys…`
     Keys "keys"
+    /// `…/receipt-keys` and `/api/v1/receipts/…`
+    Receipts "receipts"
     /// `…/policy`
     Policy "policy"
     /// `…/tokens`
@@ -91,6 +93,7 @@ impl Route {
         match rest {
             "backup" => return Self::Backup,
             "openapi.json" => return Self::OpenApi,
+            "receipts/public-key" => return Self::Receipts,
             "restore" | "restore/recipient" => return Self::Restore,
             _ => {}
         }
@@ -112,6 +115,7 @@ impl Route {
                     Some("stream") => Self::Stream,
                     Some("invoke") => Self::Invoke,
                     Some("keys") => Self::Keys,
+                    Some("receipt-keys") => Self::Receipts,
                     Some("policy") => Self::Policy,
                     Some("tokens") => Self::Tokens,
                     Some("outage") => Self::Tenants,

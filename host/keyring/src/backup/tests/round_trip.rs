@@ -49,7 +49,7 @@ async fn a_keys_settings_and_history_are_carried() {
     };
     let by = Author { actor: "alice", reason: Some("a leak") };
     from.edit_key(&tenant, &name, edit, by).await.unwrap();
-    let before = from.trim(&tenant, &name, 2, by).await.unwrap();
+    let before = from.trim(&tenant, &name, 2, by).await.unwrap().key;
     let second = Arc::new(MemoryStore::default());
     let restore = owner.open(&owner.all_of(&*first).await).await.unwrap();
     restore.apply(&*second, Conflict::Refuse).await.unwrap();

@@ -83,7 +83,7 @@ pub(crate) async fn live(store: Arc<dyn Store>) {
     assert_eq!(trim(0).await.unwrap_err().code(), "out-of-range");
     edit(&ring, decrypt_from(3)).await.unwrap();
     for _ in 0..2 {
-        let key = trim(3).await.unwrap();
+        let key = trim(3).await.unwrap().key;
         assert_eq!((key.min_available_version(), key.versions().len()), (Some(3), 4));
         for info in key.versions() {
             let by = info.destroyed.as_ref().map(|stamp| stamp.by.as_str());

@@ -84,12 +84,13 @@ async fn live(store: Arc<dyn Store>) {
     assert_eq!(code(restore(&ring).await), "key-restore-window-over");
     let purge = ring.purge_due(now_ms()).await.unwrap();
     let [receipt] = purge.receipts.as_slice() else { panic!("{purge:?}") };
-    assert_eq!((&receipt.tenant, &receipt.key, receipt.id), (&tenant(), &orders(), held.id()));
-    assert_eq!(receipt.by, "alice");
-    let named: Vec<_> = receipt.versions.iter().map(|gone| gone.version).collect();
+    let gone = &receipt.destroyed;
+    assert_eq!((&gone.tenant, &gone.key, gone.id), (&tenant(), &orders(), held.id()));
+    assert_eq!(gone.by, "alice");
+    let named: Vec<_> = gone.versions.iter().map(|gone| gone.version).collect();
     assert_eq!(named, [1, 2]);
-    assert_eq!(receipt.versions[0].fingerprint, held.versions()[0].fingerprint);
-    assert_eq!(ring.receipt(&tenant(), &orders()).await.unwrap().as_ref(), Some(receipt));
+    assert_eq!(gone.versions[0].fingerprint, held.versions()[0].fingerprint);
+    assert_eq!(receipts(&ring).await, std::slice::from_ref(receipt));
     assert!(material(&*store).await.is_empty());
     other.clear_cache().await;
     for ring in [&ring, &other] {
@@ -105,7 +106,7 @@ async fn live(store: Arc<dyn Store>) {
     let next = create(&ring).await.unwrap();
     assert_ne!(next.id(), held.id());
     assert_eq!((next.current_version(), next.versions().len()), (3, 1));
-    assert_eq!(ring.receipt(&tenant(), &orders()).await.unwrap(), None);
+    assert_eq!(receipts(&ring).await, std::slice::from_ref(receipt));
     // Elsewhere the name is known to be absent for a second more.
     other.clear_cache().await;
     for ring in [&ring, &other] {
@@ -116,7 +117,9 @@ async fn live(store: Arc<dyn Store>) {
 
     // At once, from use.
     let receipt = ring.destroy_key(&tenant(), &orders(), "carol").await.unwrap();
-    assert_eq!((receipt.id, receipt.by.as_str()), (next.id(), "carol"));
+    let gone = &receipt.destroyed;
+    assert_eq!((gone.id, gone.by.as_str()), (next.id(), "carol"));
+    assert_eq!(receipts(&ring).await.last(), Some(&receipt));
     assert!(material(&*store).await.is_empty());
     assert_eq!(code(ring.destroy_key(&tenant(), &orders(), "carol").await), "key-not-found");
     assert_eq!(create(&ring).await.unwrap().current_version(), 4);
@@ -136,8 +139,9 @@ async fn a_key_dies_in_the_embedded_store() {
 
 #[tokio::test]
 async fn a_purge_that_died_is_finished_by_the_next() {
-    // Metadata twice, for the stray lies above; two versions and the stray, the id, the tombstone.
-    const WRITES: i64 = 7;
+    // Metadata twice, for the stray lies above; two versions and the stray, the id, the key for
+    // receipts and its public half, the receipt, the tombstone.
+    const WRITES: i64 = 10;
     for death in [Death::Before, Death::After] {
         for writes in 0..WRITES {
             let (store, ring) = ring().await;
@@ -168,8 +172,11 @@ async fn a_purge_that_died_is_finished_by_the_next() {
             let now = if is_begun { 0 } else { deleted.deleted().unwrap().purge_at };
             let purge = ring.purge_due(now).await.unwrap();
             assert_eq!(purge.receipts.len(), usize::from(!is_done), "{writes} {death:?}");
-            let receipt = ring.receipt(&tenant(), &orders()).await.unwrap().unwrap();
-            assert_eq!((receipt.id, receipt.by.as_str()), (key.id(), "alice"));
+            let receipts = receipts(&ring).await;
+            let [receipt] = receipts.as_slice() else { panic!("{receipts:?}") };
+            let gone = &receipt.destroyed;
+            assert_eq!((gone.id, gone.by.as_str()), (key.id(), "alice"));
+            receipt.verify(&ring.receipt_key().await.unwrap()).unwrap();
             assert!(material(&*store).await.is_empty());
             assert_eq!(code(ring.key_by_id(&tenant(), key.id()).await), "key-not-found");
             // Above the stray, too.
@@ -279,7 +286,7 @@ async fn records_of_format_2_are_read_and_a_tombstone_is_as_documented() {
     let receipt = ring.destroy_key(&tenant(), &orders(), by).await.unwrap();
     let expected = json!({ "format": 4, "purged": {
         "id": "00000000000000aa",
-        "at": receipt.at,
+        "at": receipt.destroyed.at,
         "by": "carol",
         "reason": "no longer needed",
         "ceiling": 2,

@@ -4,11 +4,12 @@ mod crash;
 mod deletion;
 mod exchange;
 mod lifecycle;
-mod model;
+pub(crate) mod model;
 mod outage;
 mod pages;
 mod probe;
 mod races;
+pub(crate) mod receipts;
 mod records;
 mod refresh;
 mod rotation;
@@ -30,6 +31,7 @@ use crate::error::KeyringError;
 use crate::history::{Action, Author, HISTORY_LIMIT};
 use crate::key::Key;
 use crate::names::{KeyName, TenantName};
+use crate::receipt::Receipt;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
@@ -80,6 +82,11 @@ const BINDING: Binding<'static> = Binding {
     policy_data: b"",
     context: b"",
 };
+
+/// Every receipt there is of keys of the name.
+async fn receipts(ring: &Keyring) -> Vec<Receipt> {
+    ring.receipts(&tenant(), &orders(), None, usize::MAX).await.unwrap().receipts
+}
 
 fn seal(version: &KeyVersion) -> Vec<u8> {
     version.seal(None, &BINDING, b"text").unwrap()
@@ -269,7 +276,7 @@ async fn damaged_records_are_errors() {
     for value in [
         String::new(),
         "{}".to_owned(),
-        good.replace("\"format\":4", "\"format\":6"),
+        good.replace("\"format\":4", "\"format\":7"),
         good.replace("\"current_version\":1", "\"current_version\":2"),
         good.replace("\"current_version\":1", "\"current_version\":1,\"min_decrypt_version\":0"),
         good.replace("\"current_version\":1", "\"current_version\":1,\"min_decrypt_version\":2"),

@@ -8,9 +8,10 @@ use super::*;
 use crate::embedded::{EmbeddedStore, RootKeySource};
 use crate::history::Action as Noted;
 use crate::key::KeyState;
+use crate::receipt::Extent;
 
 #[derive(Clone, Debug)]
-enum Action {
+pub(crate) enum Action {
     Create,
     Rotate,
     Rollback(u32),
@@ -45,7 +46,7 @@ impl Action {
     }
 }
 
-fn action() -> impl Strategy<Value = Action> {
+pub(crate) fn action() -> impl Strategy<Value = Action> {
     prop_oneof![
         3 => Just(Action::Create),
         5 => Just(Action::Rotate),
@@ -71,6 +72,8 @@ struct Model {
     /// The versions of the key there is, and those of them destroyed; `None` when there is none.
     key: Option<Life>,
     highest: u32,
+    /// What there are receipts of: whether of the whole key, and the versions.
+    receipts: Vec<(Extent, Vec<u32>)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -89,6 +92,11 @@ struct Life {
 }
 
 impl Life {
+    /// The receipt of the whole key.
+    fn end(self) -> (Extent, Vec<u32>) {
+        (Extent::Key, self.versions.into_iter().collect())
+    }
+
     fn bound(&mut self, decrypt: Edit<u32>, encrypt: Edit<u32>) -> Result<(), &'static str> {
         let min_decrypt = match decrypt {
             Edit::Keep => self.min_decrypt,
@@ -114,16 +122,18 @@ impl Life {
         Ok(())
     }
 
-    fn trim(&mut self, to: u32) -> Result<(), &'static str> {
+    /// Gives the versions that are destroyed only now.
+    fn trim(&mut self, to: u32) -> Result<Vec<u32>, &'static str> {
         if to > self.min_decrypt {
             return Err("key-trim-too-high");
         }
         let gone: BTreeSet<u32> = self.versions.range(..to).copied().collect();
-        if !gone.is_subset(&self.destroyed) {
+        let newly: Vec<u32> = gone.difference(&self.destroyed).copied().collect();
+        if !newly.is_empty() {
             self.history.push((Noted::Trim, Some(to)));
         }
         self.destroyed.extend(gone);
-        Ok(())
+        Ok(newly)
     }
 }
 
@@ -145,13 +155,14 @@ impl Model {
             return Err("out-of-range");
         }
         if matches!(action, Action::Purge) {
-            self.key.take_if(|key| key.deleted == Some(true));
+            let purged = self.key.take_if(|key| key.deleted == Some(true));
+            self.receipts.extend(purged.map(Life::end));
             return Ok(());
         }
         let key = self.key.as_mut().ok_or("key-not-found")?;
         match (action, key.deleted) {
             (Action::Destroy, _) => {
-                self.key = None;
+                self.receipts.extend(self.key.take().map(Life::end));
                 return Ok(());
             }
             (Action::Restore, None) => return Err("key-not-deleted"),
@@ -190,6 +201,7 @@ impl Model {
             }
             Action::DestroyVersion(of) => {
                 key.destroyed.insert(*of);
+                self.receipts.push((Extent::Versions, vec![*of]));
                 key.history.push((Noted::DestroyVersion, Some(*of)));
             }
             Action::Enable(enabled) => {
@@ -206,7 +218,10 @@ impl Model {
                 }
                 key.owner = *owned;
             }
-            Action::Trim(to) => return key.trim(*to),
+            Action::Trim(to) => {
+                let gone = key.trim(*to)?;
+                self.receipts.extend((!gone.is_empty()).then_some((Extent::Versions, gone)));
+            }
             Action::Delete(at_once) => {
                 key.deleted = Some(*at_once);
                 key.history.push((Noted::Delete, None));
@@ -223,7 +238,7 @@ async fn perform(ring: &Keyring, action: &Action) -> Result<(), KeyringError> {
         Action::Create => create(ring).await.map(drop),
         Action::Rotate => ring.rotate(&tenant, &name, "x").await.map(drop),
         Action::Rollback(to) => ring.rollback(&tenant, &name, to, "x").await.map(drop),
-        Action::DestroyVersion(of) => ring.destroy_version(&tenant, &name, of, "x").await,
+        Action::DestroyVersion(of) => ring.destroy_version(&tenant, &name, of, "x").await.map(drop),
         Action::Enable(enabled) => ring.set_enabled(&tenant, &name, enabled, "x").await.map(drop),
         Action::Bound(min_decrypt_version, min_encrypt_version) => {
             let edit = KeyEdit { min_decrypt_version, min_encrypt_version, ..KeyEdit::default() };
@@ -247,6 +262,20 @@ async fn perform(ring: &Keyring, action: &Action) -> Result<(), KeyringError> {
 
 async fn agree(ring: &Keyring, model: &Model) {
     let found = ring.key(&tenant(), &orders()).await;
+    if !model.receipts.is_empty() {
+        let public = ring.receipt_key().await.unwrap();
+        let shown = receipts(ring).await.into_iter().map(|receipt| {
+            receipt.verify(&public).unwrap();
+            let versions = receipt.destroyed.versions.iter().map(|gone| gone.version).collect();
+            (receipt.destroyed.extent, versions)
+        });
+        // Those of one millisecond are in no order.
+        let sorted = |mut them: Vec<(Extent, Vec<u32>)>| {
+            them.sort_by_key(|(extent, versions)| (versions.clone(), extent.name()));
+            them
+        };
+        assert_eq!(sorted(shown.collect()), sorted(model.receipts.clone()));
+    }
     let Some(life) = &model.key else {
         assert_eq!(found.unwrap_err().code(), "key-not-found");
         return;
@@ -290,7 +319,8 @@ async fn agree(ring: &Keyring, model: &Model) {
     }
 }
 
-async fn follow(store: Arc<dyn Store>, actions: &[Action]) {
+/// Does it all to a key in the store, and compares after each step.
+pub(crate) async fn follow(store: Arc<dyn Store>, actions: &[Action]) {
     let ring = over(store.clone());
     ring.create_tenant(&tenant()).await.unwrap();
     let mut model = Model::default();
@@ -304,7 +334,7 @@ async fn follow(store: Arc<dyn Store>, actions: &[Action]) {
     }
 }
 
-fn run(future: impl Future<Output = ()>) {
+pub(crate) fn run(future: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future);
 }
 

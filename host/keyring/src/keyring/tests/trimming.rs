@@ -19,8 +19,9 @@ async fn bounded() -> (Arc<MemoryStore>, Keyring) {
 
 #[tokio::test]
 async fn a_trim_that_died_is_finished_by_the_next() {
+    // Metadata, three versions, the key for receipts, its public half, the receipt; then metadata.
     for death in [Death::Before, Death::After] {
-        for writes in 0..4 {
+        for writes in 0..7 {
             let (store, _) = bounded().await;
             let dying = over(Arc::new(Probe::dying(&store, writes, death)));
             assert!(dying.trim(&tenant(), &orders(), 4, "alice").await.is_err());
@@ -28,7 +29,10 @@ async fn a_trim_that_died_is_finished_by_the_next() {
             let is_marked = writes > 0 || death == Death::After;
             assert_eq!(key.min_available_version(), Some(if is_marked { 4 } else { 1 }));
 
-            let key = over(store.clone()).trim(&tenant(), &orders(), 4, "bob").await.unwrap();
+            let trimmed = over(store.clone()).trim(&tenant(), &orders(), 4, "bob").await.unwrap();
+            let key = trimmed.key;
+            assert_eq!(trimmed.receipts, receipts(&over(store.clone())).await);
+            assert_eq!(trimmed.receipts.len(), 1);
             assert_eq!(store.list(VERSIONS).await.unwrap(), ["4"]);
             let by = if is_marked { "alice" } else { "bob" };
             assert_eq!(key.version_info(1).unwrap().destroyed.as_ref().unwrap().by, by);

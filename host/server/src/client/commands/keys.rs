@@ -210,6 +210,17 @@ pub enum Command {
         /// The key
         name: String,
     },
+    /// List the receipts of what was destroyed, also of keys of this name that are gone
+    Receipts {
+        /// The key
+        name: String,
+        /// At most so many
+        #[arg(long, value_name = "NUMBER")]
+        limit: Option<u32>,
+        /// Those after this one; `next` of the page before
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
+    },
     /// Show how much each version was used, and when it last was
     Usage {
         /// The key
@@ -299,11 +310,9 @@ impl Command {
                 .field("attributes", pairs(&attribute)?)
                 .field("exportable", exportable.then_some(true))
                 .field("reason", why.reason),
-            Self::List { deleted, prefix, limit, after } => Call::get(&["keys"])
+            Self::List { deleted, prefix, limit, after } => page(&["keys"], limit, after)
                 .query("state", deleted.then_some("deleted"))
-                .query("prefix", prefix)
-                .query("limit", limit)
-                .query("after", after),
+                .query("prefix", prefix),
             Self::Show { name } => Call::get(&["keys", &name]),
             Self::Rotate { name, why } => key(&name, "rotate").field("reason", why.reason),
             Self::Enable { name, why } => key(&name, "enable").field("reason", why.reason),
@@ -338,6 +347,7 @@ impl Command {
                 .field("unused_seconds", safe.then_some(unused_days * 86_400))
                 .field("reason", why.reason),
             Self::History { name } => Call::get(&["keys", &name, "history"]),
+            Self::Receipts { name, limit, after } => receipts(&name, limit, after),
             Self::Usage { name } => Call::get(&["keys", &name, "usage"]),
             Self::Rotation { name, every, max_messages, max_bytes, never, why } => {
                 let method = if never { Method::DELETE } else { Method::PUT };
@@ -355,6 +365,16 @@ impl Command {
             }
         })
     }
+}
+
+/// One page of a list.
+fn page(path: &[&str], limit: Option<u32>, after: Option<String>) -> Call {
+    Call::get(path).query("limit", limit).query("after", after)
+}
+
+/// One page of what there is of a name's receipts.
+fn receipts(name: &str, limit: Option<u32>, after: Option<String>) -> Call {
+    page(&["keys", name, "receipts"], limit, after)
 }
 
 /// An empty text takes away what is set.

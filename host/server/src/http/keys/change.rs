@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::VersionInfo;
+use keyward_keyring::{Receipt, VersionInfo};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -111,8 +111,19 @@ pub async fn trim(
             app.keyring.trim_unless(tenant, name, lowest, in_use, author).await
         }
     };
-    let key = trimmed.map_err(blame)?;
-    output::json(StatusCode::OK, &KeyView::of(&key))
+    let trimmed = trimmed.map_err(blame)?;
+    let view = TrimmedView { key: KeyView::of(&trimmed.key), receipts: &trimmed.receipts };
+    output::json(StatusCode::OK, &view)
+}
+
+/// The key as it then is, and the receipts of what was destroyed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrimmedKey")]
+pub(super) struct TrimmedView<'a> {
+    #[serde(flatten)]
+    key: KeyView<'a>,
+    #[schemars(with = "Vec<schema::Receipt>")]
+    receipts: &'a [Receipt],
 }
 
 /// The longest time for which a version can be asked not to have been needed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_keyring::{Author, DEFAULT_RESTORE_WINDOW};
+use keyward_keyring::{DEFAULT_RESTORE_WINDOW, Receipt};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -19,10 +19,10 @@ use crate::http::json::{self, Text};
 use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 
-/// What a destruction removed.
+/// What a destruction removed, and the receipt of it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Destruction")]
-pub(super) struct ReceiptView<'a> {
+pub(super) struct DestructionView<'a> {
     #[schemars(with = "schema::TenantName")]
     tenant: &'a str,
     #[schemars(with = "schema::KeyName")]
@@ -35,6 +35,8 @@ pub(super) struct ReceiptView<'a> {
     destroyed_by: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
+    #[schemars(with = "schema::Receipt")]
+    receipt: &'a Receipt,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -106,28 +108,30 @@ pub async fn destroy(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Managed { credential, tenant, name } = Managed::of(&app, path, request.headers()).await?;
+    let managed = Managed::of(&app, path, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
     let Confirmation { confirm, reason } = json::parse(&bytes)?;
+    let Managed { tenant, name, .. } = &managed;
     if confirm.as_str() != name.as_str() {
         let detail = "must be the key's name: what is encrypted with the key is lost";
         return Err(Problem::field(Code::InvalidField, "/confirm", detail));
     }
-    let actor = &credential.caller.subject;
-    let author = Author { actor, reason: reason.as_ref().map(Text::as_str) };
-    let receipt = app.keyring.destroy_key(&tenant, &name, author).await.map_err(blame)?;
-    let versions = receipt.versions.iter().map(|destroyed| DestroyedView {
+    let author = managed.author_because(reason.as_ref());
+    let receipt = app.keyring.destroy_key(tenant, name, author).await.map_err(blame)?;
+    let gone = &receipt.destroyed;
+    let versions = gone.versions.iter().map(|destroyed| DestroyedView {
         version: destroyed.version,
         fingerprint: destroyed.fingerprint.as_deref(),
     });
-    let view = ReceiptView {
-        tenant: receipt.tenant.as_str(),
-        key: receipt.key.as_str(),
-        id: receipt.id.to_string(),
+    let view = DestructionView {
+        tenant: gone.tenant.as_str(),
+        key: gone.key.as_str(),
+        id: gone.id.to_string(),
         versions: versions.collect(),
-        destroyed_at: clock::rfc3339(receipt.at),
-        destroyed_by: &receipt.by,
-        reason: receipt.reason.as_deref(),
+        destroyed_at: clock::rfc3339(gone.at),
+        destroyed_by: &gone.by,
+        reason: gone.reason.as_deref(),
+        receipt: &receipt,
     };
     output::json(StatusCode::OK, &view)
 }

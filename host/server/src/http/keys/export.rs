@@ -8,7 +8,7 @@ use axum::http::{Response, StatusCode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use keyward_crypto::{CryptoError, KeyMaterial, Wrapping, WrappingInfo, WrappingKey};
-use keyward_keyring::{Author, Exported};
+use keyward_keyring::Exported;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -62,21 +62,20 @@ pub async fn export(
     let managed = Managed::of(&app, path, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
     let Fields { version, recipient, reason } = json::parse(&bytes)?;
-    let Managed { tenant, name, credential } = &managed;
+    let Managed { tenant, name, .. } = &managed;
     // Looked at first: what cannot be wrapped is not given out, and leaves no trace.
     let to = if recipient.as_str().contains("-----BEGIN") {
         Recipient::Public(WrappingKey::from_pem(recipient.as_str()).map_err(refused)?)
     } else {
         Recipient::Key(wrapping_key(&app, tenant, &recipient, None, "/recipient").await?)
     };
-    let by = &credential.caller.subject;
-    let author = Author { actor: by, reason: reason.as_ref().map(Text::as_str) };
+    let author = managed.author_because(reason.as_ref());
     let exported = app.keyring.export(tenant, name, version, author).await.map_err(blame)?;
     let Exported { key, version, material } = &exported;
     let algorithm = key.algorithm();
     let info = WrappingInfo { tenant: tenant.as_str(), key_name: name.as_str(), algorithm };
     let (wrapping, wrapped) = to.wrap(&info, material).map_err(refused)?;
-    let wrapping = wrapping.name();
+    let (wrapping, by) = (wrapping.name(), author.actor);
     tracing::info!(%tenant, key = %name, version, by, wrapping, "key exported");
     let view = ExportView {
         key: name.as_str(),

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_crypto::{Algorithm, CryptoError, KeyMaterial, WrappingInfo};
-use keyward_keyring::{About, Author, KeyName, KeyringError, NewKey, TenantName};
+use keyward_keyring::{About, KeyName, KeyringError, NewKey, TenantName};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -80,13 +80,12 @@ pub async fn import(
         version: fields.wrapping_key_version,
         bytes: &fields.wrapped_key,
     };
-    let Managed { tenant, name, credential } = &managed;
+    let Managed { tenant, name, .. } = &managed;
     let material = wrapped.unwrap(&app, tenant, name, algorithm).await?;
-    let by = &credential.caller.subject;
-    let author = Author { actor: by, reason: fields.reason.as_ref().map(Text::as_str) };
+    let author = managed.author_because(fields.reason.as_ref());
     let imported = app.keyring.import_key(tenant, name, new, material, author).await;
     let key = imported.map_err(blame_new)?;
-    let wrapping_key = fields.wrapping_key.as_str();
+    let (wrapping_key, by) = (fields.wrapping_key.as_str(), author.actor);
     tracing::info!(%tenant, key = %name, by, wrapping_key, "key imported");
     created_at(&key)
 }
@@ -126,7 +125,7 @@ pub async fn import_version(
     let bytes = body::read_json(&app, request).await?;
     let VersionFields { wrapping_key, wrapping_key_version, wrapped_key, reason } =
         json::parse(&bytes)?;
-    let Managed { tenant, name, credential } = &managed;
+    let Managed { tenant, name, .. } = &managed;
     let key = app.keyring.key(tenant, name).await?;
     if !key.is_imported() {
         return Err(KeyringError::KeyNotImported { key: name.to_string() }.into());
@@ -134,11 +133,10 @@ pub async fn import_version(
     let wrapped =
         Wrapped { key: &wrapping_key, version: wrapping_key_version, bytes: &wrapped_key };
     let material = wrapped.unwrap(&app, tenant, name, key.algorithm()).await?;
-    let by = &credential.caller.subject;
-    let author = Author { actor: by, reason: reason.as_ref().map(Text::as_str) };
+    let author = managed.author_because(reason.as_ref());
     let imported = app.keyring.import_version(tenant, name, material, author).await;
     let key_version = imported.map_err(blame)?.version;
-    let wrapping_key = wrapping_key.as_str();
+    let (wrapping_key, by) = (wrapping_key.as_str(), author.actor);
     tracing::info!(%tenant, key = %name, key_version, by, wrapping_key, "key version imported");
     output::json(StatusCode::OK, &VersionView { key_version })
 }

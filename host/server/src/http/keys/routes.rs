@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::change::{Rotated, Trim};
-use super::delete::{Confirmation, ReceiptView};
+use super::change::{Rotated, Trim, TrimmedView};
+use super::delete::{Confirmation, DestructionView};
 use super::list::KeyList;
 use super::public::PublicView;
 use super::read::HistoryView;
@@ -160,7 +160,7 @@ fn changed(routes: &mut Routes) {
 fn ended(routes: &mut Routes) {
     let endpoint = changing("trimKey", "Destroy every version below one, for good")
         .json::<Trim<'_>>(json!({ "min_available_version": 1, "unused_seconds": 2_592_000 }))
-        .answers::<KeyView<'_>>(200, "The key")
+        .answers::<TrimmedView<'_>>(200, "The key, and receipts of what was destroyed")
         .fails(&[Code::KeyTrimTooHigh, Code::KeyVersionInUse]);
     routes.post("/api/v1/tenants/{tenant}/keys/{name}/trim", super::trim, endpoint);
     let endpoint = because("deleteKey", "Delete a key; it can be restored for a while")
@@ -174,6 +174,6 @@ fn ended(routes: &mut Routes) {
     let endpoint = changing("destroyKey", "Destroy a key for good")
         .about("`confirm` is the key's name once more.")
         .json::<Confirmation<'_>>(json!({ "confirm": "demo", "reason": "contract ended" }))
-        .answers::<ReceiptView<'_>>(200, "What was destroyed");
+        .answers::<DestructionView<'_>>(200, "What was destroyed");
     routes.post("/api/v1/tenants/{tenant}/keys/{name}/destroy", super::destroy, endpoint);
 }

@@ -210,7 +210,7 @@ fn security(who: Who) -> Value {
     match who {
         Who::Anybody => json!([]),
         Who::TenantOnly => json!([{ "token": [] }]),
-        Who::Readers => json!([{ "token": [] }, { "token": ["operator"] }]),
+        Who::Authenticated | Who::Readers => json!([{ "token": [] }, { "token": ["operator"] }]),
         Who::Managers => json!([{ "token": ["tenant-admin"] }, { "token": ["operator"] }]),
         Who::Operators => json!([{ "token": ["operator"] }]),
     }

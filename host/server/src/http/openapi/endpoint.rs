@@ -53,6 +53,8 @@ impl Tag {
 pub enum Who {
     /// Anybody, without a credential.
     Anybody,
+    /// Whoever has a credential, of whatever tenant.
+    Authenticated,
     /// The tenant's own tokens; what they may do is the policy's to say.
     TenantOnly,
     /// The tenant's own tokens, and operators.

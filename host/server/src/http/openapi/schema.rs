@@ -187,6 +187,46 @@ forms! {
         "type": "string", "pattern": "^sha256:",
         "description": "Names the material without revealing it."
     }
+    Receipt {
+        "type": "object",
+        "properties": {
+            "format": { "const": 1 },
+            "extent": { "enum": ["key", "versions"] },
+            "tenant": { "type": "string" },
+            "key": { "type": "string" },
+            "key_id": { "type": "string", "pattern": "^[0-9a-f]{16}$" },
+            "algorithm": { "type": "string" },
+            "versions": {
+                "type": "array", "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "version": { "type": "integer", "minimum": 1 },
+                        "fingerprint": { "type": "string" },
+                    },
+                    "required": ["version"],
+                },
+            },
+            "destroyed_at_ms": { "type": "integer", "minimum": 0 },
+            "destroyed_by": { "type": "string" },
+            "reason": { "type": "string" },
+            "receipt_key": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
+            "signature": { "type": "string", "contentEncoding": "base64", "pattern": BASE64 },
+        },
+        "required": [
+            "format", "extent", "tenant", "key", "key_id", "algorithm", "versions",
+            "destroyed_at_ms", "destroyed_by", "receipt_key", "signature",
+        ],
+        "description": "A signed receipt of destruction; docs/keys.md says how to check it."
+    }
+    ReceiptPlace {
+        "type": "string", "pattern": "^[a-z0-9-]{1,48}$",
+        "description": "Where a page of receipts goes on."
+    }
+    ReceiptKeyId {
+        "type": "string", "pattern": "^[0-9a-f]{32}$",
+        "description": "Names a public key that receipts are checked with."
+    }
     RestoreWindow {
         "type": "integer", "minimum": 0, "maximum": 31_536_000, "description": "Seconds."
     }

@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, Response, StatusCode};
+use keyward_keyring::Receipt;
 use schemars::JsonSchema;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -186,6 +187,8 @@ pub(super) struct Destroyed<'a> {
     #[schemars(with = "schema::Version")]
     version: u32,
     deleted_by: &'a str,
+    #[schemars(with = "schema::Receipt")]
+    receipt: &'a Receipt,
     #[schemars(with = "schema::UnixSeconds")]
     timestamp: u64,
 }
@@ -207,13 +210,15 @@ pub async fn destroy_version(
         if bytes.is_empty() { Destroy::default() } else { json::parse(&bytes)? };
     let Access { tenant, key, .. } = &access;
     let author = access.author(reason.as_deref());
-    app.keyring.destroy_version(tenant, key, version, author).await.map_err(blame)?;
+    let receipt = app.keyring.destroy_version(tenant, key, version, author).await;
+    let receipt = receipt.map_err(blame)?;
     let view = Destroyed {
         message: "Key version deleted successfully",
         tenant: tenant.as_str(),
         key_id: key.as_str(),
         version,
         deleted_by: access.actor(),
+        receipt: &receipt,
         timestamp: unix_seconds(),
     };
     output::json(StatusCode::OK, &view)

@@ -7,6 +7,8 @@ mod lifecycle;
 mod lost_answers;
 mod malformed;
 mod migration;
+mod model;
+mod receipts;
 mod rotations;
 mod setup;
 mod wraps;

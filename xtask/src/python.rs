@@ -1,5 +1,6 @@
-//! Schemathesis, which tries the API against its description, and the validator of that
-//! description: Python packages of pinned versions in a virtual environment below `target`.
+//! Python for the tests: `cryptography`, which receipts and wrapped keys are held against;
+//! schemathesis, which tries the API against its description; and the validator of that
+//! description. All of pinned versions, in one virtual environment below `target`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,17 +8,17 @@ use std::process::{Command, Stdio};
 
 use crate::{Result, debian, workspace};
 
-/// Where tests find the programs: a folder.
-pub const VARIABLE: &str = "KEYWARD_TEST_SCHEMATHESIS";
+/// Where tests find Python and the programs: a folder.
+pub const VARIABLE: &str = "KEYWARD_TEST_PYTHON";
 
 /// The packages, each with its version.
-const PACKAGES: &str = "tests/schemathesis/requirements.txt";
+const PACKAGES: &str = "tests/python/requirements.txt";
 
 /// The folder with the programs, installed if they are not there, or not in these versions.
 pub fn find_or_install() -> Result<PathBuf> {
     let root = workspace::root()?;
     let wanted = root.join(PACKAGES);
-    let folder = root.join("target/schemathesis");
+    let folder = root.join("target/python");
     let programs = folder.join("bin");
     // Copied last: an installation that broke off is begun again.
     let installed = folder.join("installed.txt");
@@ -25,7 +26,7 @@ pub fn find_or_install() -> Result<PathBuf> {
     if fs::read(&installed).is_ok_and(|installed| installed == text) {
         return Ok(programs);
     }
-    println!("schemathesis: installing {PACKAGES} into target/schemathesis");
+    println!("python: installing {PACKAGES} into target/python");
     let installed_python = || debian::install(&["python3", "python3-venv"]) && make(&folder);
     if !(make(&folder) || installed_python()) {
         return Err("the tests need Python 3.10 or later with its module venv: install `python3` \
@@ -36,7 +37,7 @@ pub fn find_or_install() -> Result<PathBuf> {
         Command::new(programs.join("python"))
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
             .arg(&wanted),
-        "installing schemathesis (it needs PyPI, or pip's configuration of a mirror)",
+        "installing Python packages (it needs PyPI, or pip's configuration of a mirror)",
     )?;
     fs::write(installed, text)?;
     Ok(programs)
