@@ -109,14 +109,6 @@ impl Audit {
         Err(Stalled)
     }
 
-    /// A place for the second entry of a request that has one already; without waiting.
-    pub fn reserve_more(&self) -> Slot {
-        let place = self.0.shared.places.try_acquire();
-        let has_place = place.is_ok();
-        place.into_iter().for_each(tokio::sync::SemaphorePermit::forget);
-        Slot { audit: self.clone(), has_place }
-    }
-
     /// Figures since the start.
     pub fn statistics(&self) -> Statistics {
         let free = self.0.shared.places.available_permits();
@@ -146,6 +138,15 @@ impl Drop for Inner {
 }
 
 impl Slot {
+    /// A place for a second entry of the same request, without waiting. If there is none, that entry
+    /// is counted as one without a place.
+    pub fn another(&self) -> Self {
+        let place = self.audit.0.shared.places.try_acquire();
+        let has_place = place.is_ok();
+        place.into_iter().for_each(tokio::sync::SemaphorePermit::forget);
+        Self { audit: self.audit.clone(), has_place }
+    }
+
     /// Hands the entry over. With [`Settings::strict`] this returns when it is on disk; on an error
     /// it is not yet, and will be once that is possible.
     pub async fn submit(self, entry: Box<Entry>) -> Result<(), Stalled> {

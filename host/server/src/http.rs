@@ -35,7 +35,8 @@ use crate::errors::Code;
 pub fn service(app: Arc<App>) -> Scope {
     let timeout = app.http.body_timeout + app.http.request_timeout;
     let requests = Arc::clone(&app.requests);
-    Scope::new(router(app), timeout, requests)
+    let audit = app.audit.as_ref().map(|audit| audit.log.clone());
+    Scope::new(router(app), timeout, requests, audit)
 }
 
 fn router(app: Arc<App>) -> Router {

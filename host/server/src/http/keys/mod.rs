@@ -37,6 +37,7 @@ use super::auth::Access;
 use super::json::{self, Text};
 use super::{Params, Problem, body, param};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::tokens::Credential;
 
@@ -51,6 +52,7 @@ impl Managed {
     async fn of(app: &App, path: Params, headers: &HeaderMap) -> Result<Self, Problem> {
         let Access { path, credential, tenant } = Access::managing(app, path, headers).await?;
         let name = KeyName::from_str(param(&path, "name")?)?;
+        audit::uses(name.as_str(), None);
         Ok(Self { credential, tenant, name })
     }
 
@@ -76,6 +78,7 @@ async fn seen(
 ) -> Result<(TenantName, KeyName), Problem> {
     let Access { path, tenant, .. } = Access::reading(app, path, headers).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
+    audit::uses(name.as_str(), None);
     Ok((tenant, name))
 }
 
