@@ -1,8 +1,8 @@
 //! The log as the request path sees it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::Arc;
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -140,6 +140,7 @@ impl Drop for Inner {
 impl Slot {
     /// A place for a second entry of the same request, without waiting. If there is none, that entry
     /// is counted as one without a place.
+    #[must_use]
     pub fn another(&self) -> Self {
         let place = self.audit.0.shared.places.try_acquire();
         let has_place = place.is_ok();

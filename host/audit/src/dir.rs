@@ -59,11 +59,7 @@ pub(crate) fn parts(dir: &Path) -> io::Result<Vec<Part>> {
 
 /// Creates the directory and takes its lock, which is held as long as the file is open.
 pub(crate) fn acquire(dir: &Path) -> Result<File, AuditError> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(AuditError::io(dir))?;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(AuditError::io(dir))?;
     let path = dir.join(LOCK_FILE);
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(FILE_MODE);

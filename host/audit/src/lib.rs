@@ -38,9 +38,11 @@ pub use note::{Checkpoint, NoteError, Verifier};
 pub use query::{Outcome, Page, Query, query};
 pub use settings::{OnStall, Settings};
 pub use statistics::Statistics;
+pub use time::parse as parse_time;
 pub use verify::{Finding, Options, Report, Signed, VerifyError, verify};
 
 /// Gives the key that a log's signing key is the bytes of, by the log's name. The same name must always
 /// give the same key, and another name another one.
-pub type KeyOf<'a> =
-    &'a (dyn Fn(&str) -> Result<keyward_crypto::at_rest::RootKey, keyward_crypto::CryptoError> + Sync);
+pub type KeyOf<'a> = &'a (
+        dyn Fn(&str) -> Result<keyward_crypto::at_rest::RootKey, keyward_crypto::CryptoError> + Sync
+    );

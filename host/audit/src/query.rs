@@ -63,7 +63,9 @@ impl Outcome {
                 Ok(status) if (100..600).contains(&status) => Some(Self::Status(status)),
                 Ok(_) => None,
                 Err(_) => {
-                    let good = |byte: u8| byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit();
+                    let good = |byte: u8| {
+                        byte.is_ascii_lowercase() || byte == b'_' || byte.is_ascii_digit()
+                    };
                     let is_code = (1..=64).contains(&text.len()) && text.bytes().all(good);
                     is_code.then(|| Self::Code(text.to_owned()))
                 }
@@ -124,7 +126,8 @@ impl Query {
             wanted.as_ref().is_none_or(|wanted| wanted == text)
         };
         let operation = self.operation.as_deref().is_none_or(|wanted| {
-            wanted == seen.operation || (wanted.ends_with('.') && seen.operation.starts_with(wanted))
+            wanted == seen.operation
+                || (wanted.ends_with('.') && seen.operation.starts_with(wanted))
         });
         let key = self.key.as_deref().is_none_or(|wanted| {
             wanted == seen.key || seen.also.iter().any(|used| used.key == wanted)

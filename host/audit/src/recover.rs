@@ -69,8 +69,12 @@ pub(crate) fn open(
             log.append(&Event::Crash { torn_bytes, torn_sha256, lost_at_most }, now);
         }
         for reason in &damage {
-            tracing::error!(reason, "the audit log is not what was signed; run `keyward audit verify`");
-            let checkpoint = note.as_deref().map(|note| &note[..note.floor_char_boundary(MAX_NOTE)]);
+            tracing::error!(
+                reason,
+                "the audit log is not what was signed; run `keyward audit verify`"
+            );
+            let checkpoint =
+                note.as_deref().map(|note| &note[..note.floor_char_boundary(MAX_NOTE)]);
             log.append(&Event::Damage { reason, checkpoint }, now);
         }
         log.append(&Event::Start { version: env!("CARGO_PKG_VERSION") }, now);
@@ -209,7 +213,9 @@ impl Found {
             Ok(Checkpoint { size, root, time, .. }) => {
                 let there = self.head.tree.size();
                 if size > there {
-                    all.push(format!("{size} entries were signed at {time}, and {there} are there"));
+                    all.push(format!(
+                        "{size} entries were signed at {time}, and {there} are there"
+                    ));
                 } else if self.root_at_checkpoint != Some(root) {
                     all.push(format!("the first {size} entries are not those signed at {time}"));
                 }

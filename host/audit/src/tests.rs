@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use keyward_crypto::at_rest::RootKey;
 use keyward_crypto::CryptoError;
+use keyward_crypto::at_rest::RootKey;
 use serde_json::Value;
 use tempfile::TempDir;
 

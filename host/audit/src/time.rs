@@ -34,6 +34,37 @@ pub(crate) fn rfc3339(unix_ms: u64) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
+/// Milliseconds since the Unix epoch, of that number or of RFC 3339 text in UTC, with a fraction or
+/// without: `2026-02-28T12:00:00Z`.
+pub fn parse(text: &str) -> Option<u64> {
+    if (1..=15).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return text.parse().ok();
+    }
+    let text = text.strip_suffix('Z')?;
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if seconds.len() != 19 || !(1..=9).contains(&fraction.len()) {
+        return None;
+    }
+    let number = |text: &str| {
+        text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<u64>().ok()).flatten()
+    };
+    let ms = number(&format!("{fraction:0<3}")[..3])?;
+    number(fraction)?;
+    let part = |at: usize| number(seconds.get(at..at + 2)?);
+    let year = number(seconds.get(..4)?).filter(|year| *year >= 1970)?;
+    let (month, day, hour, minute, second) = (part(5)?, part(8)?, part(11)?, part(14)?, part(17)?);
+    if month == 0 || day == 0 || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Counted from March, the leap day comes last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let days = days.checked_sub(719_468)?;
+    let parsed = (((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + ms;
+    // Only what comes out again as it was is a date: not the 31st of June.
+    rfc3339(parsed).starts_with(seconds).then_some(parsed)
+}
+
 fn push_padded(out: &mut Vec<u8>, value: u64, width: u32) {
     for place in (0..width).rev() {
         // A remainder of ten is one digit.
@@ -57,7 +88,32 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 
 #[cfg(test)]
 mod tests {
-    use super::rfc3339;
+    use super::{parse, rfc3339};
+
+    #[test]
+    fn times_are_read() {
+        for ms in [0, 951_782_400_000, 1_709_251_199_999, 4_107_542_400_000, 1_077_926_400_000] {
+            assert_eq!(parse(&rfc3339(ms)), Some(ms));
+            assert_eq!(parse(&ms.to_string()), Some(ms));
+        }
+        assert_eq!(parse("2004-02-28T00:00:00Z"), Some(1_077_926_400_000));
+        assert_eq!(parse("2004-02-28T00:00:00.5Z"), Some(1_077_926_400_500));
+        for bad in [
+            "",
+            "yesterday",
+            "2004-02-30T00:00:00Z",
+            "2004-02-28",
+            "2004-02-28T24:00:00Z",
+            "2004-02-28 00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2004-02-28T00:00:00.Z",
+            "é004-02-28T00:00:00Z",
+            "2004-02-28T00:00:00.xZ",
+            "99999999999999999999",
+        ] {
+            assert_eq!(parse(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn known_times() {

@@ -187,7 +187,8 @@ impl Walk {
         self.place = (part.name(), 0);
         let next = self.next();
         if part.first > next {
-            let what = format!("entries {next} to {} are missing: no file has them", part.first - 1);
+            let what =
+                format!("entries {next} to {} are missing: no file has them", part.first - 1);
             return self.edited(next, what);
         }
         let mut reader = BufReader::with_capacity(1 << 20, File::open(&part.path)?);
@@ -243,7 +244,8 @@ impl Walk {
             return self.edited(next, what);
         }
         if (self.place.1 == 1) != (kind == FILE.as_bytes()) {
-            return self.edited(next, "a file begins with a line of kind `file`, and no other has it");
+            return self
+                .edited(next, "a file begins with a line of kind `file`, and no other has it");
         }
         self.kind(seq, kind, line)?;
         self.head.hash = hash;
@@ -286,7 +288,9 @@ impl Walk {
             let Some(first) = FileLine::read(line) else {
                 return self.edited(seq, "the file's first line cannot be read");
             };
-            if first.head().as_ref() != Some(&self.head) || first.log != self.report.log || first.format != FORMAT
+            if first.head().as_ref() != Some(&self.head)
+                || first.log != self.report.log
+                || first.format != FORMAT
             {
                 return self.edited(seq, "the file does not continue the one before");
             }

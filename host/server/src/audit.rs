@@ -6,7 +6,7 @@ mod operation;
 mod record;
 
 pub use self::operation::Operation;
-pub use self::record::{Record, ending, note, within};
+pub use self::record::{Record, end, ending, note, within};
 
 use keyward_audit::Items;
 

@@ -269,6 +269,8 @@ codes! {
         "The server's token of Vault's cannot be renewed; where the server can log in, it does so before the token ends."
     AuditUnavailable "audit_unavailable" SERVICE_UNAVAILABLE "Audit log cannot be written"
         "The audit log has no place for the request's entry, so the server refuses it; with `audit.strict` also if the entry did not reach the disk in time, and then what was asked may have been done. Retry after the time given."
+    AuditOff "audit_off" CONFLICT "No audit log"
+        "This server keeps no audit log: `audit.enabled` is off."
     NotReady "not_ready" SERVICE_UNAVAILABLE "Not ready"
         "The server cannot serve now. `detail` gives the reasons."
     RequestTimeout "request_timeout" SERVICE_UNAVAILABLE "Request took too long"

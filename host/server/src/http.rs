@@ -1,5 +1,6 @@
 //! The HTTP API: routes, and what they share.
 
+mod audit;
 mod auth;
 mod backup;
 mod body;
@@ -96,6 +97,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/vault/keys/{key}/versions/{version}", delete(vault::destroy_version))
         .route("/api/v1/vault/keys/{key}/rollback", post(vault::rollback))
         .route("/api/v1/vault/keys/{key}/history", get(vault::history))
+        .route("/api/v1/tenants/{tenant}/audit", get(audit::of_tenant))
+        .route("/api/v1/audit", get(audit::all))
         .route("/api/v1/backup", post(backup::make))
         .route("/api/v1/restore", post(restore::run))
         .route("/api/v1/restore/recipient", get(restore::recipient))

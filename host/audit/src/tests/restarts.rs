@@ -81,7 +81,8 @@ async fn what_was_cut_off_before_a_start_stays_found() {
     };
     let edit = |dir: &Path| {
         let path = last_part(dir);
-        fs::write(&path, fs::read_to_string(&path).unwrap().replacen("billing", "mallory", 1)).unwrap();
+        fs::write(&path, fs::read_to_string(&path).unwrap().replacen("billing", "mallory", 1))
+            .unwrap();
     };
     let remove = |dir: &Path| fs::remove_file(dir.join("checkpoint")).unwrap();
     let garbage = |dir: &Path| fs::write(last_part(dir), "garbage\n").unwrap();

@@ -100,8 +100,8 @@ async fn shed_goes_on_and_says_how_many_were_lost() {
     let requests = lines.iter().filter(|line| line["kind"] == "request").count() as u64;
     let lost: u64 = lines.iter().filter_map(|line| line["count"].as_u64()).sum();
     assert_eq!((lost, requests + lost), (100, sent + 10));
-    let last = lines.iter().filter(|line| line["kind"] == "request").next_back().unwrap();
-    assert_eq!(last["request_id"], format!("request-{}", sent + 9));
+    let newest = lines.iter().filter(|line| line["kind"] == "request").next_back().unwrap();
+    assert_eq!(newest["request_id"], format!("request-{}", sent + 9));
 }
 
 #[tokio::test]

@@ -65,12 +65,6 @@ impl Record {
         }
     }
 
-    /// Hands over the second entry of an answer that was sent piece by piece.
-    pub fn end(mut self, code: Option<Code>) {
-        self.finish(self.entry.status, code);
-        self.hand_over();
-    }
-
     fn finish(&mut self, status: u16, code: Option<Code>) {
         let entry = &mut self.entry;
         entry.status = status;
@@ -95,9 +89,10 @@ impl Drop for Record {
         if self.slot.is_none() {
             return;
         }
-        let (status, code) = match self.entry.is_end {
-            true => (self.entry.status, "broken_off"),
-            false => (ABANDONED, "abandoned"),
+        let (status, code) = if self.entry.is_end {
+            (self.entry.status, "broken_off")
+        } else {
+            (ABANDONED, "abandoned")
         };
         self.finish(status, None);
         self.entry.code = Some(code.into());
@@ -133,11 +128,21 @@ pub fn ending() -> Option<Record> {
     RECORD.try_with(copy).ok().flatten()
 }
 
+/// Hands over the entry of the end of an answer that was sent piece by piece; `code` says what ended
+/// it early.
+pub fn end(record: Option<Record>, code: Option<Code>) {
+    if let Some(mut record) = record {
+        record.finish(record.entry.status, code);
+        record.hand_over();
+    }
+}
+
 /// The trace identifier of a `traceparent` (W3C Trace Context, section 3.2), if it is well-formed.
 fn trace_id(headers: &HeaderMap) -> Option<String> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let mut parts = text.split('-');
-    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
     let is_hex = |text: &str, length| {
         let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         text.len() == length && text.bytes().all(digit)

@@ -151,8 +151,10 @@ impl<'a> Reader<'a> {
 
     fn audit(&self, data_dir: &std::path::Path) -> Result<Option<AuditSettings>, ConfigError> {
         let seconds = |setting| Ok(Duration::from_secs(self.count(setting)?.into()));
-        let (strict, shed) =
-            (self.parsed(&s::AUDIT_STRICT, kind::switch)?, self.0.get(&s::AUDIT_ON_STALL) == Some("shed"));
+        let (strict, shed) = (
+            self.parsed(&s::AUDIT_STRICT, kind::switch)?,
+            self.0.get(&s::AUDIT_ON_STALL) == Some("shed"),
+        );
         if strict && shed {
             return Err(ConfigError(format!(
                 "`audit.strict` ({}): has every entry written, and `audit.on_stall = \"shed\"` ({}) \

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::auth::Access;
 use super::{Params, Problem, body, output};
 use crate::app::App;
+use crate::audit;
 use crate::clock;
 use crate::errors::Code;
 use crate::policies::Active;
@@ -68,6 +69,7 @@ pub async fn activate(
     let limit = app.max_component;
     let wasm = body::read(request.into_body(), limit, app.http.body_timeout).await?;
     let active = app.policies.activate(&tenant, wasm, &credential.caller.subject).await?;
+    audit::target(format!("policy {}", active.policy.digest()));
     output::json(StatusCode::OK, &PolicyView::of(&active))
 }
 

@@ -13,7 +13,7 @@ use axum::http::{HeaderName, Method, Request, Response, Uri};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use keyward_audit::{Audit, Stalled};
+use keyward_audit::Audit;
 use tower::Service;
 use tracing::level_filters::LevelFilter;
 
@@ -77,18 +77,16 @@ impl Service<Request<Body>> for Scope {
         let limit = if route == Route::Restore { RESTORE } else { self.timeout };
         let handled = tokio::time::timeout(limit, handled);
         Box::pin(async move {
-            let record = match (record, &audit) {
-                (Some(record), Some(audit)) => match record.reserve(audit).await {
-                    Ok(record) => Some(record),
-                    Err(Stalled) => {
-                        // Nothing was done.
-                        let mut response = stalled().into_response();
-                        finish(&mut response, &id, &requests);
-                        requests.answered(route, response.status(), start.elapsed());
-                        return Ok(response);
-                    }
-                },
-                _ => None,
+            let placed = match (record, &audit) {
+                (Some(record), Some(audit)) => record.reserve(audit).await.map(Some),
+                _ => Ok(None),
+            };
+            let Ok(record) = placed else {
+                // Nothing was done.
+                let mut response = stalled().into_response();
+                finish(&mut response, &id, &requests);
+                requests.answered(route, response.status(), start.elapsed());
+                return Ok(response);
             };
             let (handled, record) = audit::within(record, handled).await;
             let mut response = match handled {

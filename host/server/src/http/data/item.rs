@@ -59,7 +59,10 @@ impl<'a> Asked<'a> {
 
     /// Notes key and purpose in the request's entry.
     pub fn note(&self) {
-        audit::asked(self.key.as_deref().filter(|key| key.parse::<KeyName>().is_ok()), self.purpose.as_ref().map(Text::as_str));
+        audit::asked(
+            self.key.as_deref().filter(|key| key.parse::<KeyName>().is_ok()),
+            self.purpose.as_ref().map(Text::as_str),
+        );
     }
 
     /// Bytes of this that enter the policy.

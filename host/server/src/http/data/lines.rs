@@ -40,7 +40,7 @@ pub fn answer<O: Operation>(call: Call, body: Body) -> Response<Body> {
         let mut out = String::new();
         let end = match lines.next().await {
             Ok(None) => {
-                record.into_iter().for_each(|record| record.end(None));
+                audit::end(record, None);
                 return None;
             }
             Ok(Some(chunk)) => {
@@ -57,7 +57,7 @@ pub fn answer<O: Operation>(call: Call, body: Body) -> Response<Body> {
         let Some(problem) = end else {
             return Some((Ok(Bytes::from(out)), Some((call, lines, record))));
         };
-        record.into_iter().for_each(|record| record.end(Some(problem.code)));
+        audit::end(record, Some(problem.code));
         call.app.requests.failed(problem.code);
         out.clear();
         batch::open_item(&mut out, None);

@@ -232,7 +232,7 @@ fn respond(first: Bytes, version: u32, length: Option<u64>, work: impl Work) -> 
         // Ended with the last piece: once all bytes are there, nobody may ask for more.
         if let Some(first) = first {
             let Some(rest) = rest else {
-                record.into_iter().for_each(|record| record.end(None));
+                audit::end(record, None);
                 return Some((Ok(first), (None, None, None)));
             };
             return Some((Ok(first), (None, Some(rest), record)));
@@ -240,16 +240,16 @@ fn respond(first: Bytes, version: u32, length: Option<u64>, work: impl Work) -> 
         let mut work = rest?;
         match work.next().await {
             Ok(Some(piece)) if work.is_over() => {
-                record.into_iter().for_each(|record| record.end(None));
+                audit::end(record, None);
                 Some((Ok(piece), (None, None, None)))
             }
             Ok(Some(piece)) => Some((Ok(piece), (None, Some(work), record))),
             Ok(None) => {
-                record.into_iter().for_each(|record| record.end(None));
+                audit::end(record, None);
                 None
             }
             Err(problem) => {
-                record.into_iter().for_each(|record| record.end(Some(problem.code)));
+                audit::end(record, Some(problem.code));
                 tracing::debug!(code = problem.code.as_str(), "a stream was broken off");
                 Some((Err(io::Error::other(problem.code.as_str())), (None, None, None)))
             }

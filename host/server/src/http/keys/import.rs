@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::create::{self, blame_new, created_at};
 use super::{Managed, blame, rotation};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::http::data::item;
 use crate::http::json::{self, Text};
@@ -74,6 +75,7 @@ pub async fn import(
     let author = Author { actor: by, reason: fields.reason.as_ref().map(Text::as_str) };
     let imported = app.keyring.import_key(tenant, name, new, material, author).await;
     let key = imported.map_err(blame_new)?;
+    audit::uses(name.as_str(), Some(key.current_version()));
     let wrapping_key = fields.wrapping_key.as_str();
     tracing::info!(%tenant, key = %name, by, wrapping_key, "key imported");
     created_at(&key)
@@ -119,6 +121,7 @@ pub async fn import_version(
     let author = Author { actor: by, reason: reason.as_ref().map(Text::as_str) };
     let imported = app.keyring.import_version(tenant, name, material, author).await;
     let key_version = imported.map_err(blame)?.version;
+    audit::uses(name.as_str(), Some(key_version));
     let wrapping_key = wrapping_key.as_str();
     tracing::info!(%tenant, key = %name, key_version, by, wrapping_key, "key version imported");
     output::json(StatusCode::OK, &VersionView { key_version })
