@@ -55,6 +55,7 @@ fn copy(dir: &Path) -> tempfile::TempDir {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of actions and what is recorded of each")]
 fn every_action_has_its_entry_with_whom_the_token_speaks_for() {
     let mut server = Server::dev();
     let tenant = server.tenant_with_policy("acme", "fields");
@@ -229,7 +230,7 @@ fn every_action_has_its_entry_with_whom_the_token_speaks_for() {
     app.send("POST", "/encrypt", &lines, b"{\"key\":\"main\",\"plaintext\":\"\"}\n{}\n")
         .expect(200);
     let stream = [("x-request-id", "stream")];
-    app.send("POST", "/stream/encrypt?key=main", &stream, &[0; 200_000]).expect(200);
+    app.send("POST", "/stream/encrypt?key=main", &stream, &vec![0; 200_000]).expect(200);
     let trace = [
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         ("x-request-id", "trace"),
