@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::path::Path;
 
 use keyward_tests::{Client, Server, b64, raw, unb64};
 use rustix::process::Signal;
@@ -184,6 +185,10 @@ fn in_the_middle(client: &Client, server: &Server, secret: &str) {
 /// Where tokens are on purpose: the file of the first operator token.
 const OPERATOR_TOKEN: &str = "operator.token";
 
+fn is_audit_log(file: &Path) -> bool {
+    file.extension().is_some_and(|end| end == "jsonl")
+}
+
 #[track_caller]
 fn nothing_found(server: &mut Server, planted: &Planted, files_but: &[&str]) {
     let log = server.stderr();
@@ -194,11 +199,15 @@ fn nothing_found(server: &mut Server, planted: &Planted, files_but: &[&str]) {
     // While it runs, and after it closed its files.
     let files = server.data_files();
     assert!(files.iter().any(|file| file.ends_with("keyward.redb")));
+    assert!(files.iter().any(|file| is_audit_log(file)));
     let search = |server: &Server| {
         for file in server.data_files() {
             let bytes = fs::read(&file).unwrap();
             let except = if file.ends_with(OPERATOR_TOKEN) {
                 &["the operator's token"][..]
+            } else if is_audit_log(&file) {
+                // What a caller says it is for is recorded, and nothing else that it sends.
+                &["purpose"][..]
             } else {
                 files_but
             };

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use keyward_audit::{Audit, AuditError, Settings as AuditSettings};
 use keyward_crypto::CryptoError;
+use keyward_crypto::at_rest::RootKey;
 use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
 use keyward_keyring::{CacheConfig, Change, Keyring, KeyringError, Outage, TenantName};
@@ -45,6 +47,8 @@ pub struct App {
     pub restores: Restores,
     /// How the store is.
     pub health: Health,
+    /// The audit log, unless it is off.
+    pub audit: Option<AuditLog>,
     /// Counts of what the HTTP API answered.
     pub requests: Arc<Requests>,
     /// When keys are rotated without a call.
@@ -81,6 +85,9 @@ pub enum StartError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// The audit log cannot be opened.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
     /// A background task died.
     #[error("start-up was interrupted")]
     Interrupted,
@@ -93,8 +100,12 @@ impl App {
         let Config { data_dir, root_key, policy, http, cache, vault, .. } = config;
         let (components, artefacts) = (data_dir.join("policies"), data_dir.join("artefacts"));
         let restores = Restores::new(data_dir.clone());
-        let Opened { backend, store, artefact_key } =
+        let Opened { backend, store, artefact_key, audit_key } =
             Backend::open(data_dir, root_key, vault).await?;
+        let audit = match config.audit {
+            None => None,
+            Some(settings) => Some(open_audit(settings, audit_key).await?),
+        };
         create_dir(&components)?;
         create_dir(&artefacts)?;
         let host_config = HostConfig {
@@ -118,6 +129,7 @@ impl App {
             default_outage: cache.default_outage,
             tokens: Tokens::new(&keyring, &cache),
             policies: Policies::new(host, &keyring, components, shared),
+            audit,
             readiness: if shared { Readiness::starting() } else { Readiness::started() },
             backend,
             keyring,
@@ -158,6 +170,9 @@ impl App {
         rotation::last_flush(self).await;
         if let Some(backend) = self.backend.vault() {
             backend.vault.shutdown().await;
+        }
+        if let Some(audit) = &self.audit {
+            audit.log.close().await;
         }
     }
 
@@ -201,6 +216,22 @@ impl App {
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
+}
+
+/// The audit log, and where it is.
+pub struct AuditLog {
+    /// Takes entries.
+    pub log: Audit,
+    /// Its directory.
+    pub dir: PathBuf,
+}
+
+async fn open_audit(settings: AuditSettings, key: RootKey) -> Result<AuditLog, StartError> {
+    let dir = settings.dir.clone();
+    let open = move || Audit::open(&settings, &|log| key.derive(log.as_bytes()));
+    let opened = tokio::task::spawn_blocking(open).await;
+    let log = opened.map_err(|_| StartError::Interrupted)??;
+    Ok(AuditLog { log, dir })
 }
 
 fn create_dir(path: &Path) -> Result<(), StartError> {

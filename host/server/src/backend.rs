@@ -41,6 +41,8 @@ pub(crate) struct Opened {
     pub store: Arc<dyn Store>,
     /// Authenticates compiled artefacts in the data directory.
     pub artefact_key: Zeroizing<[u8; 32]>,
+    /// From which the signing keys of audit logs are derived.
+    pub audit_key: RootKey,
 }
 
 impl Backend {
@@ -53,17 +55,18 @@ impl Backend {
     ) -> Result<Opened, StartError> {
         let Some(settings) = vault else {
             let store = blocking(move || EmbeddedStore::open(&data_dir, &root_key)).await?;
-            let artefact_key = artefact_key(store.root_key())?;
-            return Ok(Opened { backend: Self::Embedded, store: Arc::new(store), artefact_key });
+            let (artefact_key, audit_key) = host_keys(store.root_key())?;
+            let (backend, store) = (Self::Embedded, Arc::new(store));
+            return Ok(Opened { backend, store, artefact_key, audit_key });
         };
         let dir = blocking(move || LocalDir::open(&data_dir, &root_key)).await?;
-        let artefact_key = artefact_key(dir.root_key())?;
+        let (artefact_key, audit_key) = host_keys(dir.root_key())?;
         let (address, poll) = (settings.access.address.clone(), settings.poll);
         let vault = Vault::start(settings.access).map_err(StartError::Vault)?;
         let store = Arc::new(VaultStore::new(vault.clone()));
         let shared: Arc<dyn Store> = store.clone();
         let backend = Self::Vault(VaultBackend { vault, store, address, poll, _dir: dir });
-        Ok(Opened { backend, store: shared, artefact_key })
+        Ok(Opened { backend, store: shared, artefact_key, audit_key })
     }
 
     /// The Vault, if that is where the keys are.
@@ -86,6 +89,7 @@ async fn blocking<T: Send + 'static>(
     Ok(tokio::task::spawn_blocking(open).await.map_err(|_| StartError::Interrupted)??)
 }
 
-fn artefact_key(root: &RootKey) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
-    Ok(Zeroizing::new(*root.derive(b"artefacts")?.expose()))
+/// What authenticates artefacts, and what signing keys of audit logs come from.
+fn host_keys(root: &RootKey) -> Result<(Zeroizing<[u8; 32]>, RootKey), CryptoError> {
+    Ok((Zeroizing::new(*root.derive(b"artefacts")?.expose()), root.derive(b"audit")?))
 }

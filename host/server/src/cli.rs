@@ -1,5 +1,6 @@
 //! The command line: what runs a server here, and what the [client](crate::client) does.
 
+mod audit;
 mod flags;
 mod serve;
 
@@ -74,6 +75,11 @@ enum Command {
         #[command(subcommand)]
         command: VaultCommand,
     },
+    /// Verify an audit log, show its entries, or its public key; no server is needed
+    Audit {
+        #[command(subcommand)]
+        command: audit::Command,
+    },
     #[command(flatten)]
     Client(client::Command),
     /// Print what lets a shell complete commands and options
@@ -121,6 +127,7 @@ pub fn main() -> ExitCode {
             let flags = Flags { config, ..Flags::default() };
             with_config(flags, |config| migrate::run(config, wrap))
         }
+        Command::Audit { command } => audit::run(command),
         Command::Client(command) => client::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

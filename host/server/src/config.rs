@@ -46,6 +46,8 @@ pub struct Config {
     pub root_key: RootKeySource,
     /// TLS certificate chain and private key, both PEM.
     pub tls: Option<TlsFiles>,
+    /// How the audit log is kept; `None`: there is none.
+    pub audit: Option<keyward_audit::Settings>,
     /// Limits of the HTTP side.
     pub http: HttpConfig,
     /// The policies' sandbox.

@@ -267,6 +267,10 @@ codes! {
         "The keys are in the embedded store, so there is no Vault and no token to renew."
     VaultTokenNotRenewable "vault_token_not_renewable" CONFLICT "Token not renewable"
         "The server's token of Vault's cannot be renewed; where the server can log in, it does so before the token ends."
+    AuditUnavailable "audit_unavailable" SERVICE_UNAVAILABLE "Audit log cannot be written"
+        "The audit log has no place for the request's entry, so the server refuses it; with `audit.strict` also if the entry did not reach the disk in time, and then what was asked may have been done. Retry after the time given."
+    AuditOff "audit_off" CONFLICT "No audit log"
+        "This server keeps no audit log: `audit.enabled` is off."
     NotReady "not_ready" SERVICE_UNAVAILABLE "Not ready"
         "The server cannot serve now. `detail` gives the reasons."
     RequestTimeout "request_timeout" SERVICE_UNAVAILABLE "Request took too long"
@@ -286,6 +290,7 @@ impl Code {
             | Self::VaultNotLoggedIn => Some(1),
             Self::StoreUnavailable
             | Self::NotReady
+            | Self::AuditUnavailable
             | Self::RequestTimeout
             | Self::VaultUnreachable
             | Self::VaultTimeout

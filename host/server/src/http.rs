@@ -1,5 +1,6 @@
 //! The HTTP API: routes, and what they share.
 
+mod audit;
 mod auth;
 mod backup;
 mod body;
@@ -38,7 +39,8 @@ use crate::errors::Code;
 pub fn service(app: Arc<App>) -> Scope {
     let timeout = app.http.body_timeout + app.http.request_timeout;
     let requests = Arc::clone(&app.requests);
-    Scope::new(router(app), timeout, requests)
+    let audit = app.audit.as_ref().map(|audit| audit.log.clone());
+    Scope::new(router(app), timeout, requests, audit)
 }
 
 /// Every route. A new one is added where its handler is, together with what docs/openapi.json says
@@ -55,6 +57,7 @@ fn all_routes() -> Routes {
     keys::routes(&mut all);
     receipts::routes(&mut all);
     vault::routes(&mut all);
+    audit::routes(&mut all);
     backup::routes(&mut all);
     restore::routes(&mut all);
     all

@@ -9,6 +9,7 @@
 //! [`App::service`](app::App::service) is its HTTP API, and [`net::serve`] runs any such service.
 
 pub mod app;
+mod audit;
 pub mod backend;
 mod bridge;
 mod changes;

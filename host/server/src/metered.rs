@@ -15,6 +15,8 @@ use keyward_crypto::{
 use keyward_keyring::{Key, Keyring, KeyringError, Meter};
 use zeroize::Zeroizing;
 
+use crate::audit;
+
 /// One version of a key, and what counts its uses.
 #[derive(Clone)]
 pub struct Metered {
@@ -25,6 +27,7 @@ pub struct Metered {
 impl Metered {
     /// Version `number` of the key; fails as [`Keyring::version`].
     pub async fn of(keyring: &Keyring, key: &Key, number: u32) -> Result<Self, KeyringError> {
+        audit::uses(key.name().as_str(), Some(number));
         let version = keyring.version(key, number).await?;
         Ok(Self { version, meter: keyring.meter(key, number) })
     }

@@ -24,6 +24,9 @@ pub async fn render(app: &App) -> Result<String, fmt::Error> {
     sections::requests(&mut page, &app.requests);
     sections::cache(&mut page, &app.keyring.cache_statistics());
     sections::usage(&mut page, &app.keyring.usage_statistics(), &app.rotations);
+    if let Some(audit) = &app.audit {
+        sections::audit(&mut page, &audit.log.statistics());
+    }
     if let Some(backend) = app.backend.vault() {
         sections::vault(&mut page, &backend.vault.status(), &backend.vault.statistics());
     }

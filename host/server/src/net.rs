@@ -6,6 +6,7 @@ mod tls;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -53,6 +54,10 @@ impl Default for Options {
     }
 }
 
+/// The other end of a request's connection, among the request's extensions.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
 /// How serving ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Drained {
@@ -89,7 +94,7 @@ where
             Some(_) = connections.join_next() => continue,
             accepted = accept(&listener, &slots) => accepted,
         };
-        let (stream, slot) = match accepted {
+        let (stream, peer, slot) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -101,7 +106,7 @@ where
         let (stop, used) = (stop.clone(), Arc::new(AtomicBool::new(false)));
         connections.spawn(async move {
             tokio::select! {
-                () = connection(stream, service, options, watcher, &used) => {}
+                () = connection((stream, peer), service, options, watcher, &used) => {}
                 () = stopped_unused(stop, &used) => {}
             }
             drop(slot);
@@ -139,14 +144,14 @@ async fn drain(
 async fn accept(
     listener: &TcpListener,
     slots: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
+) -> io::Result<(TcpStream, Peer, tokio::sync::OwnedSemaphorePermit)> {
     let slot = Arc::clone(slots).acquire_owned().await.map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, slot))
+    let (stream, address) = listener.accept().await?;
+    Ok((stream, Peer(address), slot))
 }
 
 async fn connection<S, F>(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, Peer),
     service: S,
     options: Options,
     watcher: Watcher,
@@ -161,17 +166,17 @@ async fn connection<S, F>(
     // Answers are small and written at once: waiting to coalesce them costs 40 ms.
     let _ = stream.set_nodelay(true);
     let Some(tls) = &options.tls else {
-        return speak(stream, service, &options, watcher, used).await;
+        return speak((stream, peer), service, &options, watcher, used).await;
     };
     match tokio::time::timeout(options.header_timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => speak(stream, service, &options, watcher, used).await,
+        Ok(Ok(stream)) => speak((stream, peer), service, &options, watcher, used).await,
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake timed out"),
     }
 }
 
 async fn speak<I, S, F>(
-    io: I,
+    (io, peer): (I, Peer),
     service: S,
     options: &Options,
     watcher: Watcher,
@@ -184,8 +189,9 @@ async fn speak<I, S, F>(
     F: Future<Output = Result<Response<Body>, Infallible>> + 'static,
 {
     let used = Arc::clone(used);
-    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+    let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         used.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(peer);
         // Every service here is always ready.
         service.clone().call(lingering::wrap(request))
     });

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use keyward_audit::{OnStall, Settings as AuditSettings};
 use keyward_keyring::CacheConfig;
 use keyward_keyring::embedded::RootKeySource;
 use keyward_policy_host::{Compiler, Limits};
@@ -39,8 +40,10 @@ impl Config {
                 values.origin(&s::MAX_INVOKE)
             )));
         }
+        let audit = read.audit(&data_dir)?;
         Ok(Self {
             listen,
+            audit,
             root_key: read.root_key(&data_dir)?,
             data_dir,
             tls,
@@ -146,6 +149,34 @@ impl<'a> Reader<'a> {
         })
     }
 
+    fn audit(&self, data_dir: &std::path::Path) -> Result<Option<AuditSettings>, ConfigError> {
+        let seconds = |setting| Ok(Duration::from_secs(self.count(setting)?.into()));
+        let (strict, shed) = (
+            self.parsed(&s::AUDIT_STRICT, kind::switch)?,
+            self.0.get(&s::AUDIT_ON_STALL) == Some("shed"),
+        );
+        if strict && shed {
+            return Err(ConfigError(format!(
+                "`audit.strict` ({}): has every entry written, and `audit.on_stall = \"shed\"` ({}) \
+                 gives entries up; keep one",
+                self.0.origin(&s::AUDIT_STRICT),
+                self.0.origin(&s::AUDIT_ON_STALL)
+            )));
+        }
+        let settings = AuditSettings {
+            dir: self.0.get(&s::AUDIT_DIR).map_or_else(|| data_dir.join("audit"), Into::into),
+            rotate_bytes: self.parsed(&s::AUDIT_ROTATE_BYTES, kind::bytes)?,
+            rotate_after: seconds(&s::AUDIT_ROTATE_SECONDS)?,
+            checkpoint_every: seconds(&s::AUDIT_CHECKPOINT_SECONDS)?,
+            checkpoint_entries: self.parsed(&s::AUDIT_CHECKPOINT_ENTRIES, kind::count)?,
+            on_stall: if shed { OnStall::Shed } else { OnStall::Block },
+            stall_timeout: self.duration(&s::AUDIT_STALL_TIMEOUT)?,
+            strict,
+            queue: self.bytes_count(&s::AUDIT_QUEUE)?,
+        };
+        Ok(self.parsed(&s::AUDIT_ENABLED, kind::switch)?.then_some(settings))
+    }
+
     fn cache(&self) -> Result<CacheConfig, ConfigError> {
         Ok(CacheConfig {
             ttl: self.duration(&s::CACHE_TTL)?,
@@ -214,6 +245,17 @@ mod tests {
         assert!(error.contains("insecure_http") && error.contains("KEYWARD_LISTEN"), "{error}");
         let behind_proxy = [("KEYWARD_LISTEN", "0.0.0.0:80"), ("KEYWARD_INSECURE_HTTP", "true")];
         assert!(with(&behind_proxy).is_ok());
+    }
+
+    #[test]
+    fn the_audit_log_cannot_be_strict_and_give_entries_up() {
+        let both = [("KEYWARD_AUDIT_STRICT", "true"), ("KEYWARD_AUDIT_ON_STALL", "shed")];
+        let error = with(&both).err().unwrap();
+        assert!(error.contains("`audit.strict`") && error.contains("ON_STALL"), "{error}");
+        assert!(with(&both[..1]).unwrap().audit.unwrap().strict);
+        assert!(with(&[("KEYWARD_AUDIT_ENABLED", "false")]).unwrap().audit.is_none());
+        let dir = with(&[]).unwrap().audit.unwrap().dir;
+        assert_eq!(dir, PathBuf::from("keyward-data/audit"));
     }
 
     #[test]

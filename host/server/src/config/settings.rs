@@ -113,6 +113,26 @@ settings! {
         "How often it is looked for keys that are to be rotated; a key is rotated at most so long after its time. Reads every key's metadata.";
     ROTATION_MIN_EVERY: Some("rotation.min_every"), "KEYWARD_ROTATION_MIN_EVERY", Kind::Duration(SECOND, 720 * HOUR), Some("1h"),
         "The shortest schedule that a key may be given.";
+    AUDIT_ENABLED: Some("audit.enabled"), "KEYWARD_AUDIT_ENABLED", Kind::Switch, Some("true"),
+        "Keep an audit log of every request but health checks and `/metrics`.";
+    AUDIT_DIR: Some("audit.dir"), "KEYWARD_AUDIT_DIR", Kind::Path, None,
+        "Where the audit log is. Unset: `audit` in the data directory. One server to a directory.";
+    AUDIT_ROTATE_BYTES: Some("audit.rotate_bytes"), "KEYWARD_AUDIT_ROTATE_BYTES", Kind::Bytes(4 * KIB, 64 * GIB), Some("256MiB"),
+        "A file of the audit log that is so large is followed by a new one.";
+    AUDIT_ROTATE_SECONDS: Some("audit.rotate_seconds"), "KEYWARD_AUDIT_ROTATE_SECONDS", Kind::Count(1, 31_536_000), Some("86400"),
+        "A file of the audit log that is so old is followed by a new one.";
+    AUDIT_CHECKPOINT_SECONDS: Some("audit.checkpoint_seconds"), "KEYWARD_AUDIT_CHECKPOINT_SECONDS", Kind::Count(1, 86_400), Some("60"),
+        "How long an entry stays unsigned at most.";
+    AUDIT_CHECKPOINT_ENTRIES: Some("audit.checkpoint_entries"), "KEYWARD_AUDIT_CHECKPOINT_ENTRIES", Kind::Count(1, 1_000_000_000), Some("100000"),
+        "How many entries stay unsigned at most.";
+    AUDIT_ON_STALL: Some("audit.on_stall"), "KEYWARD_AUDIT_ON_STALL", Kind::Choice(&["block", "shed"]), Some("block"),
+        "What requests meet when the audit log cannot be written and `audit.queue` is full: they wait for `audit.stall_timeout` and are refused with `audit_unavailable`, or are served without an entry and counted.";
+    AUDIT_STALL_TIMEOUT: Some("audit.stall_timeout"), "KEYWARD_AUDIT_STALL_TIMEOUT", Kind::Duration(1, MINUTE), Some("1s"),
+        "How long a request waits for the audit log.";
+    AUDIT_QUEUE: Some("audit.queue"), "KEYWARD_AUDIT_QUEUE", Kind::Count(16, 10_000_000), Some("32768"),
+        "Most audit entries in memory, those of requests under way included. A crash loses what is in memory, unless `audit.strict`.";
+    AUDIT_STRICT: Some("audit.strict"), "KEYWARD_AUDIT_STRICT", Kind::Switch, Some("false"),
+        "Answer a request only when its audit entry is on disk. Not with `audit.on_stall` = `shed`.";
     DEFAULT_TENANT: Some("tenant.default"), "KEYWARD_TENANT_DEFAULT", Kind::Name, Some("default"),
         "The tenant that `/api/v1/vault/keys/…` works on when the request names none.";
     VAULT_ADDR: Some("vault.addr"), "E2EE_VAULT_ADDR", Kind::Url, None,

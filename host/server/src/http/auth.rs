@@ -10,6 +10,7 @@ use keyward_keyring::TenantName;
 
 use super::{Params, Problem, param, params};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::tokens::{Credential, Reach, TENANT_ADMIN, TokenError};
 
@@ -25,7 +26,10 @@ pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Credenti
         return Err(unauthenticated("the Authorization header is not one `Bearer` and a token"));
     };
     match app.tokens.verify(token).await {
-        Ok(Some(credential)) => Ok(credential),
+        Ok(Some(credential)) => {
+            audit::by(&credential);
+            Ok(credential)
+        }
         Ok(None) => Err(unauthenticated("the token is malformed or not known here")),
         Err(TokenError::Store(error)) => Err(Problem::store(&error)),
         Err(error) => Err(Problem::internal(error)),
@@ -75,6 +79,7 @@ impl Access {
 
 /// For encrypt, decrypt and invoke: the tenant's own credentials, never an operator's.
 fn for_data(credential: &Credential, tenant: &str) -> Result<TenantName, Problem> {
+    note(tenant);
     match &credential.reach {
         Reach::Operator => Err(Problem::new(
             Code::Forbidden,
@@ -90,6 +95,7 @@ async fn for_reading(
     credential: &Credential,
     tenant: &str,
 ) -> Result<TenantName, Problem> {
+    note(tenant);
     match &credential.reach {
         Reach::Operator => existing(app, tenant).await,
         Reach::Tenant(own) => own_tenant(own, tenant),
@@ -117,6 +123,13 @@ pub fn for_operators(credential: &Credential) -> Result<(), Problem> {
     }
 }
 
+/// What a tenant may be called is noted in the request's entry, however the path writes it.
+fn note(tenant: &str) {
+    if TenantName::from_str(tenant).is_ok() {
+        audit::about(tenant);
+    }
+}
+
 /// The same answer whether the other tenant exists or not.
 fn own_tenant(own: &TenantName, asked: &str) -> Result<TenantName, Problem> {
     if own.as_str() == asked {
@@ -128,6 +141,7 @@ fn own_tenant(own: &TenantName, asked: &str) -> Result<TenantName, Problem> {
 /// The tenant of this name, if there is one. For operators alone.
 pub async fn existing(app: &App, tenant: &str) -> Result<TenantName, Problem> {
     let name = TenantName::from_str(tenant)?;
+    audit::about(name.as_str());
     if app.keyring.tenant_exists(&name).await? {
         return Ok(name);
     }

@@ -31,6 +31,7 @@ use super::openapi::{Endpoint, Tag, Who, schema};
 use super::routes::Routes;
 use super::{Problem, auth, body, output};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 
 /// Most recipients of a backup.
@@ -68,6 +69,7 @@ pub async fn make(
             Scope::Tenant(existing.map_err(blame)?)
         }
     };
+    audit::target(scope.to_string());
     let (mut incoming, mut outgoing) = tokio::io::duplex(READY);
     let by = credential.caller.subject.clone();
     let work = tokio::spawn(async move {
@@ -152,14 +154,20 @@ fn respond(
     work: JoinHandle<Result<Report, BackupError>>,
 ) -> Response<Body> {
     let sending = Sending { incoming, work: Some(work) };
-    let frames = stream::unfold((Some(first), Some(sending)), |(first, sending)| async {
+    // Dropped before its end, its record says that it was broken off.
+    let state = (Some(first), Some(sending), audit::ending());
+    let frames = stream::unfold(state, |(first, sending, record)| async {
         if let Some(first) = first {
-            return Some((Ok(Frame::data(first)), (None, sending)));
+            return Some((Ok(Frame::data(first)), (None, sending, record)));
         }
         let mut sending = sending?;
         match sending.frame().await {
-            Ok(frame) => Some((Ok(frame?), (None, Some(sending)))),
-            Err(error) => Some((Err(error), (None, None))),
+            Ok(Some(frame)) => Some((Ok(frame), (None, Some(sending), record))),
+            Ok(None) => {
+                audit::end(record, None);
+                None
+            }
+            Err(error) => Some((Err(error), (None, None, None))),
         }
     });
     let mut response = Response::new(Body::new(StreamBody::new(frames)));

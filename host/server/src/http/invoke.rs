@@ -9,6 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderValue, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use keyward_keyring::KeyName;
 use keyward_policy_host::{Payload, Request as PolicyRequest};
 
 use super::auth::Access;
@@ -18,6 +19,7 @@ use super::openapi::{Endpoint, Tag, Who, problems, schema};
 use super::routes::Routes;
 use super::{Params, Problem, body, param, request_id};
 use crate::app::App;
+use crate::audit;
 use crate::clock;
 use crate::errors::Code;
 
@@ -29,6 +31,8 @@ pub async fn invoke(
 ) -> Result<Response<Body>, Problem> {
     let Access { path, credential, tenant } = Access::data(&app, path, request.headers()).await?;
     let asked = read_query(request.uri().query().unwrap_or_default())?;
+    let known = asked.key.as_deref().filter(|key| key.parse::<KeyName>().is_ok());
+    audit::asked(known, asked.purpose.as_ref().map(Text::as_str));
     let content_type = content_type(request.headers())?;
     let policy_request = PolicyRequest {
         id: request_id::of(&request).as_str().to_owned(),
@@ -43,8 +47,10 @@ pub async fn invoke(
     let limit = app.http.max_invoke;
     let bytes = body::read(request.into_body(), limit, app.http.body_timeout).await?;
     let active = app.policies.active(&tenant)?;
+    audit::policy(&active.record.digest);
     let payload = Payload { content_type, body: bytes.into() };
     let answer = app.policies.host().invoke(&active.policy, &policy_request, &payload).await?;
+    audit::allowed();
     let Ok(answer_type) = HeaderValue::from_str(&answer.content_type) else {
         let detail = "the policy's answer has a content type that is none";
         return Err(Problem::new(Code::PolicyBadPlan, detail));

@@ -14,6 +14,7 @@ use super::openapi::{Endpoint, Tag, Who, problems, schema};
 use super::routes::Routes;
 use super::{Params, Problem, body, output};
 use crate::app::App;
+use crate::audit;
 use crate::clock;
 use crate::errors::Code;
 use crate::policies::Active;
@@ -74,6 +75,7 @@ pub async fn activate(
     let limit = app.max_component;
     let wasm = body::read(request.into_body(), limit, app.http.body_timeout).await?;
     let active = app.policies.activate(&tenant, wasm, &credential.caller.subject).await?;
+    audit::target(format!("policy {}", active.policy.digest()));
     output::json(StatusCode::OK, &PolicyView::of(&active))
 }
 

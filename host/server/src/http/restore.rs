@@ -22,6 +22,7 @@ use super::openapi::{Endpoint, Tag, Who, problems, schema};
 use super::routes::Routes;
 use super::{Problem, auth, body, output};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 
 /// The largest backup that is received, in bytes.
@@ -69,6 +70,9 @@ pub async fn run(State(app): State<Arc<App>>, request: Request) -> Result<Respon
     let credential = auth::authenticate(&app, request.headers()).await?;
     auth::for_operators(&credential)?;
     let asked = read_query(request.uri().query().unwrap_or_default())?;
+    if asked.dry_run {
+        audit::target("dry run");
+    }
     let file = receive(&app, request.into_body()).await?;
     let by = credential.caller.subject.clone();
     // On its own, so that it comes to its end when the caller goes away.

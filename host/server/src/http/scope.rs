@@ -13,12 +13,14 @@ use axum::http::{HeaderName, Method, Request, Response, Uri};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use keyward_audit::Audit;
 use tower::Service;
 use tracing::level_filters::LevelFilter;
 
 use super::outage_log;
 use super::problem::Problem;
 use super::request_id::RequestId;
+use crate::audit::{self, Record};
 use crate::errors::Code;
 use crate::metrics::{Requests, Route};
 
@@ -35,13 +37,19 @@ pub struct Scope {
     router: Router,
     timeout: Duration,
     requests: Arc<Requests>,
+    audit: Option<Audit>,
 }
 
 impl Scope {
     /// Wraps `router`; a request that takes longer than `timeout` is given up. What was answered
-    /// is counted in `requests`.
-    pub fn new(router: Router, timeout: Duration, requests: Arc<Requests>) -> Self {
-        Self { router, timeout, requests }
+    /// is counted in `requests` and, but for health checks and `/metrics`, recorded in `audit`.
+    pub fn new(
+        router: Router,
+        timeout: Duration,
+        requests: Arc<Requests>,
+        audit: Option<Audit>,
+    ) -> Self {
+        Self { router, timeout, requests, audit }
     }
 }
 
@@ -59,6 +67,8 @@ impl Service<Request<Body>> for Scope {
         request.extensions_mut().insert(id.clone());
         let (route, start) = (Route::of(request.uri().path()), Instant::now());
         let requests = Arc::clone(&self.requests);
+        let audit = self.audit.clone().filter(|_| is_audited(route));
+        let record = audit.is_some().then(|| Record::of(&request, &id));
         // Not `tracing::enabled!`: after it says no, the thread's next event is lost where layers
         // have filters of their own.
         let log = (LevelFilter::current() >= LevelFilter::DEBUG)
@@ -67,7 +77,19 @@ impl Service<Request<Body>> for Scope {
         let limit = if route == Route::Restore { RESTORE } else { self.timeout };
         let handled = tokio::time::timeout(limit, handled);
         Box::pin(async move {
-            let mut response = match handled.await {
+            let placed = match (record, &audit) {
+                (Some(record), Some(audit)) => record.reserve(audit).await.map(Some),
+                _ => Ok(None),
+            };
+            let Ok(record) = placed else {
+                // Nothing was done.
+                let mut response = stalled().into_response();
+                finish(&mut response, &id, &requests);
+                requests.answered(route, response.status(), start.elapsed());
+                return Ok(response);
+            };
+            let (handled, record) = audit::within(record, handled).await;
+            let mut response = match handled {
                 Ok(Ok(Ok(response))) => response,
                 Ok(Err(_panic)) => Problem::internal("a handler panicked").into_response(),
                 Err(_elapsed) => {
@@ -75,7 +97,13 @@ impl Service<Request<Body>> for Scope {
                     Problem::new(Code::RequestTimeout, detail).into_response()
                 }
             };
-            finish(&mut response, &id, &requests);
+            let code = finish(&mut response, &id, &requests);
+            if let Some(record) = record
+                && record.submit(response.status().as_u16(), code).await.is_err()
+            {
+                response = stalled().into_response();
+                finish(&mut response, &id, &requests);
+            }
             requests.answered(route, response.status(), start.elapsed());
             if let Some((method, uri)) = log {
                 log_outcome(&id, &method, &uri, &response, start);
@@ -85,9 +113,22 @@ impl Service<Request<Body>> for Scope {
     }
 }
 
-fn finish(response: &mut Response<Body>, id: &RequestId, requests: &Requests) {
+/// Health checks and figures show nothing of anybody's and are asked for every few seconds.
+fn is_audited(route: Route) -> bool {
+    !matches!(route, Route::Health | Route::Metrics)
+}
+
+fn stalled() -> Problem {
+    let detail = "the audit log cannot be written at the moment; retry after the time given";
+    Problem::new(Code::AuditUnavailable, detail)
+}
+
+/// Gives the answer its identifier, and an error its body; the error's code.
+fn finish(response: &mut Response<Body>, id: &RequestId, requests: &Requests) -> Option<Code> {
     response.headers_mut().insert(X_REQUEST_ID, id.header());
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+    let problem = response.extensions_mut().remove::<Problem>();
+    let code = problem.as_ref().map(|problem| problem.code);
+    if let Some(problem) = problem {
         requests.failed(problem.code);
         if response.status().is_server_error() && !outage_log::is_said_elsewhere(problem.code) {
             // A policy may have written it: bounded, and escaped because it is logged as text.
@@ -99,6 +140,7 @@ fn finish(response: &mut Response<Body>, id: &RequestId, requests: &Requests) {
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = Body::from(problem.body(id.as_str()));
     }
+    code
 }
 
 fn log_outcome(

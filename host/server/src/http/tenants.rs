@@ -19,6 +19,7 @@ use super::openapi::{Endpoint, Tag, Who, schema};
 use super::routes::Routes;
 use super::{Params, Problem, auth, body, output};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::tokens::{OPERATOR, Reach, TokenError};
 
@@ -73,6 +74,7 @@ pub async fn create(
     let new: NewTenant<'_> = json::parse(&bytes)?;
     let name = TenantName::from_str(new.name.as_str())
         .map_err(|error| Problem { field: Some("/name".into()), ..error.into() })?;
+    audit::about(name.as_str());
     app.keyring.create_tenant(&name).await?;
     tracing::info!(tenant = %name, by = credential.caller.subject, "tenant created");
     let mut response = output::json(StatusCode::CREATED, &TenantView { name: name.as_str() })?;
@@ -176,6 +178,7 @@ pub async fn mint_token(
         error => Problem::internal(error),
     })?;
     let (by, id) = (&credential.caller.subject, &minted.id);
+    audit::target(format!("token {id}"));
     tracing::info!(%tenant, id, by, subject = minted.caller.subject, "token minted");
     let view = TokenView {
         token: token.expose(),

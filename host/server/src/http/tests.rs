@@ -11,6 +11,7 @@ use tower::Service;
 use super::*;
 use crate::tokens::Reach;
 
+mod audit;
 mod management;
 mod vault;
 

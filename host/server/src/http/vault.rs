@@ -20,6 +20,7 @@ pub use self::status::{clear_cache, health, metrics, renew_token, status};
 pub use self::versions::{create_version, destroy_version, history, list_versions, rollback};
 use super::{Params, Problem, auth, param, params};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::tokens::Credential;
 
@@ -52,6 +53,7 @@ impl Access {
         let credential = operator(app, headers).await?;
         let tenant = auth::existing(app, &named(app, query, headers)?).await?;
         let key = KeyName::from_str(param(&path, "key")?)?;
+        audit::uses(key.as_str(), None);
         Ok(Self { path, credential, tenant, key })
     }
 

@@ -63,6 +63,8 @@ routes! {
     Tenants "tenants"
     /// `/api/v1/vault/…`
     Vault "vault"
+    /// `/api/v1/audit` and `…/audit`
+    Audit "audit"
     /// `/api/v1/backup`
     Backup "backup"
     /// `/api/v1/restore…`
@@ -91,6 +93,7 @@ impl Route {
             return Self::Vault;
         }
         match rest {
+            "audit" => return Self::Audit,
             "backup" => return Self::Backup,
             "openapi.json" => return Self::OpenApi,
             "receipts/public-key" => return Self::Receipts,
@@ -119,6 +122,7 @@ impl Route {
                     Some("policy") => Self::Policy,
                     Some("tokens") => Self::Tokens,
                     Some("outage") => Self::Tenants,
+                    Some("audit") => Self::Audit,
                     _ => Self::Other,
                 }
             }
@@ -241,6 +245,8 @@ mod tests {
             ("/api/v1/tenants/acme/tokens", Route::Tokens),
             ("/api/v1/tenants", Route::Tenants),
             ("/api/v1/vault/health", Route::Vault),
+            ("/api/v1/audit", Route::Audit),
+            ("/api/v1/tenants/acme/audit", Route::Audit),
             ("/api/v1/backup", Route::Backup),
             ("/api/v1/restore", Route::Restore),
             ("/api/v1/restore/recipient", Route::Restore),

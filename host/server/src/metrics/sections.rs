@@ -1,11 +1,13 @@
 //! Which figures there are, and where each comes from.
 
+mod audit;
 mod vault;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyward_keyring::{CacheStatistics, UsageStatistics};
 
+pub(super) use self::audit::audit;
 pub(super) use self::vault::vault;
 use super::page::{Labels, Page};
 use super::requests::{self, Requests};

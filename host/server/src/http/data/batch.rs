@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::Call;
 use super::item::{Asked, Item};
 use super::operation::{Operation, Plans};
+use crate::audit;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
 use crate::http::{Problem, output};
@@ -46,6 +47,13 @@ impl Call {
         let Decisions { requests, groups, of_item } = self.decisions::<O>(&items)?;
         let host = self.app.policies.host();
         let plans = host.authorize_many(self.policy(), &requests).await?;
+        if plans.iter().any(Result::is_ok) {
+            audit::allowed();
+        }
+        // What all have in common is the entry's own.
+        if let ([_], Some(Ok(item))) = (&groups[..], items.iter().find(|item| item.is_ok())) {
+            item.asked.note();
+        }
         let mut ready = Vec::with_capacity(groups.len());
         for Group { first, second, item, items: count } in groups {
             let plan = |at: usize| plans[at].clone().map_err(Problem::from);
@@ -88,6 +96,7 @@ impl Call {
                 (Ok(_), Some(Err(problem))) => Err(problem.clone()),
                 (Ok(_), None) => Err(Problem::internal("an item without a decision")),
             };
+            audit::item(done.as_ref().err().map(|problem| problem.code));
             if let Err(problem) = done {
                 self.app.requests.failed(problem.code);
                 push_error(out, frame, index, problem)?;

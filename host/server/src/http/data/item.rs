@@ -10,6 +10,7 @@ use keyward_crypto::{Header, text};
 use keyward_keyring::{Key, KeyName, KeyringError};
 
 use super::operation::Place;
+use crate::audit;
 use crate::errors::Code;
 use crate::http::Problem;
 use crate::http::json::Text;
@@ -54,6 +55,14 @@ impl<'a> Asked<'a> {
     /// The context to bind: empty when there is none.
     pub fn bound_context(&self) -> &[u8] {
         self.context.as_deref().unwrap_or_default()
+    }
+
+    /// Notes key and purpose in the request's entry.
+    pub fn note(&self) {
+        audit::asked(
+            self.key.as_deref().filter(|key| key.parse::<KeyName>().is_ok()),
+            self.purpose.as_ref().map(Text::as_str),
+        );
     }
 
     /// Bytes of this that enter the policy.

@@ -14,6 +14,7 @@ use futures_util::stream;
 use super::Call;
 use super::batch::{self, Frame};
 use super::operation::Operation;
+use crate::audit;
 use crate::errors::Code;
 use crate::http::{Problem, body};
 
@@ -33,22 +34,30 @@ pub fn are_in(headers: &HeaderMap) -> bool {
 /// Answers line by line.
 pub fn answer<O: Operation>(call: Call, body: Body) -> Response<Body> {
     let lines = Lines::new(body, call.app.http.max_body, call.app.http.body_timeout);
-    let answers = stream::unfold(Some((call, lines)), |state| async {
-        let (call, mut lines) = state?;
+    let state = Some((call, lines, audit::ending()));
+    let answers = stream::unfold(state, |state| async {
+        let (call, mut lines, mut record) = state?;
         let mut out = String::new();
         let end = match lines.next().await {
-            Ok(None) => return None,
+            Ok(None) => {
+                audit::end(record, None);
+                return None;
+            }
             Ok(Some(chunk)) => {
                 let items: Vec<&[u8]> = split(&chunk).collect();
                 // What there is: the policy broke, or the host, and nothing of the chunk was done.
-                call.batch::<O>(&items, Frame::Lines, &mut out).await.err()
+                let work = call.batch::<O>(&items, Frame::Lines, &mut out);
+                let (done, kept) = audit::within(record.take(), work).await;
+                record = kept;
+                done.err()
             }
             Err(problem) => Some(problem),
         };
         // What ends the answer early is its last line, marked as such.
         let Some(problem) = end else {
-            return Some((Ok(Bytes::from(out)), Some((call, lines))));
+            return Some((Ok(Bytes::from(out)), Some((call, lines, record))));
         };
+        audit::end(record, Some(problem.code));
         call.app.requests.failed(problem.code);
         out.clear();
         batch::open_item(&mut out, None);

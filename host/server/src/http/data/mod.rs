@@ -42,6 +42,7 @@ pub use self::sign::{Sign, Verify};
 use super::auth::Access;
 use super::{Params, Problem, output, request_id};
 use crate::app::App;
+use crate::audit;
 use crate::clock;
 use crate::policies::Active;
 use crate::tokens::Credential;
@@ -57,6 +58,7 @@ pub async fn run<O: Operation>(
     let id = request_id::of(&request).as_str().to_owned();
     let begin = |app: Arc<App>| -> Result<Call, Problem> {
         let active = app.policies.active(&tenant)?;
+        audit::policy(&active.record.digest);
         Ok(Call { app, tenant, active, credential, id, time: clock::unix_ms() })
     };
     if lines::are_in(request.headers()) {
@@ -103,12 +105,14 @@ impl Call {
     async fn single<'a, O: Operation>(&'a self, fields: O::Fields<'a>) -> Result<String, Problem> {
         let place = self.place();
         let item = O::read(place, fields).await?;
+        item.asked.note();
         let host = self.app.policies.host();
         let first = host.authorize(self.policy(), &self.request(O::NAME, &item.asked)).await?;
         let second = match &item.also {
             None => None,
             Some(also) => Some(host.authorize(self.policy(), &self.request(O::NAME, also)).await?),
         };
+        audit::allowed();
         let ready = self.ready::<O>(&item, Plans { first, second }).await?;
         let mut out = String::with_capacity(512);
         batch::open_item(&mut out, item.reference.as_ref());

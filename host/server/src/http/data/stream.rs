@@ -36,6 +36,7 @@ use self::work::{Opening, OpeningPart, Sealing, Work};
 use super::item::Asked;
 use super::{Call, Decrypt, Encrypt, Operation};
 use crate::app::App;
+use crate::audit;
 use crate::clock;
 use crate::errors::Code;
 use crate::execute::{Opener, Sealer};
@@ -64,6 +65,7 @@ pub async fn encrypt(
     let body = request.into_body();
     let host = call.app.policies.host();
     let plan = host.authorize(call.policy(), &call.request(Encrypt::NAME, &asked)).await?;
+    audit::allowed();
     let place = call.place();
     let sealer = Sealer::prepare(place.keyring, place.tenant, asked.key.as_deref(), plan).await?;
     let obligations = sealer.obligations().clone();
@@ -111,8 +113,10 @@ pub async fn decrypt(
         return Err(Problem::ciphertext_invalid());
     }
     asked.key = Some(key.name().to_string().into());
+    asked.note();
     let host = call.app.policies.host();
     let plan = host.authorize(call.policy(), &call.request(Decrypt::NAME, &asked)).await?;
+    audit::allowed();
     let opener = Opener::prepare(key, plan)?;
     source.obligations = opener.obligations().clone();
     source.obligations.record(call.tenant.as_str(), &call.id);
@@ -165,8 +169,10 @@ async fn begin(
 ) -> Result<(Call, Query, Request), Problem> {
     let Access { credential, tenant, .. } = Access::data(&app, path, request.headers()).await?;
     let query = Query::read(request.uri().query().unwrap_or_default())?;
+    query.asked.note();
     let id = request_id::of(&request).as_str().to_owned();
     let active = app.policies.active(&tenant)?;
+    audit::policy(&active.record.digest);
     let call = Call { app, tenant, active, credential, id, time: clock::unix_ms() };
     Ok((call, query, request))
 }
@@ -221,20 +227,31 @@ fn check_length(obligations: &Obligations, length: Option<u64>) -> Result<(), Pr
 
 fn respond(first: Bytes, version: u32, length: Option<u64>, work: impl Work) -> Response<Body> {
     let rest = (!work.is_over()).then_some(work);
-    let pieces = stream::unfold((Some(first), rest), |(first, rest)| async {
+    let state = (Some(first), rest, audit::ending());
+    let pieces = stream::unfold(state, |(first, rest, record)| async {
+        // Ended with the last piece: once all bytes are there, nobody may ask for more.
         if let Some(first) = first {
-            return Some((Ok(first), (None, rest)));
+            let Some(rest) = rest else {
+                audit::end(record, None);
+                return Some((Ok(first), (None, None, None)));
+            };
+            return Some((Ok(first), (None, Some(rest), record)));
         }
         let mut work = rest?;
         match work.next().await {
-            Ok(Some(piece)) => {
-                let rest = (!work.is_over()).then_some(work);
-                Some((Ok(piece), (None, rest)))
+            Ok(Some(piece)) if work.is_over() => {
+                audit::end(record, None);
+                Some((Ok(piece), (None, None, None)))
             }
-            Ok(None) => None,
+            Ok(Some(piece)) => Some((Ok(piece), (None, Some(work), record))),
+            Ok(None) => {
+                audit::end(record, None);
+                None
+            }
             Err(problem) => {
+                audit::end(record, Some(problem.code));
                 tracing::debug!(code = problem.code.as_str(), "a stream was broken off");
-                Some((Err(io::Error::other(problem.code.as_str())), (None, None)))
+                Some((Err(io::Error::other(problem.code.as_str())), (None, None, None)))
             }
         }
     });

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::view::KeyView;
 use super::{Managed, Reason, blame};
 use crate::app::App;
+use crate::audit;
 use crate::clock;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
@@ -37,6 +38,7 @@ pub async fn rotate(
     let Managed { tenant, name, .. } = &managed;
     let author = managed.author(&reason);
     let key_version = app.keyring.rotate(tenant, name, author).await.map_err(blame)?;
+    audit::uses(name.as_str(), Some(key_version));
     tracing::info!(%tenant, key = %name, key_version, by = author.actor, "key rotated");
     output::json(StatusCode::OK, &Rotated { key_version })
 }

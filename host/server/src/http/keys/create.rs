@@ -16,6 +16,7 @@ use serde::Deserialize;
 use super::view::KeyView;
 use super::{blame, rotation};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::http::auth::Access;
 use crate::http::json::{self, Text};
@@ -64,6 +65,7 @@ pub async fn create(
     let fields: Fields<'_> = json::parse(&bytes)?;
     let name = KeyName::from_str(fields.name.as_str())
         .map_err(|error| Problem { field: Some("/name".into()), ..error.into() })?;
+    audit::uses(name.as_str(), None);
     let algorithm = match &fields.algorithm {
         None => Algorithm::default(),
         Some(text) => self::algorithm(text.as_str())?,
@@ -77,6 +79,7 @@ pub async fn create(
     let author = Author { actor: by, reason: fields.reason.as_ref().map(Text::as_str) };
     let created = app.keyring.create_key_as(&tenant, &name, new, author).await;
     let key = created.map_err(blame_new)?;
+    audit::uses(name.as_str(), Some(key.current_version()));
     tracing::info!(%tenant, key = %name, by, "key created");
     created_at(&key)
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::import::wrapping_key;
 use super::{Managed, blame};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
 use crate::http::openapi::schema;
@@ -72,6 +73,7 @@ pub async fn export(
     let author = managed.author_because(reason.as_ref());
     let exported = app.keyring.export(tenant, name, version, author).await.map_err(blame)?;
     let Exported { key, version, material } = &exported;
+    audit::uses(name.as_str(), Some(*version));
     let algorithm = key.algorithm();
     let info = WrappingInfo { tenant: tenant.as_str(), key_name: name.as_str(), algorithm };
     let (wrapping, wrapped) = to.wrap(&info, material).map_err(refused)?;

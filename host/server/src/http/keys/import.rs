@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::create::{self, blame_new, created_at};
 use super::{Managed, blame, rotation};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::http::data::item;
 use crate::http::json::{self, Text};
@@ -85,6 +86,7 @@ pub async fn import(
     let author = managed.author_because(fields.reason.as_ref());
     let imported = app.keyring.import_key(tenant, name, new, material, author).await;
     let key = imported.map_err(blame_new)?;
+    audit::uses(name.as_str(), Some(key.current_version()));
     let (wrapping_key, by) = (fields.wrapping_key.as_str(), author.actor);
     tracing::info!(%tenant, key = %name, by, wrapping_key, "key imported");
     created_at(&key)
@@ -136,6 +138,7 @@ pub async fn import_version(
     let author = managed.author_because(reason.as_ref());
     let imported = app.keyring.import_version(tenant, name, material, author).await;
     let key_version = imported.map_err(blame)?.version;
+    audit::uses(name.as_str(), Some(key_version));
     let (wrapping_key, by) = (wrapping_key.as_str(), author.actor);
     tracing::info!(%tenant, key = %name, key_version, by, wrapping_key, "key version imported");
     output::json(StatusCode::OK, &VersionView { key_version })

@@ -41,6 +41,7 @@ use super::json::{self, Text};
 use super::openapi::schema;
 use super::{Params, Problem, body, param};
 use crate::app::App;
+use crate::audit;
 use crate::errors::Code;
 use crate::tokens::Credential;
 
@@ -55,6 +56,7 @@ impl Managed {
     async fn of(app: &App, path: Params, headers: &HeaderMap) -> Result<Self, Problem> {
         let Access { path, credential, tenant } = Access::managing(app, path, headers).await?;
         let name = KeyName::from_str(param(&path, "name")?)?;
+        audit::uses(name.as_str(), None);
         Ok(Self { credential, tenant, name })
     }
 
@@ -80,6 +82,7 @@ async fn seen(
 ) -> Result<(TenantName, KeyName), Problem> {
     let Access { path, tenant, .. } = Access::reading(app, path, headers).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
+    audit::uses(name.as_str(), None);
     Ok((tenant, name))
 }
 

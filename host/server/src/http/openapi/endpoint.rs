@@ -25,6 +25,8 @@ pub enum Tag {
     Tenants,
     /// The management API.
     Management,
+    /// The audit log.
+    Audit,
     /// Backup and restore.
     Backup,
     /// Health, figures and this description.
@@ -33,11 +35,12 @@ pub enum Tag {
 
 impl Tag {
     /// Every tag with its name and what it is.
-    pub const ALL: [(Self, &'static str, &'static str); 6] = [
+    pub const ALL: [(Self, &'static str, &'static str); 7] = [
         (Self::Data, "data", "Encrypt, decrypt, sign and the like, as the tenant's policy allows."),
         (Self::Keys, "keys", "A tenant's keys: create, see, change, rotate, delete, destroy."),
         (Self::Tenants, "tenants", "Tenants, their policies, tokens and outage contracts."),
         (Self::Management, "management", "Keys and key store, as operators see them."),
+        (Self::Audit, "audit", "Who did what."),
         (Self::Backup, "backup", "Backup and restore."),
         (Self::Server, "server", "Health, metrics and this description."),
     ];

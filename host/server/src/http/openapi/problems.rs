@@ -5,7 +5,7 @@
 use crate::errors::Code::{self, *};
 
 /// Whatever is asked.
-pub const ALWAYS: &[Code] = &[Internal, RequestTimeout];
+pub const ALWAYS: &[Code] = &[Internal, RequestTimeout, AuditUnavailable];
 
 /// Where the path has parameters.
 pub const PATH: &[Code] = &[InvalidRequest];

@@ -223,6 +223,13 @@ forms! {
         "type": "string", "pattern": "^[a-z0-9-]{1,48}$",
         "description": "Where a page of receipts goes on."
     }
+    AuditText { "type": "string", "minLength": 1, "maxLength": 256 }
+    AuditTime {
+        "type": "string",
+        "anyOf": [{ "format": "date-time" }, { "pattern": "^[0-9]{1,15}$" }],
+        "examples": ["2026-11-27T00:00:00Z"],
+        "description": "RFC 3339, or milliseconds since 1970-01-01T00:00:00Z."
+    }
     ReceiptKeyId {
         "type": "string", "pattern": "^[0-9a-f]{32}$",
         "description": "Names a public key that receipts are checked with."

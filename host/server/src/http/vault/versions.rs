@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::Access;
 use super::views::{VersionView, unix_seconds};
 use crate::app::App;
+use crate::audit;
 use crate::clock;
 use crate::errors::Code;
 use crate::http::keys::blame;
@@ -88,6 +89,7 @@ pub async fn create_version(
     let author = access.author(new.reason.as_deref());
     let created = app.keyring.create_version(tenant, key, author, &new.description).await;
     let created = created.map_err(blame)?;
+    audit::uses(key.as_str(), Some(created.version));
     let view = Created {
         message: "Key version created successfully",
         tenant: tenant.as_str(),
@@ -163,6 +165,7 @@ pub async fn rollback(
         return Err(Problem::field(Code::InvalidField, "/target_version", detail));
     }
     let Access { tenant, key, .. } = &access;
+    audit::uses(key.as_str(), Some(target_version));
     let author = access.author(reason.as_deref());
     app.keyring.rollback(tenant, key, target_version, author).await.map_err(blame)?;
     let view = RolledBack {
@@ -205,6 +208,7 @@ pub async fn destroy_version(
         let detail = "the version in the path is not a number from 1";
         return Err(Problem::new(Code::InvalidRequest, detail));
     };
+    audit::uses(access.key.as_str(), Some(version));
     let bytes = body::read_optional_json(&app, request).await?;
     let Destroy { reason, .. } =
         if bytes.is_empty() { Destroy::default() } else { json::parse(&bytes)? };

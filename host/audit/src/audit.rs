@@ -1,0 +1,192 @@
+//! The log as the request path sees it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::entry::Entry;
+use crate::error::{AuditError, Stalled};
+use crate::log::Log;
+use crate::settings::{OnStall, Settings};
+use crate::statistics::{Counters, Statistics, add};
+use crate::writer::{Message, Shared, Writer};
+use crate::{KeyOf, dir, recover};
+
+/// Messages beside entries that may be in the queue.
+const OTHER_MESSAGES: usize = 16;
+
+/// A log being written to. Cheap to clone; the last one to go closes the log.
+#[derive(Clone)]
+pub struct Audit(Arc<Inner>);
+
+struct Inner {
+    queue: SyncSender<Message>,
+    thread: Thread,
+    shared: Arc<Shared>,
+    capacity: usize,
+    strict: bool,
+    on_stall: OnStall,
+    stall_timeout: Duration,
+}
+
+/// A place for one entry, taken before anything is done.
+pub struct Slot {
+    audit: Audit,
+    /// None: there was no place, and the request is served all the same.
+    has_place: bool,
+}
+
+impl Audit {
+    /// Opens the log in `settings.dir`, or begins one there, and starts its thread. Blocks: it reads
+    /// what was written since the last checkpoint.
+    pub fn open(settings: &Settings, key_of: KeyOf<'_>) -> Result<Self, AuditError> {
+        let lock = dir::acquire(&settings.dir)?;
+        let counters = Arc::new(Counters::default());
+        let log = recover::open(settings, key_of, Arc::clone(&counters))?;
+        Self::start(settings, counters, log, lock)
+    }
+
+    pub(crate) fn start(
+        settings: &Settings,
+        counters: Arc<Counters>,
+        log: Log,
+        lock: std::fs::File,
+    ) -> Result<Self, AuditError> {
+        let shared = Arc::new(Shared {
+            counters,
+            places: Semaphore::new(settings.queue),
+            sleeping: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+            lost_since_ms: AtomicU64::new(0),
+        });
+        let (sender, queue) = sync_channel(settings.queue + OTHER_MESSAGES);
+        let writer = Writer {
+            log,
+            queue,
+            shared: Arc::clone(&shared),
+            strict: settings.strict,
+            keep_after: Instant::now(),
+            early: None,
+            lock,
+        };
+        let thread = std::thread::Builder::new().name("audit".into()).spawn(|| writer.run());
+        let thread = thread.map_err(AuditError::io(&settings.dir))?.thread().clone();
+        Ok(Self(Arc::new(Inner {
+            queue: sender,
+            thread,
+            shared,
+            capacity: settings.queue,
+            strict: settings.strict,
+            on_stall: settings.on_stall,
+            stall_timeout: settings.stall_timeout,
+        })))
+    }
+
+    /// Takes a place for an entry. Without one, [`OnStall`] says whether to wait, and then refuse, or
+    /// to go on. On an error nothing has been done, and nothing is to be done.
+    pub async fn reserve(&self) -> Result<Slot, Stalled> {
+        let slot = |has_place| Slot { audit: self.clone(), has_place };
+        let inner = &*self.0;
+        if let Ok(place) = inner.shared.places.try_acquire() {
+            place.forget();
+            return Ok(slot(true));
+        }
+        add(&inner.shared.counters.stalls, 1);
+        if inner.on_stall == OnStall::Shed {
+            return Ok(slot(false));
+        }
+        let waiting = tokio::time::timeout(inner.stall_timeout, inner.shared.places.acquire());
+        if let Ok(Ok(place)) = waiting.await {
+            place.forget();
+            return Ok(slot(true));
+        }
+        add(&inner.shared.counters.refused, 1);
+        Err(Stalled)
+    }
+
+    /// Figures since the start.
+    pub fn statistics(&self) -> Statistics {
+        let free = self.0.shared.places.available_permits();
+        let queued = self.0.capacity.saturating_sub(free) as u64;
+        self.0.shared.counters.read(queued)
+    }
+
+    /// Writes what is there, signs it and closes the log. What is submitted later is dropped.
+    pub async fn close(&self) {
+        self.0.shared.closing.store(true, Ordering::Relaxed);
+        let (answer, closed) = oneshot::channel();
+        if self.0.queue.try_send(Message::Close(answer)).is_ok() {
+            self.0.shared.wake(&self.0.thread);
+            // An error means that the thread has ended, which is the same.
+            let _ = closed.await;
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        let (answer, _) = oneshot::channel();
+        let _ = self.queue.try_send(Message::Close(answer));
+        self.thread.unpark();
+    }
+}
+
+impl Slot {
+    /// A place for a second entry of the same request, without waiting. If there is none, that entry
+    /// is counted as one without a place.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        let place = self.audit.0.shared.places.try_acquire();
+        let has_place = place.is_ok();
+        place.into_iter().for_each(tokio::sync::SemaphorePermit::forget);
+        Self { audit: self.audit.clone(), has_place }
+    }
+
+    /// Hands the entry over. With [`Settings::strict`] this returns when it is on disk; on an error
+    /// it is not yet, and will be once that is possible.
+    pub async fn submit(self, entry: Box<Entry>) -> Result<(), Stalled> {
+        let inner = Arc::clone(&self.audit.0);
+        if !inner.strict {
+            self.submit_now(entry);
+            return Ok(());
+        }
+        let (answer, durable) = oneshot::channel();
+        self.hand_over(entry, Some(answer));
+        if let Ok(Ok(())) = tokio::time::timeout(inner.stall_timeout, durable).await {
+            return Ok(());
+        }
+        add(&inner.shared.counters.refused, 1);
+        Err(Stalled)
+    }
+
+    /// Hands the entry over, and waits for nothing.
+    pub fn submit_now(self, entry: Box<Entry>) {
+        self.hand_over(entry, None);
+    }
+
+    fn hand_over(mut self, entry: Box<Entry>, waits: Option<oneshot::Sender<()>>) {
+        let inner = &*self.audit.0;
+        if !self.has_place {
+            return inner.shared.lose();
+        }
+        // Every place is one in the queue: it is full for nobody who has one.
+        if inner.queue.try_send(Message::Entry(entry, waits)).is_ok() {
+            self.has_place = false;
+            inner.shared.wake(&inner.thread);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if self.has_place {
+            self.audit.0.shared.places.add_permits(1);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What a request asks for, by its method and path alone: known before anybody looked at its
+//! credential, and whether there is such a tenant or not.
+
+use std::borrow::Cow;
+use std::str::FromStr;
+
+use axum::http::Method;
+use keyward_keyring::{KeyName, TenantName};
+
+/// Longest name of a policy's operation taken over.
+const MAX_INVOKED: usize = 128;
+/// What no route is for.
+pub const UNKNOWN: &str = "unknown";
+
+/// What a request asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Operation<'a> {
+    /// Such as `key.rotate`; `unknown` where there is no route.
+    pub name: Cow<'static, str>,
+    /// The tenant in the path.
+    pub tenant: Option<&'a str>,
+    /// The key in the path.
+    pub key: Option<&'a str>,
+}
+
+impl<'a> Operation<'a> {
+    /// What `method` on `path` is.
+    pub fn of(method: &Method, path: &'a str) -> Self {
+        let mut segments = path.strip_prefix("/api/v1/").unwrap_or_default().split('/');
+        let mut all = [""; 6];
+        for (slot, segment) in all.iter_mut().zip(&mut segments) {
+            *slot = segment;
+        }
+        let is_longer = segments.next().is_some();
+        let method = method.as_str();
+        let (name, tenant, key): (Cow<'static, str>, _, _) = match all {
+            _ if is_longer => (UNKNOWN.into(), "", ""),
+            ["tenants", tenant, "invoke", name, "", ""] if method == "POST" && !name.is_empty() => {
+                let name = &name[..name.floor_char_boundary(MAX_INVOKED)];
+                (format!("invoke/{name}").into(), tenant, "")
+            }
+            ["tenants", "", ..] => (of_tenants(method, &all).into(), "", ""),
+            ["tenants", tenant, "keys", "", "", ""] => (of_keys(method).into(), tenant, ""),
+            ["tenants", tenant, "keys", key, action, ""] => {
+                (of_key(method, action).into(), tenant, key)
+            }
+            ["tenants", tenant, what, more, "", ""] => {
+                (of_tenant(method, what, more).into(), tenant, "")
+            }
+            ["tenants", tenant, ..] => (UNKNOWN.into(), tenant, ""),
+            ["vault", "keys", key, action, version, ""] => {
+                (of_versions(method, action, !version.is_empty()).into(), "", key)
+            }
+            [a, b, c, "", "", ""] => (of_server(method, a, b, c).into(), "", ""),
+            _ => (UNKNOWN.into(), "", ""),
+        };
+        let tenant = Some(tenant).filter(|name| TenantName::from_str(name).is_ok());
+        let key = Some(key).filter(|name| KeyName::from_str(name).is_ok());
+        Self { name, tenant, key }
+    }
+}
+
+fn of_tenants(method: &str, all: &[&str; 6]) -> &'static str {
+    match (method, all[1..].iter().all(|segment| segment.is_empty())) {
+        ("GET", true) => "tenant.list",
+        ("POST", true) => "tenant.create",
+        _ => UNKNOWN,
+    }
+}
+
+fn of_tenant(method: &str, what: &str, more: &str) -> &'static str {
+    match (method, what, more) {
+        ("POST", "encrypt", "") => "encrypt",
+        ("POST", "decrypt", "") => "decrypt",
+        ("POST", "rewrap", "") => "rewrap",
+        ("POST", "datakey", "") => "datakey",
+        ("POST", "sign", "") => "sign",
+        ("POST", "verify", "") => "verify",
+        ("POST", "mac", "") => "mac",
+        ("POST", "mac", "verify") => "verify-mac",
+        ("POST", "derive", "") => "derive",
+        ("POST", "random", "") => "random",
+        ("POST", "hash", "") => "hash",
+        ("POST", "stream", "encrypt") => "stream.encrypt",
+        ("POST", "stream", "decrypt") => "stream.decrypt",
+        ("GET", "outage", "") => "outage.show",
+        ("PUT", "outage", "") => "outage.set",
+        ("POST", "tokens", "") => "token.mint",
+        ("GET", "policy", "") => "policy.show",
+        ("PUT", "policy", "") => "policy.activate",
+        ("GET", "audit", "") => "audit.query",
+        ("GET", "receipt-keys", "") => "receipt-key.list",
+        _ => UNKNOWN,
+    }
+}
+
+fn of_keys(method: &str) -> &'static str {
+    match method {
+        "GET" => "key.list",
+        "POST" => "key.create",
+        _ => UNKNOWN,
+    }
+}
+
+fn of_key(method: &str, action: &str) -> &'static str {
+    match (method, action) {
+        ("GET", "") => "key.show",
+        ("PATCH", "") => "key.change",
+        ("DELETE", "") => "key.delete",
+        ("GET", "history") => "key.history",
+        ("GET", "usage") => "key.usage",
+        ("GET", "receipts") => "receipt.list",
+        ("GET", "public") => "key.public",
+        ("POST", "trim") => "key.trim",
+        ("POST", "restore") => "key.restore",
+        ("POST", "destroy") => "key.destroy",
+        ("POST", "rotate") => "key.rotate",
+        ("PUT", "rotation") => "key.rotation.set",
+        ("DELETE", "rotation") => "key.rotation.remove",
+        ("POST", "import") => "key.import",
+        ("POST", "import-version") => "key.version.import",
+        ("POST", "export") => "key.export",
+        ("POST", "disable") => "key.disable",
+        ("POST", "enable") => "key.enable",
+        _ => UNKNOWN,
+    }
+}
+
+fn of_versions(method: &str, action: &str, has_version: bool) -> &'static str {
+    match (method, action, has_version) {
+        ("GET", "versions", false) => "key.version.list",
+        ("POST", "versions", false) => "key.version.create",
+        ("DELETE", "versions", true) => "key.version.destroy",
+        ("POST", "rollback", false) => "key.rollback",
+        ("GET", "history", false) => "key.history",
+        _ => UNKNOWN,
+    }
+}
+
+fn of_server(method: &str, a: &str, b: &str, c: &str) -> &'static str {
+    match (method, a, b, c) {
+        ("GET", "vault", "health", "") => "vault.health",
+        ("GET", "vault", "metrics", "") => "vault.metrics",
+        ("GET", "vault", "status", "") => "vault.status",
+        ("POST", "vault", "cache", "clear") => "cache.clear",
+        ("POST", "vault", "token", "renew") => "vault.token.renew",
+        ("POST", "backup", "", "") => "backup.make",
+        ("POST", "restore", "", "") => "restore.run",
+        ("GET", "restore", "recipient", "") => "restore.recipient",
+        ("GET", "audit", "", "") => "audit.query",
+        ("GET", "receipts", "public-key", "") => "receipt-key.show",
+        ("GET", "openapi.json", "", "") => "openapi.show",
+        _ => UNKNOWN,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_told_apart() {
+        for (method, path, name, tenant, key) in [
+            ("POST", "/api/v1/tenants/acme/encrypt", "encrypt", Some("acme"), None),
+            ("POST", "/api/v1/tenants/acme/mac/verify", "verify-mac", Some("acme"), None),
+            ("POST", "/api/v1/tenants/acme/invoke/protect", "invoke/protect", Some("acme"), None),
+            ("POST", "/api/v1/tenants/acme/keys/a/rotate", "key.rotate", Some("acme"), Some("a")),
+            ("GET", "/api/v1/tenants/acme/keys/a/rotate", UNKNOWN, Some("acme"), Some("a")),
+            ("DELETE", "/api/v1/vault/keys/a/versions/2", "key.version.destroy", None, Some("a")),
+            ("GET", "/api/v1/tenants", "tenant.list", None, None),
+            ("GET", "/api/v1/tenants/ac%0Ame/keys", "key.list", None, None),
+            ("GET", "/api/v1/tenants/acme/keys/a/b/c/d/e", UNKNOWN, None, None),
+            ("GET", "/elsewhere", UNKNOWN, None, None),
+        ] {
+            let operation = Operation::of(&method.parse().unwrap(), path);
+            assert_eq!(operation, Operation { name: name.into(), tenant, key }, "{method} {path}");
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The entry of the request that is being handled, where its handler finds it.
+//!
+//! It travels with the task that handles the request, not in arguments: no handler can leave it out,
+//! and one that is given up, panics or loses its caller still leaves an entry.
+
+use std::cell::RefCell;
+use std::time::Instant;
+
+use axum::http::{HeaderMap, Request};
+use keyward_audit::{Audit, Entry, Slot, Stalled};
+
+use super::{Operation, decision};
+use crate::clock;
+use crate::errors::Code;
+use crate::http::RequestId;
+use crate::net::Peer;
+
+/// Status of a request that nobody waited for any more. None was sent.
+const ABANDONED: u16 = 499;
+
+tokio::task_local! {
+    static RECORD: RefCell<Record>;
+}
+
+/// An entry in the making. It is handed over at the latest when this is dropped.
+pub struct Record {
+    entry: Box<Entry>,
+    slot: Option<Slot>,
+    start: Instant,
+}
+
+impl Record {
+    /// Of a request that has just arrived; its place in the log comes with
+    /// [`reserve`](Self::reserve).
+    pub fn of<B>(request: &Request<B>, id: &RequestId) -> Self {
+        let Operation { name, tenant, key } = Operation::of(request.method(), request.uri().path());
+        let mut entry = Box::new(Entry {
+            time_ms: clock::unix_ms(),
+            request_id: id.as_str().to_owned(),
+            trace_id: trace_id(request.headers()),
+            tenant: tenant.map(str::to_owned),
+            operation: name,
+            client: request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_canonical()),
+            ..Entry::default()
+        });
+        if let Some(key) = key {
+            entry.uses(key, None);
+        }
+        Self { entry, slot: None, start: Instant::now() }
+    }
+
+    /// Takes a place in the log, before anything is done.
+    pub async fn reserve(mut self, audit: &Audit) -> Result<Self, Stalled> {
+        self.slot = Some(audit.reserve().await?);
+        Ok(self)
+    }
+
+    /// Hands the entry over. On an error it is not on disk yet, and had to be.
+    pub async fn submit(mut self, status: u16, code: Option<Code>) -> Result<(), Stalled> {
+        self.finish(status, code);
+        let entry = std::mem::take(&mut self.entry);
+        match self.slot.take() {
+            Some(slot) => slot.submit(entry).await,
+            None => Ok(()),
+        }
+    }
+
+    fn finish(&mut self, status: u16, code: Option<Code>) {
+        let entry = &mut self.entry;
+        entry.status = status;
+        entry.code = code.map(|code| code.as_str().into());
+        if entry.policy.is_some()
+            && let Some(decision) = code.and_then(decision)
+        {
+            entry.decision = Some(decision);
+        }
+        entry.duration_us = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX);
+    }
+
+    fn hand_over(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            slot.submit_now(std::mem::take(&mut self.entry));
+        }
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        if self.slot.is_none() {
+            return;
+        }
+        let (status, code) = if self.entry.is_end {
+            (self.entry.status, "broken_off")
+        } else {
+            (ABANDONED, "abandoned")
+        };
+        self.finish(status, None);
+        self.entry.code = Some(code.into());
+        self.hand_over();
+    }
+}
+
+/// Runs `work`, which finds the record by [`note`].
+pub async fn within<F: Future>(record: Option<Record>, work: F) -> (F::Output, Option<Record>) {
+    let Some(record) = record else {
+        return (work.await, None);
+    };
+    let mut scoped = std::pin::pin!(RECORD.scope(RefCell::new(record), work));
+    let done = scoped.as_mut().await;
+    (done, scoped.take_value().map(RefCell::into_inner))
+}
+
+/// Changes the entry of the request being handled, if it has one.
+pub fn note(change: impl FnOnce(&mut Entry)) {
+    // An error: nothing is recorded of this.
+    let _ = RECORD.try_with(|record| change(&mut record.borrow_mut().entry));
+}
+
+/// The record of the end of an answer that is sent piece by piece, with what is known by now.
+pub fn ending() -> Option<Record> {
+    let copy = |record: &RefCell<Record>| {
+        let record = record.borrow();
+        let slot = record.slot.as_ref()?.another();
+        let mut entry = record.entry.clone();
+        (entry.is_end, entry.status) = (true, 200);
+        Some(Record { entry, slot: Some(slot), start: record.start })
+    };
+    RECORD.try_with(copy).ok().flatten()
+}
+
+/// Hands over the entry of the end of an answer that was sent piece by piece; `code` says what ended
+/// it early.
+pub fn end(record: Option<Record>, code: Option<Code>) {
+    if let Some(mut record) = record {
+        record.finish(record.entry.status, code);
+        record.hand_over();
+    }
+}
+
+/// The trace identifier of a `traceparent` (W3C Trace Context, section 3.2), if it is well-formed.
+fn trace_id(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("traceparent")?.to_str().ok()?;
+    let mut parts = text.split('-');
+    let (version, trace, parent, flags) =
+        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length| {
+        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        text.len() == length && text.bytes().all(digit)
+    };
+    let is_good = is_hex(version, 2)
+        && version != "ff"
+        && (version != "00" || parts.next().is_none())
+        && is_hex(trace, 32)
+        && trace.bytes().any(|byte| byte != b'0')
+        && is_hex(parent, 16)
+        && parent.bytes().any(|byte| byte != b'0')
+        && is_hex(flags, 2);
+    is_good.then(|| trace.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trace_identifiers_are_taken_from_what_is_well_formed() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        let of = |text: String| {
+            let mut headers = HeaderMap::new();
+            headers.insert("traceparent", text.parse().unwrap());
+            trace_id(&headers)
+        };
+        assert_eq!(of(format!("00-{trace}-b7ad6b7169203331-01")).as_deref(), Some(trace));
+        assert_eq!(of(format!("01-{trace}-b7ad6b7169203331-01-more")).as_deref(), Some(trace));
+        for bad in [
+            String::new(),
+            trace.to_owned(),
+            format!("ff-{trace}-b7ad6b7169203331-01"),
+            format!("00-{trace}-b7ad6b7169203331-01-more"),
+            format!("00-{trace}-0000000000000000-01"),
+            format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)),
+            format!("00-{}-b7ad6b7169203331-01", trace.to_uppercase()),
+        ] {
+            assert_eq!(of(bad.clone()), None, "{bad}");
+        }
+    }
+}
