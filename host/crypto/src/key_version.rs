@@ -225,8 +225,7 @@ impl<P: Provider> KeyVersion<P> {
         signature: &[u8],
         form: SignatureForm,
     ) -> Result<bool, CryptoError> {
-        self.signing_key(Operation::Verify)?;
-        self.public_key()?.verify(input, signature, form)
+        self.signing_key(Operation::Verify)?.verify(input, signature, form)
     }
 
     /// The public half: what verifies, or what others encrypt to. [`CryptoError::NotAsymmetric`]

@@ -9,12 +9,18 @@ use aws_lc_rs::signature::{
 };
 
 use super::SignatureForm;
+use crate::lazy::Lazy;
 use crate::{Algorithm, CryptoError, KeyMaterial};
 
 /// The private half of a key that signs. AWS-LC wipes it when it is freed.
 pub(crate) struct SigningKey {
     algorithm: Algorithm,
     pair: Pair,
+    /// The public half, ready to verify the standard form of signatures: parsing it costs more
+    /// than a signature of RSA does. Not secret.
+    standard: Lazy<ParsedPublicKey>,
+    /// The same for the one other form that ECDSA and RSA have: AWS-LC ties it to the key.
+    other: Lazy<ParsedPublicKey>,
 }
 
 enum Pair {
@@ -55,7 +61,7 @@ impl SigningKey {
             ),
             _ => return Err(CryptoError::KeyMaterialInvalid { algorithm }),
         };
-        Ok(Self { algorithm, pair })
+        Ok(Self { algorithm, pair, standard: Lazy::new(), other: Lazy::new() })
     }
 
     /// The signature of `input`.
@@ -93,6 +99,26 @@ impl SigningKey {
                 Err(CryptoError::SignatureFormNotAllowed { algorithm, form })
             }
         }
+    }
+
+    /// Whether `signature` is one of `input` by this key.
+    pub(crate) fn verify(
+        &self,
+        input: &[u8],
+        signature: &[u8],
+        form: SignatureForm,
+    ) -> Result<bool, CryptoError> {
+        // Refuses a form the algorithm does not know, so that `other` is one only.
+        let parameters = parameters(self.algorithm, form)?;
+        let parsed = match form {
+            SignatureForm::Standard => &self.standard,
+            SignatureForm::Fixed | SignatureForm::Pkcs1 => &self.other,
+        };
+        let key = parsed.get(|| {
+            ParsedPublicKey::new(parameters, &self.public_key_der()?)
+                .map_err(|_| CryptoError::Provider)
+        })?;
+        Ok(key.verify_sig(input, signature).is_ok())
     }
 
     /// The public half as SubjectPublicKeyInfo (RFC 5280), DER.
