@@ -149,7 +149,6 @@ fn of_server(method: &str, a: &str, b: &str, c: &str) -> &'static str {
         ("GET", "restore", "recipient", "") => "restore.recipient",
         ("GET", "audit", "", "") => "audit.query",
         ("GET", "receipts", "public-key", "") => "receipt-key.show",
-        ("GET", "openapi.json", "", "") => "openapi.show",
         _ => UNKNOWN,
     }
 }

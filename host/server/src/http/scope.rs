@@ -42,7 +42,7 @@ pub struct Scope {
 
 impl Scope {
     /// Wraps `router`; a request that takes longer than `timeout` is given up. What was answered
-    /// is counted in `requests` and, but for health checks and `/metrics`, recorded in `audit`.
+    /// is counted in `requests` and, but for what is of nobody's, recorded in `audit`.
     pub fn new(
         router: Router,
         timeout: Duration,
@@ -113,9 +113,10 @@ impl Service<Request<Body>> for Scope {
     }
 }
 
-/// Health checks and figures show nothing of anybody's and are asked for every few seconds.
+/// Health checks and figures show nothing of anybody's and are asked for every few seconds; the API's
+/// description is the same for everybody.
 fn is_audited(route: Route) -> bool {
-    !matches!(route, Route::Health | Route::Metrics)
+    !matches!(route, Route::Health | Route::Metrics | Route::OpenApi)
 }
 
 fn stalled() -> Problem {

@@ -68,7 +68,7 @@ async fn every_route_leaves_an_entry() {
     let entries = entries(&audit.dir);
     for (id, method, path, who, status) in asked {
         let found = entries.get(&id);
-        if ["/livez", "/readyz", "/metrics"].contains(&path.as_str()) {
+        if ["/livez", "/readyz", "/metrics", "/api/v1/openapi.json"].contains(&path.as_str()) {
             assert!(found.is_none(), "{method} {path}");
             continue;
         }
