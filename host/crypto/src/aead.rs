@@ -55,7 +55,7 @@ impl<P: Provider> AeadKeys<P> {
         subkey::<P, 32>(self.material.expose(), label)
     }
 
-    fn xaes(&self) -> Result<&CommittingXaes<P>, CryptoError> {
+    pub(crate) fn xaes(&self) -> Result<&CommittingXaes<P>, CryptoError> {
         self.xaes.get(|| {
             Ok(CommittingXaes::new(
                 &*self.subkey(label::XAES_ENCRYPTION)?,

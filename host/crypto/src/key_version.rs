@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 use crate::aead::AeadKeys;
 use crate::algorithm::Family;
 use crate::asymmetric::SigningKey;
+use crate::batch::Batch;
 use crate::binding::length_prefix;
 use crate::derive::{self, label, subkey};
 use crate::mac_keys::MacKeys;
@@ -13,7 +14,7 @@ use crate::provider::{self, Provider};
 use crate::recipient::Recipient;
 use crate::siv::Siv;
 use crate::{
-    Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Nonces, Operation, PublicKey,
+    Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, PublicKey,
     SignatureForm, Suite, WrappingInfo, random_bytes,
 };
 
@@ -100,16 +101,44 @@ impl<P: Provider> KeyVersion<P> {
         self.seal_with_nonce(suite, binding, plaintext, random_bytes)
     }
 
-    /// [`seal`](Self::seal) for one of several messages that are at hand, with a nonce that was
-    /// drawn for them.
-    pub fn seal_one_of(
+    /// Begins a batch of `messages` messages, all at hand, to be sealed with `suite` or, when
+    /// `None`, the default suite. `None` where a batch would save nothing.
+    pub fn begin_batch(
         &self,
-        nonces: &Nonces,
         suite: Option<Suite>,
+        messages: usize,
+    ) -> Result<Option<Batch<P>>, CryptoError> {
+        let suite = suite.or(self.algorithm.default_suite());
+        match &self.keys {
+            Keys::Aead(keys) if suite == Some(Suite::XAes256Gcm) => {
+                let xaes = keys.xaes()?.xaes();
+                Batch::begin(self.key_id, self.version, xaes, messages).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// [`seal`](Self::seal) with the default suite for one message of a batch. One that is over, or
+    /// of another key, does no harm: the message is sealed by itself.
+    pub fn seal_in(
+        &self,
+        batch: &Batch<P>,
         binding: &Binding<'_>,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        self.seal_with_nonce(suite, binding, plaintext, |nonce| nonces.fill(nonce))
+        let suite = Suite::XAes256Gcm;
+        let nonce = if batch.is_of(self.key_id, self.version) { batch.next_nonce() } else { None };
+        let (Some(nonce), Keys::Aead(keys)) = (nonce, &self.keys) else {
+            return self.seal(Some(suite), binding, plaintext);
+        };
+        let header = Header { suite, key_id: self.key_id, key_version: self.version };
+        let length = plaintext.len().checked_add(suite.overhead()).ok_or(CryptoError::TooLong)?;
+        binding.with_aad(header.to_bytes(), |aad| {
+            let mut out = Vec::with_capacity(length);
+            out.extend_from_slice(&header.to_bytes());
+            keys.xaes()?.seal_with_derived(&batch.key, &nonce, aad, plaintext, &mut out)?;
+            Ok(out)
+        })
     }
 
     /// [`seal`](Self::seal) with the nonce taken from `fill_nonce`: the seam for pinned vectors.

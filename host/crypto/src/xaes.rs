@@ -37,7 +37,7 @@ impl<P: Provider> Xaes<P> {
     }
 
     /// The AES-256-GCM key and nonce of one message.
-    fn derive(
+    pub(crate) fn derive(
         &self,
         nonce: &[u8; NONCE_LEN],
     ) -> Result<(P::Aes256Gcm, [u8; GCM_NONCE_LEN]), CryptoError> {
@@ -132,11 +132,32 @@ impl<P: Provider> CommittingXaes<P> {
         plaintext: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), CryptoError> {
+        let (key, _) = self.xaes.derive(nonce)?;
+        self.seal_with_derived(&key, nonce, aad, plaintext, out)
+    }
+
+    /// What messages of a batch are sealed with.
+    pub(crate) fn xaes(&self) -> &Xaes<P> {
+        &self.xaes
+    }
+
+    /// [`seal_into`](Self::seal_into) with the AES key that messages whose nonces begin alike have
+    /// in common.
+    pub(crate) fn seal_with_derived(
+        &self,
+        key: &P::Aes256Gcm,
+        nonce: &[u8; NONCE_LEN],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CryptoError> {
         out.extend_from_slice(nonce);
         out.extend_from_slice(&self.commitment.of(nonce));
         let start = out.len();
         out.extend_from_slice(plaintext);
-        let tag = self.xaes.seal(nonce, aad, &mut out[start..])?;
+        let mut gcm_nonce = [0; GCM_NONCE_LEN];
+        gcm_nonce.copy_from_slice(&nonce[12..]);
+        let tag = key.seal(&gcm_nonce, aad, &mut out[start..])?;
         out.extend_from_slice(&tag);
         Ok(())
     }

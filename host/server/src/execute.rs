@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keyward_crypto::stream::StreamHeader;
 use keyward_crypto::{
-    Algorithm, Binding, Channel, CryptoError, Header, KeyVersion, Nonces, Operation, Suite,
+    Algorithm, Batch, Binding, Channel, CryptoError, Header, KeyVersion, Operation, Suite,
 };
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{Obligations, Plan};
@@ -26,7 +26,8 @@ pub struct Sealer {
     suite: Option<Suite>,
     authenticated_data: Vec<u8>,
     obligations: Obligations,
-    nonces: Nonces,
+    /// What messages that are sealed together have in common.
+    batch: Option<Batch>,
 }
 
 impl Sealer {
@@ -55,13 +56,12 @@ impl Sealer {
         }
         let Chosen { key, version, authenticated_data, obligations } =
             Chosen::of(keyring, key, &plan, Operation::Encrypt).await?;
-        let nonces = Nonces::default();
-        Ok(Self { key, version, suite, authenticated_data, obligations, nonces })
+        Ok(Self { key, version, suite, authenticated_data, obligations, batch: None })
     }
 
-    /// Draws the nonces of `messages` messages that are at hand, see [`Nonces`].
+    /// Prepares for `messages` messages that are all at hand, see [`Batch`].
     pub fn expect(&mut self, messages: usize) -> Result<(), Problem> {
-        self.nonces = Nonces::draw(messages).map_err(Problem::internal)?;
+        self.batch = self.version.begin_batch(self.suite, messages).map_err(Problem::internal)?;
         Ok(())
     }
 
@@ -97,7 +97,10 @@ impl Sealer {
     pub fn seal(&self, context: &[u8], plaintext: &[u8]) -> Result<Vec<u8>, Problem> {
         self.obligations.check_len(plaintext.len())?;
         let binding = binding(&self.key, &self.authenticated_data, context);
-        let sealed = self.version.seal_one_of(&self.nonces, self.suite, &binding, plaintext);
+        let sealed = match &self.batch {
+            Some(batch) => self.version.seal_in(batch, &binding, plaintext),
+            None => self.version.seal(self.suite, &binding, plaintext),
+        };
         sealed.map_err(|error| match error {
             CryptoError::SuiteNotAllowed { .. } => bad_plan("its suite is not of the key's family"),
             CryptoError::TooLong => {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keyward_crypto::stream::{StreamHeader, StreamOpener, StreamSealer};
 use keyward_crypto::{
-    Binding, CryptoError, KeyMaterial, KeyVersion, Mac, Nonces, PublicKey, SignatureForm, Suite,
+    Batch, Binding, CryptoError, KeyMaterial, KeyVersion, Mac, PublicKey, SignatureForm, Suite,
     Wrapping, WrappingInfo, WrappingKey,
 };
 use keyward_keyring::{Key, Keyring, KeyringError, Meter};
@@ -77,16 +77,23 @@ impl Metered {
         self.sealed(plaintext.len(), self.version.seal(suite, binding, plaintext))
     }
 
-    /// See [`KeyVersion::seal_one_of`].
-    pub fn seal_one_of(
+    /// See [`KeyVersion::begin_batch`].
+    pub fn begin_batch(
         &self,
-        nonces: &Nonces,
         suite: Option<Suite>,
+        messages: usize,
+    ) -> Result<Option<Batch>, CryptoError> {
+        self.version.begin_batch(suite, messages)
+    }
+
+    /// See [`KeyVersion::seal_in`].
+    pub fn seal_in(
+        &self,
+        batch: &Batch,
         binding: &Binding<'_>,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        let sealed = self.version.seal_one_of(nonces, suite, binding, plaintext);
-        self.sealed(plaintext.len(), sealed)
+        self.sealed(plaintext.len(), self.version.seal_in(batch, binding, plaintext))
     }
 
     /// See [`KeyVersion::open`].

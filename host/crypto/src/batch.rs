@@ -1,0 +1,144 @@
+//! Several messages sealed with one key version, for less than one by one.
+//!
+//! For a short message the dearest parts of XAES-256-GCM are the call of the operating system for
+//! its nonce and the derivation of its AES key. A batch pays for both once: its nonces have their
+//! first half, from which the key is derived, in common, and count in the second from a random
+//! start. Within a batch no nonce repeats; two batches share one only if 96 random bits collide and
+//! their ranges of another 96 overlap, which is as improbable as for random nonces. The format is
+//! the same, and nothing of a ciphertext says more than that it comes from the same batch as
+//! another.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::provider::{self, Provider};
+use crate::random::random_bytes;
+use crate::xaes::{NONCE_LEN, Xaes};
+use crate::{CryptoError, KeyId};
+
+/// What messages of one batch have in common. For messages that are all at hand when it is begun:
+/// a copy of the process made later, such as a restored snapshot, then seals the same messages with
+/// the same nonces, which tells nobody anything. For the same reason there is no way to copy it.
+pub struct Batch<P: Provider = provider::Default> {
+    key_id: KeyId,
+    version: u32,
+    /// Nonces begin with this, but for their last four bytes.
+    start: [u8; NONCE_LEN],
+    /// How many messages it may have, and has had.
+    messages: u32,
+    taken: AtomicU32,
+    pub(crate) key: P::Aes256Gcm,
+}
+
+impl<P: Provider> Batch<P> {
+    pub(crate) fn begin(
+        key_id: KeyId,
+        version: u32,
+        xaes: &Xaes<P>,
+        messages: usize,
+    ) -> Result<Self, CryptoError> {
+        let mut start = [0; NONCE_LEN];
+        random_bytes(&mut start)?;
+        let (key, _) = xaes.derive(&start)?;
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        Ok(Self { key_id, version, start, messages, taken: AtomicU32::new(0), key })
+    }
+
+    pub(crate) fn is_of(&self, key_id: KeyId, version: u32) -> bool {
+        self.key_id == key_id && self.version == version
+    }
+
+    /// The next message's nonce; none when there have been as many messages as there were to be.
+    pub(crate) fn next_nonce(&self) -> Option<[u8; NONCE_LEN]> {
+        // Stops at the end: a number that only grew would wrap around, and nonces repeat.
+        let next = |taken: u32| taken.checked_add(1).filter(|taken| *taken <= self.messages);
+        let count = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
+        let mut nonce = self.start;
+        if let Some(last) = nonce.last_chunk_mut() {
+            *last = u32::from_be_bytes(*last).wrapping_add(count).to_be_bytes();
+        }
+        Some(nonce)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::{Algorithm, Binding, Channel, KeyMaterial, KeyVersion, Suite};
+
+    const BINDING: Binding<'static> = Binding {
+        channel: Channel::Payload,
+        tenant: "acme",
+        key_name: "main",
+        policy_data: b"",
+        context: b"row 17",
+    };
+
+    fn key(version: u32) -> KeyVersion {
+        let material = KeyMaterial::generate(Algorithm::default()).unwrap();
+        KeyVersion::new(Algorithm::default(), KeyId::random().unwrap(), version, &material).unwrap()
+    }
+
+    fn nonce(ciphertext: &[u8]) -> [u8; NONCE_LEN] {
+        *ciphertext[crate::Header::LEN..].first_chunk().unwrap()
+    }
+
+    #[test]
+    fn every_message_opens_and_no_nonce_repeats() {
+        let key = key(1);
+        let batch = key.begin_batch(None, 100).unwrap().unwrap();
+        let seal = || key.seal_in(&batch, &BINDING, b"secret").unwrap();
+        let all: Vec<Vec<u8>> = std::thread::scope(|scope| {
+            let seal = || (0..40).map(|_| seal()).collect::<Vec<_>>();
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(seal)).collect();
+            threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+        });
+        let nonces: HashSet<_> = all.iter().map(|sealed| nonce(sealed)).collect();
+        assert_eq!(nonces.len(), 160);
+        // As many as it was begun for share the key; the others have one of their own.
+        let shared = nonces.iter().filter(|nonce| nonce[..12] == batch.start[..12]).count();
+        assert_eq!(shared, 100);
+        for sealed in all {
+            assert_eq!(*key.open(&BINDING, &sealed).unwrap(), *b"secret");
+        }
+    }
+
+    #[test]
+    fn the_count_wraps_within_its_four_bytes() {
+        let key = key(1);
+        let mut batch = key.begin_batch(None, 2).unwrap().unwrap();
+        batch.start[20..].fill(0xff);
+        let nonces = [batch.next_nonce().unwrap(), batch.next_nonce().unwrap()];
+        assert_eq!(
+            (nonces[0][20..].to_vec(), nonces[1][20..].to_vec()),
+            (vec![0xff; 4], vec![0; 4])
+        );
+        assert_eq!(nonces[0][..20], nonces[1][..20]);
+        assert_eq!(batch.next_nonce(), None);
+    }
+
+    #[test]
+    fn a_batch_of_another_key_is_not_used() {
+        let (key, other) = (key(1), key(1));
+        let batch = other.begin_batch(None, 100).unwrap().unwrap();
+        let sealed = key.seal_in(&batch, &BINDING, b"secret").unwrap();
+        assert_ne!(nonce(&sealed)[..12], batch.start[..12]);
+        assert_eq!(*key.open(&BINDING, &sealed).unwrap(), *b"secret");
+        assert!(other.open(&BINDING, &sealed).is_err());
+    }
+
+    #[test]
+    fn only_the_default_suite_has_batches() {
+        let key = key(1);
+        assert!(key.begin_batch(Some(Suite::Aes256Gcm), 100).unwrap().is_none());
+        let material = KeyMaterial::generate(Algorithm::Aes256Siv).unwrap();
+        let siv = KeyVersion::<provider::Default>::new(
+            Algorithm::Aes256Siv,
+            KeyId::random().unwrap(),
+            1,
+            &material,
+        );
+        assert!(siv.unwrap().begin_batch(None, 100).unwrap().is_none());
+    }
+}
