@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::auth::{Access, authenticate};
+use super::openapi::problems::KEY;
 use super::openapi::{Endpoint, Tag, Who, schema};
 use super::routes::Routes;
 use super::{Params, Problem, json, output, param};
@@ -32,7 +33,7 @@ pub fn routes(routes: &mut Routes) {
     .query::<schema::ReceiptPlace>("after", "`next` of the page before.")
     .query::<schema::PageLimit>("limit", "How many receipts at most.")
     .answers::<ReceiptList<'_>>(200, "A page of receipts, oldest first")
-    .fails(&[Code::InvalidName]);
+    .fails(KEY);
     routes.get("/api/v1/tenants/{tenant}/keys/{name}/receipts", list, endpoint);
     let endpoint = Endpoint::new(
         Tag::Keys,
