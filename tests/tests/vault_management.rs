@@ -149,7 +149,10 @@ fn versions(server: &Server, tenant: &Tenant) {
     let json = [("content-type", "application/json")];
     let gone = manage.send("DELETE", &at("/main/versions/2"), &json, forged.as_bytes());
     let gone = gone.expect(200).json();
-    members(&gone, &["message", "tenant", "key_id", "version", "deleted_by", "timestamp"]);
+    members(
+        &gone,
+        &["message", "tenant", "key_id", "version", "deleted_by", "timestamp", "receipt"],
+    );
     assert_eq!((&gone["version"], &gone["deleted_by"]), (&json!(2), &json!("operator")));
     delete(&manage, &at("/main/versions/2")).problem(409, "key_version_destroyed");
     rollback(&json!(2)).problem(409, "key_version_destroyed");
