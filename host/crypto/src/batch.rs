@@ -9,11 +9,15 @@
 //! another.
 
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use crate::provider::{self, Provider};
 use crate::random::random_bytes;
 use crate::xaes::{NONCE_LEN, Xaes};
 use crate::{CryptoError, KeyId};
+
+/// Bytes of a nonce that the AES key is derived from.
+const DERIVED_FROM: usize = 12;
 
 /// What messages of one batch have in common. For messages that are all at hand when it is begun:
 /// a copy of the process made later, such as a restored snapshot, then seals the same messages with
@@ -60,6 +64,52 @@ impl<P: Provider> Batch<P> {
     }
 }
 
+/// The AES key of the ciphertext that was opened last. Those sealed in one [`Batch`] have it in
+/// common, and are often opened together.
+pub struct OpeningBatch<P: Provider = provider::Default>(Mutex<Option<Derived<P>>>);
+
+struct Derived<P: Provider> {
+    key_id: KeyId,
+    version: u32,
+    /// What the key was derived from.
+    start: [u8; DERIVED_FROM],
+    key: P::Aes256Gcm,
+}
+
+impl<P: Provider> Default for OpeningBatch<P> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<P: Provider> OpeningBatch<P> {
+    /// Passes to `open` the key of messages with such a nonce, derived unless it was the last one's.
+    pub(crate) fn with_key(
+        &self,
+        key_id: KeyId,
+        version: u32,
+        xaes: &Xaes<P>,
+        nonce: &[u8; NONCE_LEN],
+        open: impl FnOnce(&P::Aes256Gcm) -> Result<(), CryptoError>,
+    ) -> Result<(), CryptoError> {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*last {
+            Some(last)
+                if (last.key_id, last.version) == (key_id, version)
+                    && nonce.starts_with(&last.start) =>
+            {
+                open(&last.key)
+            }
+            _ => {
+                let (key, _) = xaes.derive(nonce)?;
+                let mut start = [0; DERIVED_FROM];
+                start.copy_from_slice(&nonce[..DERIVED_FROM]);
+                open(&last.insert(Derived { key_id, version, start, key }).key)
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
@@ -102,6 +152,37 @@ mod tests {
         for sealed in all {
             assert_eq!(*key.open(&BINDING, &sealed).unwrap(), *b"secret");
         }
+    }
+
+    #[test]
+    fn what_is_opened_together_opens_as_it_does_alone() {
+        let (key, other) = (key(1), key(2));
+        let seal = |key: &KeyVersion| {
+            let batch = key.begin_batch(None, 3).unwrap().unwrap();
+            (0..5).map(|_| key.seal_in(&batch, &BINDING, b"secret").unwrap()).collect::<Vec<_>>()
+        };
+        let (mine, others) = (seal(&key), seal(&other));
+        let opening = OpeningBatch::default();
+        for _ in 0..2 {
+            for (mine, others) in mine.iter().zip(&others) {
+                assert_eq!(*key.open_in(&opening, &BINDING, mine).unwrap(), *b"secret");
+                assert_eq!(*other.open_in(&opening, &BINDING, others).unwrap(), *b"secret");
+                assert!(key.open_in(&opening, &BINDING, others).is_err());
+                for at in [14, 37, 40, 70, mine.len() - 1] {
+                    let mut damaged = mine.clone();
+                    damaged[at] ^= 1;
+                    let error = key.open_in(&opening, &BINDING, &damaged).unwrap_err();
+                    assert_eq!(error, CryptoError::CiphertextInvalid);
+                }
+                let elsewhere = Binding { context: b"row 18", ..BINDING };
+                assert!(key.open_in(&opening, &elsewhere, mine).is_err());
+            }
+        }
+        // The key that is kept is the one that was derived last, and no other's.
+        let mut two = mine[0].clone();
+        assert!(key.open_in(&opening, &BINDING, &two).is_ok());
+        two[crate::Header::LEN] ^= 1;
+        assert!(key.open_in(&opening, &BINDING, &two).is_err());
     }
 
     #[test]

@@ -6,13 +6,14 @@ use zeroize::Zeroizing;
 use crate::aead::AeadKeys;
 use crate::algorithm::Family;
 use crate::asymmetric::SigningKey;
-use crate::batch::Batch;
+use crate::batch::{Batch, OpeningBatch};
 use crate::binding::length_prefix;
 use crate::derive::{self, label, subkey};
 use crate::mac_keys::MacKeys;
-use crate::provider::{self, Provider};
+use crate::provider::{self, AeadKey, Provider};
 use crate::recipient::Recipient;
 use crate::siv::Siv;
+use crate::xaes;
 use crate::{
     Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, PublicKey,
     SignatureForm, Suite, WrappingInfo, random_bytes,
@@ -136,7 +137,9 @@ impl<P: Provider> KeyVersion<P> {
         binding.with_aad(header.to_bytes(), |aad| {
             let mut out = Vec::with_capacity(length);
             out.extend_from_slice(&header.to_bytes());
-            keys.xaes()?.seal_with_derived(&batch.key, &nonce, aad, plaintext, &mut out)?;
+            keys.xaes()?.seal_by(&nonce, plaintext, &mut out, |in_out| {
+                batch.key.seal(&xaes::gcm_nonce(&nonce), aad, in_out)
+            })?;
             Ok(out)
         })
     }
@@ -182,6 +185,35 @@ impl<P: Provider> KeyVersion<P> {
         binding: &Binding<'_>,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        self.open_by(binding, ciphertext, AeadKeys::open)
+    }
+
+    /// [`open`](Self::open) for one of several ciphertexts.
+    pub fn open_in(
+        &self,
+        batch: &OpeningBatch<P>,
+        binding: &Binding<'_>,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        self.open_by(binding, ciphertext, |keys, suite, aad, sealed| {
+            if suite != Suite::XAes256Gcm {
+                return keys.open(suite, aad, sealed);
+            }
+            let keys = keys.xaes()?;
+            keys.open_by(sealed, |nonce, in_out, tag| {
+                batch.with_key(self.key_id, self.version, keys.xaes(), nonce, |key| {
+                    key.open(&xaes::gcm_nonce(nonce), aad, in_out, tag)
+                })
+            })
+        })
+    }
+
+    fn open_by(
+        &self,
+        binding: &Binding<'_>,
+        ciphertext: &[u8],
+        open: impl FnOnce(&AeadKeys<P>, Suite, &[u8], &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError>,
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         let (header, sealed) = Header::split(ciphertext)?;
         if header.key_id != self.key_id || header.key_version != self.version {
             return Err(CryptoError::CiphertextInvalid);
@@ -191,7 +223,7 @@ impl<P: Provider> KeyVersion<P> {
         }
         binding
             .with_aad(header.to_bytes(), |aad| match &self.keys {
-                Keys::Aead(keys) => keys.open(header.suite, aad, sealed),
+                Keys::Aead(keys) => open(keys, header.suite, aad, sealed),
                 Keys::Siv(key) => key.open(aad, sealed),
                 Keys::Recipient(key) => key.open(aad, sealed),
                 Keys::Mac(_) | Keys::Signing(_) => Err(CryptoError::CiphertextInvalid),

@@ -70,7 +70,7 @@ mod xchacha;
 
 pub use algorithm::Algorithm;
 pub use asymmetric::{PublicKey, SignatureForm};
-pub use batch::Batch;
+pub use batch::{Batch, OpeningBatch};
 pub use binding::{Binding, Channel};
 pub use error::CryptoError;
 pub use hash::{Digest, hkdf_sha256, hmac_sha256, sha256};

@@ -56,9 +56,7 @@ impl<P: Provider> Xaes<P> {
             half.copy_from_slice(block);
             block.as_mut_slice().zeroize();
         }
-        let mut gcm_nonce = [0; GCM_NONCE_LEN];
-        gcm_nonce.copy_from_slice(&nonce[12..]);
-        Ok((P::Aes256Gcm::expand(&key)?, gcm_nonce))
+        Ok((P::Aes256Gcm::expand(&key)?, gcm_nonce(nonce)))
     }
 
     /// Encrypts `in_out` in place and returns the tag.
@@ -83,6 +81,13 @@ impl<P: Provider> Xaes<P> {
         let (key, gcm_nonce) = self.derive(nonce)?;
         key.open(&gcm_nonce, aad, in_out, tag)
     }
+}
+
+/// The second half of a nonce: the nonce of AES-256-GCM under the key derived from the first.
+pub(crate) fn gcm_nonce(nonce: &[u8; NONCE_LEN]) -> [u8; GCM_NONCE_LEN] {
+    let mut half = [0; GCM_NONCE_LEN];
+    half.copy_from_slice(&nonce[NONCE_LEN - GCM_NONCE_LEN..]);
+    half
 }
 
 /// Doubling in GF(2^128) as NIST SP 800-38B, section 6.1 has it, without a branch on the secret.
@@ -124,6 +129,11 @@ impl<P: Provider> CommittingXaes<P> {
         Self { xaes: Xaes::new(encryption), commitment: Commitment::new(commitment) }
     }
 
+    /// What messages of a batch are sealed with.
+    pub(crate) fn xaes(&self) -> &Xaes<P> {
+        &self.xaes
+    }
+
     /// Appends `nonce || commitment || ciphertext || tag` to `out`.
     pub(crate) fn seal_into(
         &self,
@@ -132,32 +142,22 @@ impl<P: Provider> CommittingXaes<P> {
         plaintext: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), CryptoError> {
-        let (key, _) = self.xaes.derive(nonce)?;
-        self.seal_with_derived(&key, nonce, aad, plaintext, out)
+        self.seal_by(nonce, plaintext, out, |in_out| self.xaes.seal(nonce, aad, in_out))
     }
 
-    /// What messages of a batch are sealed with.
-    pub(crate) fn xaes(&self) -> &Xaes<P> {
-        &self.xaes
-    }
-
-    /// [`seal_into`](Self::seal_into) with the AES key that messages whose nonces begin alike have
-    /// in common.
-    pub(crate) fn seal_with_derived(
+    /// The same with what encrypts in place and gives the tag.
+    pub(crate) fn seal_by(
         &self,
-        key: &P::Aes256Gcm,
         nonce: &[u8; NONCE_LEN],
-        aad: &[u8],
         plaintext: &[u8],
         out: &mut Vec<u8>,
+        seal: impl FnOnce(&mut [u8]) -> Result<[u8; TAG_LEN], CryptoError>,
     ) -> Result<(), CryptoError> {
         out.extend_from_slice(nonce);
         out.extend_from_slice(&self.commitment.of(nonce));
         let start = out.len();
         out.extend_from_slice(plaintext);
-        let mut gcm_nonce = [0; GCM_NONCE_LEN];
-        gcm_nonce.copy_from_slice(&nonce[12..]);
-        let tag = key.seal(&gcm_nonce, aad, &mut out[start..])?;
+        let tag = seal(&mut out[start..])?;
         out.extend_from_slice(&tag);
         Ok(())
     }
@@ -168,6 +168,15 @@ impl<P: Provider> CommittingXaes<P> {
         aad: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        self.open_by(sealed, |nonce, in_out, tag| self.xaes.open(nonce, aad, in_out, tag))
+    }
+
+    /// The same with what decrypts in place.
+    pub(crate) fn open_by(
+        &self,
+        sealed: &[u8],
+        open: impl FnOnce(&[u8; NONCE_LEN], &mut [u8], &[u8; TAG_LEN]) -> Result<(), CryptoError>,
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         let (nonce, rest) = sealed.split_first_chunk().ok_or(CryptoError::CiphertextInvalid)?;
         let (commitment, rest) =
             rest.split_first_chunk::<COMMITMENT_LEN>().ok_or(CryptoError::CiphertextInvalid)?;
@@ -176,7 +185,7 @@ impl<P: Provider> CommittingXaes<P> {
             return Err(CryptoError::CiphertextInvalid);
         }
         let mut plaintext = Zeroizing::new(ciphertext.to_vec());
-        self.xaes.open(nonce, aad, &mut plaintext, tag)?;
+        open(nonce, &mut plaintext, tag)?;
         Ok(plaintext)
     }
 }

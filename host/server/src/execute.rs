@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use keyward_crypto::stream::StreamHeader;
 use keyward_crypto::{
-    Algorithm, Batch, Binding, Channel, CryptoError, Header, KeyVersion, Operation, Suite,
+    Algorithm, Batch, Binding, Channel, CryptoError, Header, KeyVersion, OpeningBatch, Operation,
+    Suite,
 };
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{Obligations, Plan};
@@ -333,12 +334,13 @@ impl Keyless {
 }
 
 /// A plan ready to decrypt what was made with one key.
-#[derive(Clone)]
 pub struct Opener {
     key: Arc<Key>,
     only_version: Option<u32>,
     authenticated_data: Vec<u8>,
     obligations: Obligations,
+    /// What ciphertexts that are opened together have in common.
+    batch: Option<OpeningBatch>,
 }
 
 impl Opener {
@@ -350,7 +352,12 @@ impl Opener {
             return Err(Problem::ciphertext_invalid());
         }
         let Plan { version: only_version, authenticated_data, .. } = plan;
-        Ok(Self { key, only_version, authenticated_data, obligations })
+        Ok(Self { key, only_version, authenticated_data, obligations, batch: None })
+    }
+
+    /// Prepares for several ciphertexts, see [`OpeningBatch`].
+    pub fn expect_several(&mut self) {
+        self.batch = Some(OpeningBatch::default());
     }
 
     /// What the plan obliges the host to.
@@ -396,7 +403,11 @@ impl Opener {
         }
         let version = self.version(keyring, number).await?;
         let binding = binding(&self.key, &self.authenticated_data, context);
-        match version.open(&binding, ciphertext) {
+        let opened = match &self.batch {
+            Some(batch) => version.open_in(batch, &binding, ciphertext),
+            None => version.open(&binding, ciphertext),
+        };
+        match opened {
             Ok(plaintext) => Ok((plaintext, number)),
             Err(_) => Err(Problem::ciphertext_invalid()),
         }

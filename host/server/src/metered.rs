@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use keyward_crypto::stream::{StreamHeader, StreamOpener, StreamSealer};
 use keyward_crypto::{
-    Batch, Binding, CryptoError, KeyMaterial, KeyVersion, Mac, PublicKey, SignatureForm, Suite,
-    Wrapping, WrappingInfo, WrappingKey,
+    Batch, Binding, CryptoError, KeyMaterial, KeyVersion, Mac, OpeningBatch, PublicKey,
+    SignatureForm, Suite, Wrapping, WrappingInfo, WrappingKey,
 };
 use keyward_keyring::{Key, Keyring, KeyringError, Meter};
 use zeroize::Zeroizing;
@@ -103,6 +103,16 @@ impl Metered {
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
         self.opened(self.version.open(binding, ciphertext))
+    }
+
+    /// See [`KeyVersion::open_in`].
+    pub fn open_in(
+        &self,
+        batch: &OpeningBatch,
+        binding: &Binding<'_>,
+        ciphertext: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+        self.opened(self.version.open_in(batch, binding, ciphertext))
     }
 
     /// See [`KeyVersion::mac`].

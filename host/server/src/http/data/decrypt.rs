@@ -71,6 +71,11 @@ impl Operation for Decrypt {
         Opener::prepare(Arc::clone(&item.work.key), plans.first)
     }
 
+    fn expect(opener: &mut Opener, _: usize) -> Result<(), Problem> {
+        opener.expect_several();
+        Ok(())
+    }
+
     async fn execute(
         place: Place<'_>,
         opener: &Opener,

@@ -108,6 +108,7 @@ impl Operation for Rewrap {
     }
 
     fn expect(ready: &mut Ready, items: usize) -> Result<(), Problem> {
+        ready.from.expect_several();
         ready.to.expect(items)
     }
 
