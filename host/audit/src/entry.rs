@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use compact_str::CompactString;
+
 use crate::line;
 
 /// Most bytes of a text in an entry; longer ones are cut.
@@ -10,24 +12,25 @@ pub const MAX_TEXT: usize = 1 << 10;
 /// Most key versions an entry names.
 const MAX_USES: usize = 32;
 
-/// What a request was, who made it, and what became of it. There is no field for a payload, a
+/// What a request was, who made it, and what became of it. Most texts are short and lie in the entry
+/// itself: it is made by one thread and dropped by another, which for memory is the dearest way. There is no field for a payload, a
 /// context, a token or key material. Texts may be of anybody's making: they are escaped.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Entry {
     /// When it arrived, in milliseconds since the Unix epoch.
     pub time_ms: u64,
     /// The request's identifier.
-    pub request_id: String,
+    pub request_id: CompactString,
     /// The trace identifier of the caller's `traceparent` (W3C Trace Context), 32 hex digits.
-    pub trace_id: Option<String>,
+    pub trace_id: Option<CompactString>,
     /// The tenant it was about.
-    pub tenant: Option<String>,
+    pub tenant: Option<CompactString>,
     /// Whom the credential speaks for.
-    pub subject: Option<String>,
+    pub subject: Option<CompactString>,
     /// The credential's public identifier.
-    pub credential: Option<String>,
+    pub credential: Option<CompactString>,
     /// The credential's tenant; none for an operator's and for no credential.
-    pub credential_tenant: Option<String>,
+    pub credential_tenant: Option<CompactString>,
     /// What was asked for, such as `key.rotate`.
     pub operation: Cow<'static, str>,
     /// Keys and versions it was about; the first is the one it names.
@@ -35,13 +38,13 @@ pub struct Entry {
     /// More keys and versions took part than there is place for.
     pub more_uses: bool,
     /// What else it was about: the identifier of a token minted, the scope of a backup.
-    pub target: Option<String>,
+    pub target: Option<CompactString>,
     /// Digest of the policy that decided.
-    pub policy: Option<String>,
+    pub policy: Option<CompactString>,
     /// What the policy decided: `allow`, `deny` or `error`.
     pub decision: Option<&'static str>,
     /// What the caller says it is for.
-    pub purpose: Option<String>,
+    pub purpose: Option<CompactString>,
     /// How the items of a batch ended.
     pub items: Option<Box<Items>>,
     /// HTTP status.
@@ -60,7 +63,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Use {
     /// The key's name.
-    pub key: String,
+    pub key: CompactString,
     /// The version.
     pub version: Option<u32>,
 }
@@ -96,7 +99,7 @@ impl Entry {
         } else if version.is_none() && self.uses.iter().any(|known| known.key == key) {
             // It is there, and with more than this.
         } else if self.uses.len() < MAX_USES {
-            self.uses.push(Use { key: key.to_owned(), version });
+            self.uses.push(Use { key: key.into(), version });
         } else {
             self.more_uses = true;
         }
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn an_entry_is_bounded() {
-        let mut entry = Entry { purpose: Some("é".repeat(10_000)), ..Entry::default() };
+        let mut entry = Entry { purpose: Some("é".repeat(10_000).into()), ..Entry::default() };
         for version in 1..1_000 {
             entry.uses("main", Some(version));
         }

@@ -36,7 +36,7 @@ fn settings(dir: &Path) -> Settings {
 fn entry(number: u64) -> Box<Entry> {
     let mut entry = Box::new(Entry {
         time_ms: 1_700_000_000_000 + number,
-        request_id: format!("request-{number}"),
+        request_id: format!("request-{number}").into(),
         tenant: Some("acme".into()),
         subject: Some("billing".into()),
         operation: "encrypt".into(),

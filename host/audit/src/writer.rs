@@ -18,10 +18,11 @@ use crate::time;
 
 /// Most entries written at once.
 const BATCH: usize = 1024;
-/// Pause between batches, so that a busy request path need not wake anybody.
-const NAP: Duration = Duration::from_millis(1);
+/// Pause between batches, so that a busy request path need not wake anybody, nor this thread push
+/// one aside too often.
+const NAP: Duration = Duration::from_millis(10);
 /// Naps without an entry after which the thread goes to sleep until it is woken.
-const NAPS: u32 = 20;
+const NAPS: u32 = 3;
 /// Longest sleep.
 const SLEEP: Duration = Duration::from_secs(1);
 /// Pauses after a write that failed.

@@ -21,11 +21,11 @@ pub fn uses(key: &str, version: Option<u32>) {
 pub fn by(credential: &crate::tokens::Credential) {
     use crate::tokens::Reach;
     note(|entry| {
-        entry.subject = Some(credential.caller.subject.clone());
-        entry.credential = Some(credential.id.clone());
+        entry.subject = Some(credential.caller.subject.as_str().into());
+        entry.credential = Some(credential.id.as_str().into());
         entry.credential_tenant = match &credential.reach {
             Reach::Operator => None,
-            Reach::Tenant(tenant) => Some(tenant.as_str().to_owned()),
+            Reach::Tenant(tenant) => Some(tenant.as_str().into()),
         };
     });
 }
@@ -34,19 +34,19 @@ pub fn by(credential: &crate::tokens::Credential) {
 pub fn about(tenant: &str) {
     note(|entry| {
         if entry.tenant.as_deref() != Some(tenant) {
-            entry.tenant = Some(tenant.to_owned());
+            entry.tenant = Some(tenant.into());
         }
     });
 }
 
 /// Notes what else the request is about.
-pub fn target(target: impl Into<String>) {
+pub fn target(target: &str) {
     note(|entry| entry.target = Some(target.into()));
 }
 
 /// Notes which policy is asked.
 pub fn policy(digest: &str) {
-    note(|entry| entry.policy = Some(digest.to_owned()));
+    note(|entry| entry.policy = Some(digest.into()));
 }
 
 /// Notes that the policy allowed what was asked; `purpose` is what it is for.
@@ -55,7 +55,7 @@ pub fn asked(key: Option<&str>, purpose: Option<&str>) {
         if let Some(key) = key {
             entry.uses(key, None);
         }
-        entry.purpose = purpose.map(str::to_owned);
+        entry.purpose = purpose.map(Into::into);
     });
 }
 

@@ -43,7 +43,7 @@ fn read_all(mut reader: PipeReader) -> std::thread::JoinHandle<Vec<Value>> {
 }
 
 fn long(number: u64) -> Box<Entry> {
-    Box::new(Entry { purpose: Some("p".repeat(1_000)), ..*entry(number) })
+    Box::new(Entry { purpose: Some("p".repeat(1_000).into()), ..*entry(number) })
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use axum::http::{HeaderMap, Request};
+use compact_str::CompactString;
 use keyward_audit::{Audit, Entry, Slot, Stalled};
 
 use super::{Operation, decision};
@@ -36,9 +37,9 @@ impl Record {
         let Operation { name, tenant, key } = Operation::of(request.method(), request.uri().path());
         let mut entry = Box::new(Entry {
             time_ms: clock::unix_ms(),
-            request_id: id.as_str().to_owned(),
+            request_id: id.as_str().into(),
             trace_id: trace_id(request.headers()),
-            tenant: tenant.map(str::to_owned),
+            tenant: tenant.map(Into::into),
             operation: name,
             client: request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_canonical()),
             ..Entry::default()
@@ -138,7 +139,7 @@ pub fn end(record: Option<Record>, code: Option<Code>) {
 }
 
 /// The trace identifier of a `traceparent` (W3C Trace Context, section 3.2), if it is well-formed.
-fn trace_id(headers: &HeaderMap) -> Option<String> {
+fn trace_id(headers: &HeaderMap) -> Option<CompactString> {
     let text = headers.get("traceparent")?.to_str().ok()?;
     let mut parts = text.split('-');
     let (version, trace, parent, flags) =
@@ -155,7 +156,7 @@ fn trace_id(headers: &HeaderMap) -> Option<String> {
         && is_hex(parent, 16)
         && parent.bytes().any(|byte| byte != b'0')
         && is_hex(flags, 2);
-    is_good.then(|| trace.to_owned())
+    is_good.then(|| trace.into())
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub async fn make(
             Scope::Tenant(existing.map_err(blame)?)
         }
     };
-    audit::target(scope.to_string());
+    audit::target(&scope.to_string());
     let (mut incoming, mut outgoing) = tokio::io::duplex(READY);
     let by = credential.caller.subject.clone();
     let work = tokio::spawn(async move {

@@ -75,7 +75,7 @@ pub async fn activate(
     let limit = app.max_component;
     let wasm = body::read(request.into_body(), limit, app.http.body_timeout).await?;
     let active = app.policies.activate(&tenant, wasm, &credential.caller.subject).await?;
-    audit::target(format!("policy {}", active.policy.digest()));
+    audit::target(&format!("policy {}", active.policy.digest()));
     output::json(StatusCode::OK, &PolicyView::of(&active))
 }
 

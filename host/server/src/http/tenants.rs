@@ -178,7 +178,7 @@ pub async fn mint_token(
         error => Problem::internal(error),
     })?;
     let (by, id) = (&credential.caller.subject, &minted.id);
-    audit::target(format!("token {id}"));
+    audit::target(&format!("token {id}"));
     tracing::info!(%tenant, id, by, subject = minted.caller.subject, "token minted");
     let view = TokenView {
         token: token.expose(),
