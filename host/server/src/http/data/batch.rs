@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Call;
 use super::item::{Asked, Item};
-use super::operation::{Operation, Plans};
+use super::operation::{Operation, Place, Plans, RecentKey};
 use crate::audit;
 use crate::errors::Code;
 use crate::http::json::{self, Text};
@@ -40,9 +40,11 @@ impl Call {
         frame: Frame,
         out: &mut String,
     ) -> Result<(), Problem> {
+        let recent = RecentKey::default();
+        let place = Place { recent: Some(&recent), ..self.place() };
         let mut items = Vec::with_capacity(raw.len());
         for raw in raw {
-            items.push(self.read::<O>(raw).await);
+            items.push(read::<O>(place, raw).await);
         }
         let Decisions { requests, groups, of_item } = self.decisions::<O>(&items)?;
         let host = self.app.policies.host();
@@ -86,7 +88,7 @@ impl Call {
             let done = match (item, group.map(|group| &ready[group])) {
                 (Ok(item), Some(Ok(ready))) => {
                     let start = out.len();
-                    let done = O::execute(self.place(), ready, item, out).await;
+                    let done = O::execute(place, ready, item, out).await;
                     if done.is_err() {
                         out.truncate(start);
                     }
@@ -107,17 +109,6 @@ impl Call {
             }
         }
         Ok(())
-    }
-
-    async fn read<'a, O: Operation>(
-        &'a self,
-        raw: &'a [u8],
-    ) -> Result<Item<'a, O::Work>, Failed<'a>> {
-        let item = match json::parse(raw) {
-            Ok(fields) => O::read(self.place(), fields).await,
-            Err(problem) => Err(problem),
-        };
-        item.map_err(|problem| Failed { reference: reference_of(raw), problem })
     }
 
     /// Which decisions a batch needs: items that a policy cannot tell apart share one.
@@ -169,6 +160,17 @@ impl Call {
         }
         Ok(all)
     }
+}
+
+async fn read<'a, O: Operation>(
+    place: Place<'a>,
+    raw: &'a [u8],
+) -> Result<Item<'a, O::Work>, Failed<'a>> {
+    let item = match json::parse(raw) {
+        Ok(fields) => O::read(place, fields).await,
+        Err(problem) => Err(problem),
+    };
+    item.map_err(|problem| Failed { reference: reference_of(raw), problem })
 }
 
 struct Decisions {

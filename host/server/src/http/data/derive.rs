@@ -92,7 +92,7 @@ impl Operation for Derive {
         item: &Item<'_, Wanted>,
         plans: Plans,
     ) -> Result<Chosen, Problem> {
-        let (Place { keyring, tenant }, key) = (place, item.asked.key.as_deref());
+        let (Place { keyring, tenant, .. }, key) = (place, item.asked.key.as_deref());
         Chosen::prepare(keyring, tenant, key, &plans.first, KeyOperation::Derive).await
     }
 

@@ -120,8 +120,14 @@ impl Ciphertext {
         let key = match named {
             Some(key) if key.id() == header.key_id => key,
             Some(_) => return Err(Problem::ciphertext_invalid()),
-            None => place.keyring.key_by_id(place.tenant, header.key_id).await.map_err(blame)?,
+            None => match place.recent_key(header.key_id) {
+                Some(key) => key,
+                None => {
+                    place.keyring.key_by_id(place.tenant, header.key_id).await.map_err(blame)?
+                }
+            },
         };
+        place.keep_key(&key);
         Ok(Self { bytes, header, key })
     }
 }

@@ -91,7 +91,7 @@ impl Operation for Mac {
         item: &Item<'_, Self::Work>,
         plans: Plans,
     ) -> Result<Chosen, Problem> {
-        let (Place { keyring, tenant }, key) = (place, item.asked.key.as_deref());
+        let (Place { keyring, tenant, .. }, key) = (place, item.asked.key.as_deref());
         Chosen::prepare(keyring, tenant, key, &plans.first, KeyOperation::Mac).await
     }
 
@@ -151,7 +151,7 @@ impl Operation for VerifyMac {
         item: &Item<'_, Self::Work>,
         plans: Plans,
     ) -> Result<Verifier, Problem> {
-        let (Place { keyring, tenant }, key) = (place, item.asked.key.as_deref());
+        let (Place { keyring, tenant, .. }, key) = (place, item.asked.key.as_deref());
         Verifier::prepare(keyring, tenant, key, &plans.first, KeyOperation::Mac).await
     }
 

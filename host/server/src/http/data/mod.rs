@@ -95,7 +95,7 @@ struct Call {
 
 impl Call {
     fn place(&self) -> Place<'_> {
-        Place { keyring: &self.app.keyring, tenant: &self.tenant }
+        Place { keyring: &self.app.keyring, tenant: &self.tenant, recent: None }
     }
 
     fn policy(&self) -> &Policy {

@@ -1,6 +1,9 @@
 //! What an operation on data is made of.
 
-use keyward_keyring::{Keyring, TenantName};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use keyward_crypto::KeyId;
+use keyward_keyring::{Key, Keyring, TenantName};
 use keyward_policy_host::Plan;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
@@ -13,6 +16,28 @@ use crate::http::Problem;
 pub struct Place<'a> {
     pub keyring: &'a Keyring,
     pub tenant: &'a TenantName,
+    /// In a batch.
+    pub recent: Option<&'a RecentKey>,
+}
+
+/// The key of the ciphertext that a batch read last: mostly it is the next one's, too. One batch's
+/// own, so that what changes is seen by the next.
+#[derive(Default)]
+pub struct RecentKey(Mutex<Option<Arc<Key>>>);
+
+impl Place<'_> {
+    /// The key with this id, if it is the one the batch read last.
+    pub fn recent_key(&self, id: KeyId) -> Option<Arc<Key>> {
+        let recent = self.recent?.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.as_ref().filter(|key| key.id() == id).cloned()
+    }
+
+    /// Keeps it for the next.
+    pub fn keep_key(&self, key: &Arc<Key>) {
+        if let Some(RecentKey(recent)) = self.recent {
+            *recent.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(key));
+        }
+    }
 }
 
 /// What the policy decided for an item: one plan, and a second where the item asks for two.

@@ -111,7 +111,7 @@ impl Operation for Sign {
         item: &Item<'_, Input>,
         plans: Plans,
     ) -> Result<Chosen, Problem> {
-        let (Place { keyring, tenant }, key) = (place, item.asked.key.as_deref());
+        let (Place { keyring, tenant, .. }, key) = (place, item.asked.key.as_deref());
         Chosen::prepare(keyring, tenant, key, &plans.first, KeyOperation::Sign).await
     }
 
@@ -164,7 +164,7 @@ impl Operation for Verify {
         item: &Item<'_, Claim>,
         plans: Plans,
     ) -> Result<Verifier, Problem> {
-        let (Place { keyring, tenant }, key) = (place, item.asked.key.as_deref());
+        let (Place { keyring, tenant, .. }, key) = (place, item.asked.key.as_deref());
         Verifier::prepare(keyring, tenant, key, &plans.first, KeyOperation::Verify).await
     }
 
