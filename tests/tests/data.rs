@@ -180,6 +180,47 @@ fn a_batch_answers_in_order_each_item_for_itself() {
     assert_eq!(opened[3]["error"]["detail"], opened[4]["error"]["detail"]);
 }
 
+#[test]
+fn ciphertexts_of_several_batches_keys_and_versions_open_together() {
+    let tenant = tenant("batches");
+    tenant.key("second");
+    let seal = |key: &str, count: usize| {
+        let item = |n| json!({ "key": key, "plaintext": b64(&format!("{key} {n}")) });
+        let items: Vec<Value> = (0..count).map(item).collect();
+        let answer = tenant.app.post("/encrypt", &json!({ "items": items })).expect(200).json();
+        let sealed = |n: usize| answer["items"][n]["ciphertext"].as_str().unwrap().to_owned();
+        (0..count).map(|n| (format!("{key} {n}"), sealed(n))).collect::<Vec<_>>()
+    };
+    let mut all = seal("main", 20);
+    tenant.admin.post("/keys/main/rotate", &json!({})).expect(200);
+    all.extend(seal("main", 20));
+    all.extend(seal("second", 20));
+    all.extend(seal("second", 1));
+    // Of `kw1.` and base64 of 14 bytes of header and 24 of nonce: the nonce, and two bits of what follows from it.
+    let nonces: std::collections::HashSet<&str> =
+        all.iter().map(|(_, text)| &text[24..55]).collect();
+    assert_eq!(nonces.len(), all.len());
+    // From everywhere in turn, then one after the other.
+    let turns = (0..all.len()).map(|n| (n * 7) % all.len());
+    for order in [turns.collect::<Vec<_>>(), (0..all.len()).collect()] {
+        let item = |n: &usize| json!({ "ciphertext": all[*n].1 });
+        let mut items: Vec<Value> = order.iter().map(item).collect();
+        let mut damaged = all[order[0]].1.clone();
+        damaged.replace_range(30..31, if &damaged[30..31] == "A" { "B" } else { "A" });
+        items.push(json!({ "ciphertext": damaged }));
+        items.push(json!({ "ciphertext": all[order[0]].1, "key": "second" }));
+        let answer = tenant.app.post("/decrypt", &json!({ "items": items })).expect(200).json();
+        for (at, n) in order.iter().enumerate() {
+            let (plaintext, version) = (&all[*n].0, 1 + u32::from((20..40).contains(n)));
+            let expected = json!({ "plaintext": b64(plaintext), "key_version": version });
+            assert_eq!(answer["items"][at], expected, "{plaintext}");
+        }
+        for wrong in [order.len(), order.len() + 1] {
+            assert_eq!(answer["items"][wrong]["error"]["code"], UNIFORM);
+        }
+    }
+}
+
 /// What a caller can tell from a refusal, the request's own id aside.
 #[track_caller]
 fn uniform(answer: Answer) -> Value {
