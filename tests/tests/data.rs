@@ -185,7 +185,7 @@ fn ciphertexts_of_several_batches_keys_and_versions_open_together() {
     let tenant = tenant("batches");
     tenant.key("second");
     let seal = |key: &str, count: usize| {
-        let item = |n| json!({ "key": key, "plaintext": b64(&format!("{key} {n}")) });
+        let item = |n| json!({ "key": key, "plaintext": b64(format!("{key} {n}")) });
         let items: Vec<Value> = (0..count).map(item).collect();
         let answer = tenant.app.post("/encrypt", &json!({ "items": items })).expect(200).json();
         let sealed = |n: usize| answer["items"][n]["ciphertext"].as_str().unwrap().to_owned();
