@@ -121,7 +121,7 @@ impl Audit {
         self.0.shared.closing.store(true, Ordering::Relaxed);
         let (answer, closed) = oneshot::channel();
         if self.0.queue.try_send(Message::Close(answer)).is_ok() {
-            self.0.shared.wake(&self.0.thread);
+            self.0.thread.unpark();
             // An error means that the thread has ended, which is the same.
             let _ = closed.await;
         }

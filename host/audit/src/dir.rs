@@ -5,6 +5,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::error::AuditError;
 
@@ -57,6 +58,9 @@ pub(crate) fn parts(dir: &Path) -> io::Result<Vec<Part>> {
     Ok(parts)
 }
 
+/// How long another server, which may be about to end, is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
+
 /// Creates the directory and takes its lock, which is held as long as the file is open.
 pub(crate) fn acquire(dir: &Path) -> Result<File, AuditError> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(AuditError::io(dir))?;
@@ -64,10 +68,16 @@ pub(crate) fn acquire(dir: &Path) -> Result<File, AuditError> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(false).mode(FILE_MODE);
     let lock = options.open(&path).map_err(AuditError::io(&path))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(AuditError::Locked(dir.to_owned())),
-        Err(TryLockError::Error(error)) => Err(AuditError::Io { path, error }),
+    let begun = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if begun.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(TryLockError::WouldBlock) => return Err(AuditError::Locked(dir.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(AuditError::Io { path, error }),
+        }
     }
 }
 

@@ -190,7 +190,8 @@ impl Writer {
     /// Waits for more: briefly while there is much to do, else until it is woken.
     fn rest(&mut self, naps: u32) {
         if !self.strict && naps < NAPS {
-            return std::thread::sleep(NAP);
+            // Only the end cuts this short.
+            return std::thread::park_timeout(NAP);
         }
         self.shared.sleeping.store(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);

@@ -106,3 +106,14 @@ async fn what_was_cut_off_before_a_start_stays_found() {
         edited(dir.path(), &Options::default());
     }
 }
+
+#[tokio::test]
+async fn one_that_was_let_go_is_opened_again_at_once() {
+    let dir = written(|_| {}, 1).await;
+    for _ in 0..20 {
+        let audit = Audit::open(&settings(dir.path()), &key_of).unwrap();
+        add(&audit, 0..2).await;
+        drop(audit);
+    }
+    assert_eq!(reopened(dir.path()).await.files, 1);
+}
