@@ -89,11 +89,15 @@ impl Monitor {
     /// Whether Vault accepts the token; one that it does not is replaced where that is possible.
     async fn check_token(&self, deadline: Instant) -> Result<(), VaultError> {
         let session = self.shared.session(deadline).await?;
-        let before = **session.lease.load();
+        let before = session.lease.load_full();
         match self.shared.look_up(&session.connection, deadline).await {
             Ok(lease) => {
-                // Somebody else may have renewed it, or time may have passed unseen.
-                session.lease.store(Arc::new(lease));
+                // Somebody else may have renewed it, or time may have passed unseen. If this host
+                // renewed it meanwhile, the answer is older than what is known.
+                let known = session.lease.compare_and_swap(&before, Arc::new(lease));
+                if !Arc::ptr_eq(&known, &before) {
+                    return Ok(());
+                }
                 let sooner = match (before.expires(), lease.expires()) {
                     (Some(before), Some(now)) => now + Duration::from_secs(2) < before,
                     (before, now) => before.is_none() && now.is_some(),

@@ -1,6 +1,6 @@
 //! Tokens whose TTL is seconds, under traffic.
 
-use keyward_test_vault::Fault;
+use keyward_test_vault::{Fault, Rule};
 
 use super::*;
 
@@ -109,6 +109,24 @@ async fn renewal_on_demand_tells_what_it_achieved() {
     ready(&vault).await;
     let error = vault.renew_now(None).await.unwrap_err();
     assert_eq!(error.code(), "vault-token-not-renewable");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_began_before_a_renewal_does_not_undo_it() {
+    let bench = Bench::start();
+    let given = bench.token(json!({ "ttl": "10m" }));
+    let vault = Vault::start(bench.config(token(&given))).unwrap();
+    ready(&vault).await;
+    let slow = Fault::DelayAnswer(Duration::from_millis(400));
+    bench.proxy.rules(vec![Rule::new(slow).path("lookup-self")]);
+    let check = vault.check_now();
+    let renewal = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        vault.renew_now(Some(Duration::from_hours(2))).await.unwrap();
+    };
+    let (checked, ()) = tokio::join!(check, renewal);
+    assert!(checked.token.unwrap().ttl.unwrap() > Duration::from_mins(60), "{checked:?}");
+    assert!(vault.status().token.unwrap().ttl.unwrap() > Duration::from_mins(60));
 }
 
 #[tokio::test(flavor = "multi_thread")]
