@@ -38,7 +38,7 @@ pub use note::{Checkpoint, NoteError, Verifier};
 pub use query::{Outcome, Page, Query, query};
 pub use settings::{OnStall, Settings};
 pub use statistics::Statistics;
-pub use time::parse as parse_time;
+pub use time::{parse as parse_time, rfc3339};
 pub use verify::{Finding, Options, Report, Signed, VerifyError, verify};
 
 /// Gives the key that a log's signing key is the bytes of, by the log's name. The same name must always

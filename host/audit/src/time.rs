@@ -27,8 +27,8 @@ pub(crate) fn push_rfc3339(out: &mut Vec<u8>, unix_ms: u64) {
     }
 }
 
-/// RFC 3339 text, as [`push_rfc3339`].
-pub(crate) fn rfc3339(unix_ms: u64) -> String {
+/// RFC 3339 text in UTC with milliseconds, for instance `2026-02-28T12:00:00.000Z`.
+pub fn rfc3339(unix_ms: u64) -> String {
     let mut out = Vec::with_capacity(24);
     push_rfc3339(&mut out, unix_ms);
     String::from_utf8(out).unwrap_or_default()

@@ -5,8 +5,7 @@
 //! first half, from which the key is derived, in common, and count in the second from a random
 //! start. Within a batch no nonce repeats; two batches share one only if 96 random bits collide and
 //! their ranges of another 96 overlap, which is as improbable as for random nonces. The format is
-//! the same, and nothing of a ciphertext says more than that it comes from the same batch as
-//! another.
+//! the same, and what it shows is which ciphertexts come from one batch, and in what order.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};

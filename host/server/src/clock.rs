@@ -2,6 +2,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use keyward_audit::rfc3339;
+
 /// Now, in milliseconds since 1970-01-01T00:00:00Z.
 pub fn unix_ms() -> u64 {
     ms_of(SystemTime::now())
@@ -11,29 +13,6 @@ pub fn unix_ms() -> u64 {
 pub fn ms_of(time: SystemTime) -> u64 {
     let elapsed = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// RFC 3339 text in UTC with milliseconds, for instance `2026-02-28T12:00:00.000Z`.
-pub fn rfc3339(unix_ms: u64) -> String {
-    let (seconds, ms) = (unix_ms / 1_000, unix_ms % 1_000);
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil_from_days(days);
-    let (h, m, s) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}.{ms:03}Z")
-}
-
-/// Proleptic Gregorian date of a day since 1970-01-01, counting years from March so that the leap
-/// day comes last.
-fn civil_from_days(days: u64) -> (u64, u64, u64) {
-    let days = days + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (era * 400 + year_of_era + u64::from(month <= 2), month, day)
 }
 
 #[cfg(test)]
