@@ -167,6 +167,7 @@ impl Algorithm {
             }
             Operation::Mac | Operation::Index => matches!(self.family(), Family::Mac),
             Operation::Derive => matches!(self.family(), Family::Aead | Family::Mac),
+            Operation::Tokenize => matches!(self.family(), Family::Siv),
         }
     }
 

@@ -20,6 +20,7 @@ pub(crate) mod label {
     pub(crate) const CHACHA_ENCRYPTION: &[u8] = b"chacha20-poly1305/encryption";
     pub(crate) const XCHACHA_ENCRYPTION: &[u8] = b"xchacha20-poly1305/encryption";
     pub(crate) const SIV_ENCRYPTION: &[u8] = b"aes-256-siv/encryption";
+    pub(crate) const FF1: &[u8] = b"ff1-aes-256/tokens";
     pub(crate) const HMAC_MAC: &[u8] = b"hmac-sha-256/mac";
     pub(crate) const HMAC_INDEX: &[u8] = b"hmac-sha-256/index";
     pub(crate) const HMAC_384_MAC: &[u8] = b"hmac-sha-384/mac";

@@ -88,6 +88,27 @@ pub enum CryptoError {
          an X25519, ML-KEM-768 or X25519-ML-KEM-768 key"
     )]
     WrappingKeyInvalid,
+    /// Nothing can be encrypted to this.
+    #[error(
+        "not the public key (SubjectPublicKeyInfo, DER) of an X25519, ML-KEM-768 or \
+         X25519-ML-KEM-768 key"
+    )]
+    RecipientKeyInvalid,
+    /// Not an alphabet for tokens.
+    #[error("an alphabet is of 2 to 65536 characters, each once")]
+    AlphabetInvalid,
+    /// The text for a token has a character that is not of the alphabet.
+    #[error("character {position} of the text is not of the alphabet")]
+    NotInAlphabet {
+        /// Which one, counted from 1.
+        position: usize,
+    },
+    /// So few texts of this length exist that a token would protect none of them.
+    #[error("the text is too short: with this alphabet a token has at least {shortest} characters")]
+    TokenTooShort {
+        /// Fewest characters.
+        shortest: usize,
+    },
     /// This build lacks the provider for keys of this algorithm.
     #[error("this build has no implementation of {algorithm}")]
     AlgorithmNotInBuild {

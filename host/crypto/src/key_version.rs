@@ -13,6 +13,7 @@ use crate::mac_keys::MacKeys;
 use crate::provider::{self, AeadKey, Provider};
 use crate::recipient::Recipient;
 use crate::siv::Siv;
+use crate::token::{Alphabet, TokenKey};
 use crate::xaes;
 use crate::{
     Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, PublicKey,
@@ -31,10 +32,16 @@ pub struct KeyVersion<P: Provider = provider::Default> {
 
 enum Keys<P: Provider> {
     Aead(Box<AeadKeys<P>>),
-    Siv(Box<Siv>),
+    Siv(Box<DeterministicKeys>),
     Mac(Box<MacKeys<P>>),
     Signing(Box<SigningKey>),
     Recipient(Box<Recipient>),
+}
+
+/// What a deterministic key is used for.
+struct DeterministicKeys {
+    siv: Siv,
+    tokens: TokenKey,
 }
 
 impl KeyVersion {
@@ -61,10 +68,10 @@ impl<P: Provider> KeyVersion<P> {
         let material = KeyMaterial::from_bytes(algorithm, material.expose())?;
         let keys = match algorithm.family() {
             Family::Aead => Keys::Aead(Box::new(AeadKeys::new(algorithm, material)?)),
-            Family::Siv => Keys::Siv(Box::new(Siv::new(subkey::<P, 64>(
-                material.expose(),
-                label::SIV_ENCRYPTION,
-            )?))),
+            Family::Siv => Keys::Siv(Box::new(DeterministicKeys {
+                siv: Siv::new(subkey::<P, 64>(material.expose(), label::SIV_ENCRYPTION)?),
+                tokens: TokenKey::new(subkey::<P, 32>(material.expose(), label::FF1)?),
+            })),
             Family::Mac => Keys::Mac(Box::new(MacKeys::new(algorithm, material)?)),
             Family::Signature => Keys::Signing(Box::new(SigningKey::new(algorithm, &material)?)),
             Family::Recipient => Keys::Recipient(Box::new(Recipient::new(algorithm, &material)?)),
@@ -167,7 +174,7 @@ impl<P: Provider> KeyVersion<P> {
             out.extend_from_slice(&header.to_bytes());
             match &self.keys {
                 Keys::Aead(keys) => keys.seal_into(suite, aad, plaintext, fill_nonce, &mut out)?,
-                Keys::Siv(key) => key.seal_into(aad, plaintext, &mut out)?,
+                Keys::Siv(keys) => keys.siv.seal_into(aad, plaintext, &mut out)?,
                 Keys::Recipient(key) => key.seal_into(aad, plaintext, &mut out)?,
                 Keys::Mac(_) | Keys::Signing(_) => {
                     return Err(self.unsupported(Operation::Encrypt));
@@ -224,7 +231,7 @@ impl<P: Provider> KeyVersion<P> {
         binding
             .with_aad(header.to_bytes(), |aad| match &self.keys {
                 Keys::Aead(keys) => open(keys, header.suite, aad, sealed),
-                Keys::Siv(key) => key.open(aad, sealed),
+                Keys::Siv(keys) => keys.siv.open(aad, sealed),
                 Keys::Recipient(key) => key.open(aad, sealed),
                 Keys::Mac(_) | Keys::Signing(_) => Err(CryptoError::CiphertextInvalid),
             })
@@ -269,6 +276,40 @@ impl<P: Provider> KeyVersion<P> {
         let mut out = Zeroizing::new(vec![0; length]);
         derive::expand::<P>(material.expose(), info, &mut out)?;
         Ok(out)
+    }
+
+    /// A token for `text`: as many characters of the same alphabet, by FF1 (NIST SP 800-38G) with
+    /// `tweak`. Equal texts have equal tokens under one key version, alphabet and tweak; nothing
+    /// authenticates a token, and nothing in it tells its key version. Deterministic keys only,
+    /// otherwise [`CryptoError::OperationNotSupported`].
+    ///
+    /// [`CryptoError::NotInAlphabet`], [`CryptoError::TokenTooShort`] below a million possible
+    /// texts, [`CryptoError::TooLong`] over [`Alphabet::LONGEST`] characters.
+    pub fn tokenize(
+        &self,
+        alphabet: &Alphabet,
+        tweak: &[u8],
+        text: &str,
+    ) -> Result<String, CryptoError> {
+        self.token_key()?.tokenize(alphabet, tweak, text)
+    }
+
+    /// The text that [`tokenize`](Self::tokenize) made this token of with the same alphabet and
+    /// tweak; of any other token, some text. Errors as there.
+    pub fn detokenize(
+        &self,
+        alphabet: &Alphabet,
+        tweak: &[u8],
+        token: &str,
+    ) -> Result<Zeroizing<String>, CryptoError> {
+        self.token_key()?.detokenize(alphabet, tweak, token)
+    }
+
+    fn token_key(&self) -> Result<&TokenKey, CryptoError> {
+        match &self.keys {
+            Keys::Siv(keys) => Ok(&keys.tokens),
+            _ => Err(self.unsupported(Operation::Tokenize)),
+        }
     }
 
     /// The signature of `input` in this form. Ed25519 and PKCS#1 signatures of equal inputs are

@@ -21,11 +21,13 @@ pub enum Operation {
     Index,
     /// Derive secret bytes.
     Derive,
+    /// Make a token of the same form as a text, or take it back.
+    Tokenize,
 }
 
 impl Operation {
     /// Every operation, in the order of declaration.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Encrypt,
         Self::Decrypt,
         Self::Stream,
@@ -34,9 +36,11 @@ impl Operation {
         Self::Mac,
         Self::Index,
         Self::Derive,
+        Self::Tokenize,
     ];
 
-    /// The stable name: `encrypt`, `decrypt`, `stream`, `sign`, `verify`, `mac`, `index` or `derive`.
+    /// The stable name: `encrypt`, `decrypt`, `stream`, `sign`, `verify`, `mac`, `index`, `derive`
+    /// or `tokenize`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Encrypt => "encrypt",
@@ -47,6 +51,7 @@ impl Operation {
             Self::Mac => "mac",
             Self::Index => "index",
             Self::Derive => "derive",
+            Self::Tokenize => "tokenize",
         }
     }
 }

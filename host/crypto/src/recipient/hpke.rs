@@ -66,7 +66,7 @@ impl<K: Scheme> Pair<K> {
         plaintext: &[u8],
         out: &mut Vec<u8>,
     ) -> Result<(), CryptoError> {
-        seal_to::<K>(&self.public, aad, plaintext, out)
+        seal_to::<K>(&self.public, aad, &[], plaintext, out)
     }
 
     /// Opens what [`seal_into`](Self::seal_into) appended.
@@ -92,14 +92,47 @@ impl<K: Scheme> Pair<K> {
 }
 
 /// The public key in a SubjectPublicKeyInfo, DER; `None` when it is none of this KEM.
-pub(crate) fn public_from_der<K: Scheme>(der: &[u8]) -> Option<K::PublicKey> {
+fn public_from_der<K: Scheme>(der: &[u8]) -> Option<K::PublicKey> {
     K::PublicKey::from_bytes(der.strip_prefix(K::SPKI_PREFIX)?).ok()
 }
 
+/// A public key of any KEM that Keyward knows.
+pub(crate) enum HpkePublicKey {
+    X25519(Box<<X25519HkdfSha256 as Kem>::PublicKey>),
+    MlKem768(Box<<MlKem768 as Kem>::PublicKey>),
+    XWing(Box<<XWing as Kem>::PublicKey>),
+}
+
+impl HpkePublicKey {
+    /// The public key in a SubjectPublicKeyInfo, DER.
+    pub(crate) fn from_der(der: &[u8]) -> Option<Self> {
+        let x25519 = || public_from_der::<X25519HkdfSha256>(der).map(Box::new).map(Self::X25519);
+        let ml_kem = || public_from_der::<MlKem768>(der).map(Box::new).map(Self::MlKem768);
+        let x_wing = || public_from_der::<XWing>(der).map(Box::new).map(Self::XWing);
+        x25519().or_else(ml_kem).or_else(x_wing)
+    }
+
+    /// Appends `encapsulated key || ciphertext || tag` to `out`.
+    pub(crate) fn seal_into(
+        &self,
+        info: &[u8],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), CryptoError> {
+        match self {
+            Self::X25519(key) => seal_to::<X25519HkdfSha256>(key, info, aad, plaintext, out),
+            Self::MlKem768(key) => seal_to::<MlKem768>(key, info, aad, plaintext, out),
+            Self::XWing(key) => seal_to::<XWing>(key, info, aad, plaintext, out),
+        }
+    }
+}
+
 /// Appends `encapsulated key || ciphertext || tag` to `out`.
-pub(crate) fn seal_to<K: Scheme>(
+fn seal_to<K: Scheme>(
     public: &K::PublicKey,
     info: &[u8],
+    aad: &[u8],
     plaintext: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), CryptoError> {
@@ -109,7 +142,7 @@ pub(crate) fn seal_to<K: Scheme>(
         public,
         info,
         plaintext,
-        &[],
+        aad,
         &mut random,
     )
     .map_err(|_| CryptoError::TooLong)?;

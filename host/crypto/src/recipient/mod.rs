@@ -2,6 +2,7 @@
 //! for, or wrapped to, the recipient.
 
 pub(crate) mod hpke;
+mod public;
 mod rsa;
 
 use ::hpke::kem::{MlKem768, X25519HkdfSha256, XWing};
@@ -9,6 +10,7 @@ use zeroize::Zeroizing;
 
 use self::hpke::Pair;
 pub(crate) use self::hpke::{ML_KEM_768_ENC_LEN, X_WING_ENC_LEN, X25519_ENC_LEN};
+pub use self::public::RecipientKey;
 use self::rsa::RsaRecipient;
 use crate::{Algorithm, CryptoError, KeyMaterial};
 

@@ -3,12 +3,9 @@
 
 pub(crate) mod key_wrap;
 
-use ::hpke::Kem;
-use ::hpke::kem::{MlKem768, X25519HkdfSha256, XWing};
-
 use crate::asymmetric::RsaOaepPublicKey;
 use crate::binding::length_prefix;
-use crate::recipient::hpke::{public_from_der, seal_to};
+use crate::recipient::hpke::HpkePublicKey;
 use crate::{Algorithm, CryptoError, KeyMaterial, pem};
 
 /// How material is wrapped, which the wrapping key's algorithm decides.
@@ -66,20 +63,16 @@ pub struct WrappingKey(Kind);
 
 enum Kind {
     Rsa(Box<RsaOaepPublicKey>),
-    X25519(Box<<X25519HkdfSha256 as Kem>::PublicKey>),
-    MlKem768(Box<<MlKem768 as Kem>::PublicKey>),
-    XWing(Box<<XWing as Kem>::PublicKey>),
+    Hpke(HpkePublicKey),
 }
 
 impl WrappingKey {
     /// Reads a SubjectPublicKeyInfo (RFC 5280), DER, of an RSA key of 2048 to 8192 bits or of an
     /// X25519, ML-KEM-768 or X-Wing key. [`CryptoError::WrappingKeyInvalid`] for anything else.
     pub fn from_der(der: &[u8]) -> Result<Self, CryptoError> {
-        let x25519 = || public_from_der::<X25519HkdfSha256>(der).map(Box::new).map(Kind::X25519);
-        let ml_kem = || public_from_der::<MlKem768>(der).map(Box::new).map(Kind::MlKem768);
-        let x_wing = || public_from_der::<XWing>(der).map(Box::new).map(Kind::XWing);
+        let hpke = || HpkePublicKey::from_der(der).map(Kind::Hpke);
         let rsa = || RsaOaepPublicKey::from_der(der).map(Box::new).map(Kind::Rsa);
-        let kind = x25519().or_else(ml_kem).or_else(x_wing).or_else(rsa);
+        let kind = hpke().or_else(rsa);
         kind.map(Self).ok_or(CryptoError::WrappingKeyInvalid)
     }
 
@@ -93,9 +86,9 @@ impl WrappingKey {
     pub fn wrapping(&self) -> Wrapping {
         match self.0 {
             Kind::Rsa(_) => Wrapping::RsaAesKeyWrap,
-            Kind::X25519(_) => Wrapping::HpkeX25519,
-            Kind::MlKem768(_) => Wrapping::HpkeMlKem768,
-            Kind::XWing(_) => Wrapping::HpkeX25519MlKem768,
+            Kind::Hpke(HpkePublicKey::X25519(_)) => Wrapping::HpkeX25519,
+            Kind::Hpke(HpkePublicKey::MlKem768(_)) => Wrapping::HpkeMlKem768,
+            Kind::Hpke(HpkePublicKey::XWing(_)) => Wrapping::HpkeX25519MlKem768,
         }
     }
 
@@ -111,9 +104,7 @@ impl WrappingKey {
         let mut out = Vec::new();
         match &self.0 {
             Kind::Rsa(key) => return key_wrap::rsa_wrap(key, material),
-            Kind::X25519(key) => seal_to::<X25519HkdfSha256>(key, &info, material, &mut out),
-            Kind::MlKem768(key) => seal_to::<MlKem768>(key, &info, material, &mut out),
-            Kind::XWing(key) => seal_to::<XWing>(key, &info, material, &mut out),
+            Kind::Hpke(key) => key.seal_into(&info, b"", material, &mut out),
         }
         .map_err(|error| match error {
             CryptoError::Random => error,
