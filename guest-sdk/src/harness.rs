@@ -33,6 +33,8 @@ use crate::{Algorithm, Caller, Error, Payload, Plan, Policy, Request};
 
 /// Most bytes of authenticated data a plan may carry, as in the host.
 const MAX_AUTHENTICATED_DATA: usize = 4 << 10;
+/// The clock of a new harness: 2026-01-01T00:00:00Z in milliseconds since 1970.
+const START: u64 = 1_767_225_600_000;
 /// Longest `note` of a plan, as in the host.
 const MAX_NOTE: usize = 256;
 
@@ -56,7 +58,9 @@ pub struct LogLine {
 impl Harness {
     /// A host without keys.
     pub fn new(tenant: &str) -> Self {
-        Self { host: Host::new(tenant) }
+        let host = Host::new(tenant);
+        host.set_time(START);
+        Self { host }
     }
 
     /// Adds a key without attributes.
@@ -104,7 +108,7 @@ impl Harness {
                     roles: roles.iter().map(|role| (*role).to_owned()).collect(),
                     claims: Vec::new(),
                 },
-                time: 1_767_225_600_000,
+                time: START,
                 ..Request::default()
             },
         }
@@ -164,6 +168,11 @@ impl Call {
         self
     }
 
+    fn install<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.host.set_time(self.request.time);
+        self.host.install(f)
+    }
+
     /// The request as the policy will see it.
     pub fn request(&self, operation: &str) -> Request {
         Request { operation: operation.to_owned(), ..self.request.clone() }
@@ -171,7 +180,7 @@ impl Call {
 
     /// What the policy decides on an operation.
     pub fn authorize<P: Policy>(&self, operation: &str) -> Result<Plan, Error> {
-        self.host.install(|| P::authorize(&self.request(operation)))
+        self.install(|| P::authorize(&self.request(operation)))
     }
 
     /// Encrypts as the host does: asks the policy, then executes its plan.
@@ -215,7 +224,7 @@ impl Call {
         let request = self.request(&format!("invoke/{operation}"));
         let body = body.as_ref().to_vec();
         let payload = Payload { content_type: content_type.to_owned(), body };
-        self.host.install(|| {
+        self.install(|| {
             let plan = P::authorize(&request)?;
             check(&plan, payload.body.len())?;
             P::invoke(&request, payload)

@@ -156,6 +156,38 @@ impl Key {
         self.0.term(label, value)
     }
 
+    /// A token for `text`: as many characters of the same alphabet, by FF1 (NIST SP 800-38G) with a
+    /// key of [`Algorithm::Aes256Siv`]. Equal texts have equal tokens under one version, alphabet
+    /// and tweak, so give each field a tweak of its own.
+    ///
+    /// Nothing authenticates a token, and nothing in it tells the version: keep the version beside
+    /// it, and reveal it through [`Key::open_version`]. [`Error::Invalid`] for a text with other
+    /// characters, of more than 1,024, or of so few that there are not a million such texts.
+    ///
+    /// ```
+    /// # #[cfg(feature = "harness")]
+    /// # {
+    /// use keyward_policy::{Algorithm, Key, harness::Harness, tokens::DIGITS};
+    ///
+    /// let host = Harness::new("acme").key("cards", Algorithm::Aes256Siv);
+    /// let number = "4111111111111111";
+    /// let token = host.run(|| Key::open("cards")?.tokenize(DIGITS, b"card", number)).unwrap();
+    /// assert_eq!(token.len(), 16);
+    /// assert_ne!(token, number);
+    /// let back = host.run(|| Key::open("cards")?.reveal(DIGITS, b"card", &token));
+    /// assert_eq!(back.unwrap(), number);
+    /// # }
+    /// ```
+    pub fn tokenize(&self, alphabet: &str, tweak: &[u8], text: &str) -> Result<String, Error> {
+        self.0.tokenize(alphabet, tweak, text)
+    }
+
+    /// The text of a token that [`Key::tokenize`] made by the handle's version with the same
+    /// alphabet and tweak; of any other token, some text.
+    pub fn reveal(&self, alphabet: &str, tweak: &[u8], token: &str) -> Result<String, Error> {
+        self.0.reveal(alphabet, tweak, token)
+    }
+
     /// The terms by every version still in use, newest first: what to search for while old terms
     /// have not been rewritten after a rotation.
     pub fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {

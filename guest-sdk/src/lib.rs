@@ -47,7 +47,7 @@
 //!
 //! What a policy may do is what its component imports, and a component imports what the code
 //! calls: the policy above imports no key function at all. For bytes of its own a policy opens a
-//! [`Key`]; [`random`] and [`log`] are the rest.
+//! [`Key`]; [`state`], [`recipients`], [`tokens`], [`random`] and [`log`] are the rest.
 //!
 //! # Building a component
 //!
@@ -71,7 +71,10 @@ mod key;
 pub mod log;
 mod policy;
 pub mod random;
+pub mod recipients;
 mod signature;
+pub mod state;
+pub mod tokens;
 mod types;
 
 #[cfg(any(target_family = "wasm", test))]

@@ -71,6 +71,12 @@ impl Tenant {
         self.caller_with(roles, &json!({}))
     }
 
+    /// A token of this subject with these roles.
+    #[track_caller]
+    pub fn token(&self, subject: &str, roles: &[&str]) -> String {
+        mint(&self.operator, subject, roles, &json!({}))
+    }
+
     /// A caller with these roles and claims.
     #[track_caller]
     pub fn caller_with(&self, roles: &[&str], claims: &Value) -> Client {

@@ -160,6 +160,8 @@ const FELT: &[(&str, &str)] = &[
     ("policy.cpu", "50ms"),
     ("policy.wall", "10s"),
     ("policy.host_calls", "500"),
+    ("policy.state_calls", "5"),
+    ("policy.state_bytes", "128KiB"),
     ("policy.host_call_bytes", "64KiB"),
     ("policy.log_bytes", "0"),
     ("policy.max_component", "512KiB"),

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 
 use crate::log::Level;
+use crate::state::Entry;
 use crate::{Algorithm, Ciphertext, Error, Plaintext, SignatureForm};
 
 /// There are none.
@@ -10,7 +11,11 @@ use crate::{Algorithm, Ciphertext, Error, Plaintext, SignatureForm};
 pub struct Key(Infallible);
 
 pub fn open(_name: &str) -> Result<Key, Error> {
-    Err(Error::unavailable("no host: a native build needs the feature `harness`"))
+    Err(no_host())
+}
+
+fn no_host() -> Error {
+    Error::unavailable("no host: a native build needs the feature `harness`")
 }
 
 pub fn open_version(name: &str, _version: u32) -> Result<Key, Error> {
@@ -82,6 +87,52 @@ impl Key {
     pub fn terms(&self, _label: &str, _value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         match self.0 {}
     }
+
+    pub fn tokenize(&self, _alphabet: &str, _tweak: &[u8], _text: &str) -> Result<String, Error> {
+        match self.0 {}
+    }
+
+    pub fn reveal(&self, _alphabet: &str, _tweak: &[u8], _token: &str) -> Result<String, Error> {
+        match self.0 {}
+    }
+}
+
+pub fn random_token(_alphabet: &str, _length: u32) -> Result<String, Error> {
+    Err(no_host())
+}
+
+pub fn seal_to(
+    _public_key: &[u8],
+    _info: &[u8],
+    _aad: &[u8],
+    _data: &[u8],
+) -> Result<Vec<u8>, Error> {
+    Err(no_host())
+}
+
+pub fn state_get(_name: &str) -> Result<Option<Entry>, Error> {
+    Err(no_host())
+}
+
+pub fn state_put(_name: &str, _value: &[u8], _ttl: Option<u64>) -> Result<u64, Error> {
+    Err(no_host())
+}
+
+pub fn state_put_if(
+    _name: &str,
+    _value: &[u8],
+    _ttl: Option<u64>,
+    _revision: u64,
+) -> Result<u64, Error> {
+    Err(no_host())
+}
+
+pub fn state_add(_name: &str, _amount: i64, _ttl: Option<u64>) -> Result<i64, Error> {
+    Err(no_host())
+}
+
+pub fn state_remove(_name: &str, _revision: Option<u64>) -> Result<(), Error> {
+    Err(no_host())
 }
 
 pub fn random_bytes(_len: u32) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use crate::component::bindings::keyward::policy as wit;
 use crate::log::Level;
+use crate::state::Entry;
 use crate::{Algorithm, Ciphertext, Error, Plaintext, SignatureForm};
 
 #[derive(Debug)]
@@ -80,6 +81,48 @@ impl Key {
     pub fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<Vec<u8>>, Error> {
         wit::index::terms(&self.0, label, value)
     }
+
+    pub fn tokenize(&self, alphabet: &str, tweak: &[u8], text: &str) -> Result<String, Error> {
+        wit::tokens::tokenize(&self.0, alphabet, tweak, text)
+    }
+
+    pub fn reveal(&self, alphabet: &str, tweak: &[u8], token: &str) -> Result<String, Error> {
+        wit::tokens::reveal(&self.0, alphabet, tweak, token)
+    }
+}
+
+pub fn random_token(alphabet: &str, length: u32) -> Result<String, Error> {
+    wit::tokens::random(alphabet, length)
+}
+
+pub fn seal_to(public_key: &[u8], info: &[u8], aad: &[u8], data: &[u8]) -> Result<Vec<u8>, Error> {
+    wit::recipients::seal(public_key, info, aad, data)
+}
+
+pub fn state_get(name: &str) -> Result<Option<Entry>, Error> {
+    let entry = wit::state::get(name)?;
+    Ok(entry.map(|entry| Entry { value: entry.value, revision: entry.revision }))
+}
+
+pub fn state_put(name: &str, value: &[u8], ttl: Option<u64>) -> Result<u64, Error> {
+    wit::state::put(name, value, ttl)
+}
+
+pub fn state_put_if(
+    name: &str,
+    value: &[u8],
+    ttl: Option<u64>,
+    revision: u64,
+) -> Result<u64, Error> {
+    wit::state::put_if(name, value, ttl, revision)
+}
+
+pub fn state_add(name: &str, amount: i64, ttl: Option<u64>) -> Result<i64, Error> {
+    wit::state::add(name, amount, ttl)
+}
+
+pub fn state_remove(name: &str, revision: Option<u64>) -> Result<(), Error> {
+    wit::state::remove(name, revision)
 }
 
 pub fn random_bytes(len: u32) -> Vec<u8> {

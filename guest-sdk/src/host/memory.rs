@@ -4,8 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use keyward_crypto::{Binding, Channel, CryptoError, Header, KeyId, KeyMaterial, KeyVersion};
+use keyward_crypto::{
+    Alphabet, Binding, Channel, CryptoError, Header, KeyId, KeyMaterial, KeyVersion, RecipientKey,
+};
 
+use super::memory_state::State;
 use crate::harness::LogLine;
 use crate::log::Level;
 use crate::{Algorithm, Ciphertext, Error, Plaintext, SignatureForm};
@@ -24,6 +27,7 @@ pub struct Host {
     keys: RefCell<BTreeMap<String, StoredKey>>,
     calls: Cell<u32>,
     log: RefCell<Vec<LogLine>>,
+    state: RefCell<State>,
 }
 
 struct StoredKey {
@@ -74,6 +78,7 @@ impl Host {
             keys: RefCell::default(),
             calls: Cell::new(0),
             log: RefCell::default(),
+            state: RefCell::default(),
         })
     }
 
@@ -150,6 +155,11 @@ impl Host {
             .map_err(|_| error(CryptoError::CiphertextInvalid))?;
         let opened = version.open(&plan.binding(&self.tenant), ciphertext).map_err(error)?;
         Ok(opened.to_vec())
+    }
+
+    /// Sets the clock that entries of the state expire by, in milliseconds since 1970.
+    pub fn set_time(&self, time: u64) {
+        self.state.borrow_mut().set_time(time);
     }
 
     fn counted(&self) {
@@ -309,6 +319,19 @@ impl Key {
             .collect()
     }
 
+    pub fn tokenize(&self, alphabet: &str, tweak: &[u8], text: &str) -> Result<String, Error> {
+        self.host.counted();
+        let alphabet = Alphabet::new(alphabet).map_err(error)?;
+        self.opened()?.tokenize(&alphabet, tweak, text).map_err(error)
+    }
+
+    pub fn reveal(&self, alphabet: &str, tweak: &[u8], token: &str) -> Result<String, Error> {
+        self.host.counted();
+        let alphabet = Alphabet::new(alphabet).map_err(error)?;
+        let text = self.opened()?.detokenize(&alphabet, tweak, token).map_err(error)?;
+        Ok(text.to_string())
+    }
+
     /// The versions whose work this handle accepts, newest first.
     fn accepted(&self) -> Result<Vec<Rc<KeyVersion>>, Error> {
         if self.pinned {
@@ -335,6 +358,17 @@ impl Key {
     }
 }
 
+pub fn random_token(alphabet: &str, length: u32) -> Result<String, Error> {
+    current().counted();
+    let alphabet = Alphabet::new(alphabet).map_err(error)?;
+    alphabet.random(length as usize).map_err(error)
+}
+
+pub fn seal_to(public_key: &[u8], info: &[u8], aad: &[u8], data: &[u8]) -> Result<Vec<u8>, Error> {
+    current().counted();
+    RecipientKey::from_der(public_key).and_then(|key| key.seal(info, aad, data)).map_err(error)
+}
+
 pub fn random_bytes(len: u32) -> Vec<u8> {
     current().counted();
     assert!(len <= MAX_RANDOM, "the host ends a policy that asks for {len} random bytes at once");
@@ -349,6 +383,14 @@ pub fn log(level: Level, message: &str, fields: &[(&str, &str)]) {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     let fields = fields.iter().map(owned).collect();
     host.log.borrow_mut().push(LogLine { level, message: message.to_owned(), fields });
+}
+
+/// The state of the thread's host, for one call.
+pub(super) fn with_state<T>(call: impl FnOnce(&mut State) -> T) -> T {
+    let host = current();
+    host.counted();
+    let mut state = host.state.borrow_mut();
+    call(&mut state)
 }
 
 /// The host of this thread.

@@ -10,6 +10,10 @@ pub use imports::*;
 pub mod memory;
 #[cfg(all(not(target_family = "wasm"), feature = "harness"))]
 pub use memory::*;
+#[cfg(all(not(target_family = "wasm"), feature = "harness"))]
+mod memory_state;
+#[cfg(all(not(target_family = "wasm"), feature = "harness"))]
+pub use memory_state::{state_add, state_get, state_put, state_put_if, state_remove};
 
 #[cfg(all(not(target_family = "wasm"), not(feature = "harness")))]
 mod absent;

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion};
 use keyward_policy_host::{
-    Caller, HostConfig, HostError, KeyHandle, KeyService, Policy, PolicyHost, Request,
+    Caller, HostConfig, HostError, KeyHandle, KeyService, Policy, PolicyHost, Request, Services,
+    StateEntry, StateService,
 };
 use zeroize::Zeroizing;
 
@@ -26,6 +27,30 @@ impl KeyService for NoKeys {
         _version: Option<u32>,
     ) -> Result<Arc<dyn KeyHandle>, HostError> {
         Err(HostError::NotFound(format!("no key `{name}`")))
+    }
+}
+
+/// Nothing to remember either.
+#[async_trait::async_trait]
+impl StateService for NoKeys {
+    async fn get(&self, _: &str, _: &str) -> Result<Option<StateEntry>, HostError> {
+        Ok(None)
+    }
+    async fn put(
+        &self,
+        _: &str,
+        _: &str,
+        _: &[u8],
+        _: Option<u64>,
+        _: Option<u64>,
+    ) -> Result<u64, HostError> {
+        Err(HostError::Unavailable("nothing is kept".into()))
+    }
+    async fn add(&self, _: &str, _: &str, _: i64, _: Option<u64>) -> Result<i64, HostError> {
+        Err(HostError::Unavailable("nothing is kept".into()))
+    }
+    async fn remove(&self, _: &str, _: &str, _: Option<u64>) -> Result<(), HostError> {
+        Ok(())
     }
 }
 
@@ -50,7 +75,9 @@ async fn run(wasm: &[u8]) {
         artefact_key: Zeroizing::new([7; 32]),
         ..HostConfig::default()
     };
-    let host = PolicyHost::new(config, Arc::new(NoKeys)).unwrap();
+    let host =
+        PolicyHost::new(config, Services { keys: Arc::new(NoKeys), state: Arc::new(NoKeys) })
+            .unwrap();
     let material = KeyMaterial::generate(Algorithm::XAes256Gcm).unwrap();
     let key = KeyVersion::new(Algorithm::XAes256Gcm, KeyId(1), 1, &material).unwrap();
     let request = Request {

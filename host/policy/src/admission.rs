@@ -10,7 +10,7 @@ use crate::error::AdmissionError;
 use crate::limits::Limits;
 
 /// The interfaces of the contract a policy may import.
-const ALLOWED_IMPORTS: [&str; 10] = [
+const ALLOWED_IMPORTS: [&str; 13] = [
     "keyward:policy/types@0.1.0",
     "keyward:policy/keys@0.1.0",
     "keyward:policy/sealing@0.1.0",
@@ -19,6 +19,9 @@ const ALLOWED_IMPORTS: [&str; 10] = [
     "keyward:policy/signing@0.1.0",
     "keyward:policy/verifying@0.1.0",
     "keyward:policy/index@0.1.0",
+    "keyward:policy/recipients@0.1.0",
+    "keyward:policy/tokens@0.1.0",
+    "keyward:policy/state@0.1.0",
     "keyward:policy/random@0.1.0",
     "keyward:policy/log@0.1.0",
 ];

@@ -17,8 +17,8 @@ use wasmtime::component::{
 use wasmtime::{Engine, Store, StoreContextMut};
 
 use crate::bindings::{
-    Payload, Plan, Request, index, keys, log, macs, opening, random, sealing, signing, types,
-    verifying,
+    Payload, Plan, Request, index, keys, log, macs, opening, random, recipients, sealing, signing,
+    state, tokens, types, verifying,
 };
 use crate::instance::Instance;
 use crate::keys::KeyResource;
@@ -122,6 +122,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Instance>> {
     let mut linker = Linker::new(engine);
     types::add_to_linker::<_, HasSelf<_>>(&mut linker, itself)?;
     random::add_to_linker::<_, HasSelf<_>>(&mut linker, itself)?;
+    recipients::add_to_linker::<_, HasSelf<_>>(&mut linker, itself)?;
     log::add_to_linker::<_, HasSelf<_>>(&mut linker, itself)?;
     add_keys(&mut linker)?;
 
@@ -169,7 +170,41 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Instance>> {
     instance.func_wrap("terms", |mut on: On<'_>, (key, label, value)| {
         now(index::Host::terms(on.data_mut(), key, label, value))
     })?;
+    add_tokens(&mut linker)?;
+    add_state(&mut linker)?;
     Ok(linker)
+}
+
+fn add_tokens(linker: &mut Linker<Instance>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("keyward:policy/tokens@0.1.0")?;
+    instance.func_wrap("tokenize", |mut on: On<'_>, (key, alphabet, tweak, text)| {
+        now(tokens::Host::tokenize(on.data_mut(), key, alphabet, tweak, text))
+    })?;
+    instance.func_wrap("reveal", |mut on: On<'_>, (key, alphabet, tweak, token)| {
+        now(tokens::Host::reveal(on.data_mut(), key, alphabet, tweak, token))
+    })?;
+    instance.func_wrap("random", |mut on: On<'_>, (alphabet, length)| {
+        Ok((tokens::Host::random(on.data_mut(), alphabet, length)?,))
+    })
+}
+
+/// The store is another's: each of these waits, and the run goes to a fiber before it has an effect.
+fn add_state(linker: &mut Linker<Instance>) -> wasmtime::Result<()> {
+    let mut instance = linker.instance("keyward:policy/state@0.1.0")?;
+    instance
+        .func_wrap("get", |mut on: On<'_>, (name,)| now(state::Host::get(on.data_mut(), name)))?;
+    instance.func_wrap("put", |mut on: On<'_>, (name, value, ttl)| {
+        now(state::Host::put(on.data_mut(), name, value, ttl))
+    })?;
+    instance.func_wrap("put-if", |mut on: On<'_>, (name, value, ttl, revision)| {
+        now(state::Host::put_if(on.data_mut(), name, value, ttl, revision))
+    })?;
+    instance.func_wrap("add", |mut on: On<'_>, (name, amount, ttl)| {
+        now(state::Host::add(on.data_mut(), name, amount, ttl))
+    })?;
+    instance.func_wrap("remove", |mut on: On<'_>, (name, revision)| {
+        now(state::Host::remove(on.data_mut(), name, revision))
+    })
 }
 
 fn add_keys(linker: &mut Linker<Instance>) -> wasmtime::Result<()> {

@@ -9,7 +9,8 @@ mod generated {
         path: "../../wit",
         world: "policy",
         imports: {
-            // The only functions that may wait: they can load a key version from the store.
+            // The only functions that may wait: they can load a key version from the store, or
+            // ask it for what the policy remembers.
             "keyward:policy/keys.open": async | trappable,
             "keyward:policy/keys.open-version": async | trappable,
             "keyward:policy/sealing": async | trappable,
@@ -18,6 +19,9 @@ mod generated {
             "keyward:policy/signing": async | trappable,
             "keyward:policy/verifying": async | trappable,
             "keyward:policy/index": async | trappable,
+            "keyward:policy/tokens.tokenize": async | trappable,
+            "keyward:policy/tokens.reveal": async | trappable,
+            "keyward:policy/state": async | trappable,
             default: trappable,
         },
         exports: { default: async },
@@ -29,7 +33,8 @@ mod generated {
 pub use generated::exports::keyward::policy::handler::{Operation, Payload};
 pub use generated::keyward::policy::types::{Algorithm, Caller, Obligation, Plan, Request};
 pub(crate) use generated::keyward::policy::{
-    index, keys, log, macs, opening, random, sealing, signing, types, verifying,
+    index, keys, log, macs, opening, random, recipients, sealing, signing, state, tokens, types,
+    verifying,
 };
 pub(crate) use generated::{Policy as World, PolicyPre as WorldPre};
 

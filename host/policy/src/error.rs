@@ -101,6 +101,9 @@ pub enum Limit {
     /// Host calls.
     #[error("{0} host calls")]
     HostCalls(u32),
+    /// Calls of `state`.
+    #[error("{0} calls of state")]
+    StateCalls(u32),
     /// Bytes copied by one host call or result.
     #[error("{0} bytes in one host call or result")]
     HostCallBytes(usize),
@@ -119,6 +122,7 @@ impl Limit {
             Self::Table(_) => "policy_table_limit",
             Self::Handles(_) => "policy_handle_limit",
             Self::HostCalls(_) => "policy_host_call_limit",
+            Self::StateCalls(_) => "policy_state_limit",
             Self::HostCallBytes(_) => "policy_host_call_bytes_limit",
             Self::RandomBytes(_) => "policy_random_limit",
         }

@@ -3,6 +3,9 @@
 //! Each call is counted. An error meant for the policy is a value of the contract's `error`; only
 //! an exceeded limit or a forged handle ends the instance.
 
+mod state;
+mod tokens;
+
 use std::sync::Arc;
 
 use keyward_crypto::Algorithm as KeyAlgorithm;
@@ -40,7 +43,7 @@ impl Instance {
         version: Option<u32>,
     ) -> Outcome<Resource<KeyResource>> {
         self.count()?;
-        match self.keys.open(&self.tenant, name, version).await {
+        match self.services.keys.open(&self.tenant, name, version).await {
             Ok(handle) => Ok(Ok(self.handles.push(KeyResource(handle))?)),
             Err(error) => Ok(Err(error.into())),
         }

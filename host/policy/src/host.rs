@@ -19,6 +19,7 @@ use crate::keys::KeyService;
 use crate::limits::{HostConfig, Limits};
 use crate::obligations::Obligations;
 use crate::policy::{Policy, Program};
+use crate::state::StateService;
 
 /// Most bytes of authenticated data a plan may carry.
 const MAX_AUTHENTICATED_DATA: usize = 4 << 10;
@@ -33,13 +34,21 @@ const MAX_SCHEMA: usize = 64 << 10;
 pub struct PolicyHost {
     engine: Engine,
     linkers: Linkers,
-    keys: Arc<dyn KeyService>,
+    services: Arc<Services>,
     artefacts: ArtefactStore,
     compiler: Compiler,
     config: Settings,
     /// In front of the pool, so that a full pool is an answer and not an error within wasmtime.
     slots: Semaphore,
     programs: Mutex<HashMap<String, Weak<Program>>>,
+}
+
+/// What the sandbox asks of the rest of the host.
+pub struct Services {
+    /// For a tenant's keys.
+    pub keys: Arc<dyn KeyService>,
+    /// For what a tenant's policy remembers.
+    pub state: Arc<dyn StateService>,
 }
 
 /// The host functions, for both ways to run.
@@ -65,7 +74,7 @@ struct Settings {
 
 impl PolicyHost {
     /// Starts the engine and its clock.
-    pub fn new(config: HostConfig, keys: Arc<dyn KeyService>) -> Result<Arc<Self>, SetupError> {
+    pub fn new(config: HostConfig, services: Services) -> Result<Arc<Self>, SetupError> {
         check_range("policy.pool_size", config.pool_size.into(), 1, 10_000)?;
         check_range("policy.per_tenant", config.per_tenant.into(), 1, config.pool_size.into())?;
         let memory = config.limits.memory_bytes as u64;
@@ -80,7 +89,7 @@ impl PolicyHost {
         Ok(Arc::new(Self {
             engine,
             linkers,
-            keys,
+            services: Arc::new(services),
             artefacts,
             compiler: config.compiler,
             config: Settings {
@@ -322,8 +331,8 @@ impl PolicyHost {
     }
 
     fn instance(&self, tenant: &str, request_id: &str) -> Instance {
-        let keys = Arc::clone(&self.keys);
-        Instance::new(tenant.into(), request_id.to_owned(), keys, self.config.limits)
+        let services = Arc::clone(&self.services);
+        Instance::new(tenant.into(), request_id.to_owned(), services, self.config.limits)
     }
 
     fn instance_for(&self, request: &Request) -> Instance {

@@ -10,7 +10,7 @@ use crate::at_once::MustWait;
 use crate::bindings::log::Level;
 use crate::engine::TICK;
 use crate::error::Limit;
-use crate::keys::KeyService;
+use crate::host::Services;
 use crate::limits::Limits;
 
 /// Ticks within which a run that does not wait has to end.
@@ -30,11 +30,12 @@ pub struct Instance {
     pub tenant: Arc<str>,
     /// The host's request identifier, for log lines.
     pub request_id: String,
-    pub keys: Arc<dyn KeyService>,
+    pub services: Arc<Services>,
     pub limits: Limits,
     /// Open key handles.
     pub handles: ResourceTable,
     host_calls_left: u32,
+    state_calls_left: u32,
     pub log_bytes_left: usize,
     pub log_lines_dropped: u32,
     /// Written when the run is over: a run that is begun anew says nothing twice.
@@ -46,7 +47,7 @@ impl Instance {
     pub fn new(
         tenant: Arc<str>,
         request_id: String,
-        keys: Arc<dyn KeyService>,
+        services: Arc<Services>,
         limits: Limits,
     ) -> Self {
         let mut handles = ResourceTable::new();
@@ -54,10 +55,11 @@ impl Instance {
         Self {
             tenant,
             request_id,
-            keys,
+            services,
             limits,
             handles,
             host_calls_left: limits.host_calls,
+            state_calls_left: limits.state_calls,
             log_bytes_left: limits.log_bytes,
             log_lines_dropped: 0,
             log_lines: Vec::new(),
@@ -69,6 +71,14 @@ impl Instance {
     pub fn count_call(&mut self) -> Result<(), Limit> {
         self.host_calls_left =
             self.host_calls_left.checked_sub(1).ok_or(Limit::HostCalls(self.limits.host_calls))?;
+        Ok(())
+    }
+
+    /// Counts one call that asks the store.
+    pub fn count_state_call(&mut self) -> Result<(), Limit> {
+        self.count_call()?;
+        let limit = Limit::StateCalls(self.limits.state_calls);
+        self.state_calls_left = self.state_calls_left.checked_sub(1).ok_or(limit)?;
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyward_crypto::{Algorithm, Mac, SignatureForm};
+use keyward_crypto::{Algorithm, Alphabet, Mac, SignatureForm};
 use zeroize::Zeroizing;
 
 use crate::error::HostError;
@@ -54,6 +54,20 @@ pub trait KeyHandle: Send + Sync + 'static {
     async fn public_key(&self) -> Result<Vec<u8>, HostError>;
     /// Blind-index term of `value` under `label`.
     async fn term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], HostError>;
+    /// A token for `text`; see [`keyward_crypto::KeyVersion::tokenize`].
+    async fn tokenize(
+        &self,
+        alphabet: &Alphabet,
+        tweak: &[u8],
+        text: &str,
+    ) -> Result<String, HostError>;
+    /// The text of a token made by this handle's version.
+    async fn reveal_token(
+        &self,
+        alphabet: &Alphabet,
+        tweak: &[u8],
+        token: &str,
+    ) -> Result<Zeroizing<String>, HostError>;
     /// Terms by every version in use, newest first.
     async fn terms(&self, label: &str, value: &[u8]) -> Result<Vec<[u8; 32]>, HostError>;
 }

@@ -5,8 +5,8 @@
 //! request a fresh instance and turns each way a policy can fail into a typed error.
 //!
 //! It never sees key bytes and does not know where keys live: it asks for them through
-//! [`KeyService`], which the server implements over the keyring. It offers a policy nothing else:
-//! no WASI, no clock, no files, no network.
+//! [`KeyService`], which the server implements over the keyring, as it does [`StateService`] for
+//! what policies remember. It offers a policy nothing else: no WASI, no clock, no files, no network.
 //!
 //! Start at [`PolicyHost`]: [`PolicyHost::admit`] turns component bytes into a [`Policy`];
 //! [`PolicyHost::authorize`] and [`PolicyHost::invoke`] run it.
@@ -25,6 +25,7 @@ mod keys;
 mod limits;
 mod obligations;
 mod policy;
+mod state;
 
 pub use crate::bindings::{Algorithm, Caller, Obligation, Operation, Payload, Plan, Request};
 pub use crate::compiler::Compiler;
@@ -32,8 +33,9 @@ pub use crate::engine::PoolMetrics;
 pub use crate::error::{
     AdmissionError, HostError, Limit, PolicyError, Scope, SetupError, TrapKind,
 };
-pub use crate::host::PolicyHost;
+pub use crate::host::{PolicyHost, Services};
 pub use crate::keys::{KeyHandle, KeyService};
 pub use crate::limits::{HostConfig, Limits};
 pub use crate::obligations::{ObligationError, Obligations};
 pub use crate::policy::Policy;
+pub use crate::state::{MAX_STATE_NAME, MAX_STATE_VALUE, StateEntry, StateService};

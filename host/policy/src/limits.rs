@@ -22,6 +22,8 @@ pub struct Limits {
     pub wall: Duration,
     /// Calls of host functions.
     pub host_calls: u32,
+    /// Of these, calls of `state`, each of which asks the key store.
+    pub state_calls: u32,
     /// Bytes copied out of the guest by one host call, or by one result.
     pub host_call_bytes: usize,
     /// Bytes of log lines; what exceeds it is dropped and counted.
@@ -42,6 +44,7 @@ impl Default for Limits {
             cpu: Duration::from_millis(100),
             wall: Duration::from_secs(2),
             host_calls: 10_000,
+            state_calls: 32,
             host_call_bytes: 4 << 20,
             log_bytes: 16 << 10,
         }

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keyward_crypto::{
-    Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Mac, SignatureForm,
+    Algorithm, Alphabet, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Mac, SignatureForm,
 };
 use keyward_policy_host::{
     AdmissionError, Caller, Compiler, HostConfig, HostError, KeyHandle, KeyService, Limit, Limits,
-    Policy, PolicyError, PolicyHost, Request, Scope, TrapKind,
+    Policy, PolicyError, PolicyHost, Request, Scope, Services, StateEntry, StateService, TrapKind,
 };
 use zeroize::Zeroizing;
 
@@ -116,11 +116,52 @@ impl KeyHandle for OneKey {
         let public = public.map_err(|error| HostError::Invalid(error.to_string()))?;
         Ok(public.der().to_vec())
     }
+    async fn tokenize(&self, _: &Alphabet, _: &[u8], _: &str) -> Result<String, HostError> {
+        Err(HostError::Invalid("not a deterministic key".into()))
+    }
+    async fn reveal_token(
+        &self,
+        _: &Alphabet,
+        _: &[u8],
+        _: &str,
+    ) -> Result<Zeroizing<String>, HostError> {
+        Err(HostError::Invalid("not a deterministic key".into()))
+    }
     async fn term(&self, _label: &str, _value: &[u8]) -> Result<[u8; 32], HostError> {
         Err(HostError::Invalid("not a MAC key".into()))
     }
     async fn terms(&self, _label: &str, _value: &[u8]) -> Result<Vec<[u8; 32]>, HostError> {
         Err(HostError::Invalid("not a MAC key".into()))
+    }
+}
+
+/// Counts what is written, and remembers nothing.
+#[derive(Default)]
+struct Forgetful {
+    written: std::sync::atomic::AtomicU64,
+}
+
+#[async_trait::async_trait]
+impl StateService for Forgetful {
+    async fn get(&self, _: &str, _: &str) -> Result<Option<StateEntry>, HostError> {
+        Ok(None)
+    }
+    async fn put(
+        &self,
+        _: &str,
+        _: &str,
+        _: &[u8],
+        _: Option<u64>,
+        _: Option<u64>,
+    ) -> Result<u64, HostError> {
+        Ok(self.written.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1)
+    }
+    async fn add(&self, _: &str, _: &str, amount: i64, _: Option<u64>) -> Result<i64, HostError> {
+        self.written.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Ok(amount)
+    }
+    async fn remove(&self, _: &str, _: &str, _: Option<u64>) -> Result<(), HostError> {
+        Ok(())
     }
 }
 
@@ -138,7 +179,8 @@ fn host_with(config: HostConfig, delay: Duration) -> Arc<PolicyHost> {
         other: OneKey::new("other", "secret", 2),
         delay,
     };
-    PolicyHost::new(config, Arc::new(keys)).unwrap()
+    let services = Services { keys: Arc::new(keys), state: Arc::new(Forgetful::default()) };
+    PolicyHost::new(config, services).unwrap()
 }
 
 fn small() -> HostConfig {

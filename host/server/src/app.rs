@@ -10,7 +10,7 @@ use keyward_crypto::at_rest::RootKey;
 use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
 use keyward_keyring::{CacheConfig, Change, Keyring, KeyringError, Outage, TenantName};
-use keyward_policy_host::{HostConfig, PolicyHost, SetupError};
+use keyward_policy_host::{HostConfig, PolicyHost, Services, SetupError};
 
 use crate::backend::{Backend, Opened};
 use crate::bridge::Bridge;
@@ -20,6 +20,7 @@ use crate::metrics::Requests;
 use crate::policies::Policies;
 use crate::readiness::{Readiness, Waiting};
 use crate::restores::Restores;
+use crate::state::States;
 use crate::tokens::Tokens;
 use crate::{changes, files, http, purge, rotation};
 
@@ -121,7 +122,11 @@ impl App {
         let shared = backend.is_shared();
         let cache = CacheConfig { shared, ..cache };
         let keyring = Keyring::new(store, cache);
-        let host = PolicyHost::new(host_config, Arc::new(Bridge::new(keyring.clone())))?;
+        let services = Services {
+            keys: Arc::new(Bridge::new(keyring.clone())),
+            state: Arc::new(States::new(Arc::clone(keyring.store()), policy.state_bytes)),
+        };
+        let host = PolicyHost::new(host_config, services)?;
         let app = Arc::new(Self {
             http,
             max_component: policy.max_component,

@@ -94,6 +94,7 @@ fn decision(code: Code) -> Option<&'static str> {
         | Code::PolicyHostCallLimit
         | Code::PolicyHostCallBytesLimit
         | Code::PolicyRandomLimit
+        | Code::PolicyStateLimit
         | Code::PolicyBadPlan
         | Code::ObligationUnknown => Some("error"),
         _ => None,

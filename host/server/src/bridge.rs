@@ -7,7 +7,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyward_crypto::{Algorithm, Binding, Channel, CryptoError, Header, Mac, SignatureForm};
+use keyward_crypto::{
+    Algorithm, Alphabet, Binding, Channel, CryptoError, Header, Mac, SignatureForm,
+};
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{HostError, KeyHandle, KeyService};
 use zeroize::Zeroizing;
@@ -105,6 +107,9 @@ impl Handle {
                 HostError::Invalid(format!("key {}: {error}", self.key.name()))
             }
             CryptoError::TooLong => HostError::Invalid("the data is too long".into()),
+            CryptoError::NotInAlphabet { .. } | CryptoError::TokenTooShort { .. } => {
+                HostError::Invalid(error.to_string())
+            }
             error => {
                 tracing::error!(%error, "a key operation failed");
                 HostError::Unavailable("the host could not carry out a key operation".into())
@@ -181,6 +186,24 @@ impl KeyHandle for Handle {
     async fn public_key(&self) -> Result<Vec<u8>, HostError> {
         let public = self.current.public_key().map_err(|e| self.crypto_error(&e))?;
         Ok(public.der().to_vec())
+    }
+
+    async fn tokenize(
+        &self,
+        alphabet: &Alphabet,
+        tweak: &[u8],
+        text: &str,
+    ) -> Result<String, HostError> {
+        self.sealing()?.tokenize(alphabet, tweak, text).map_err(|e| self.crypto_error(&e))
+    }
+
+    async fn reveal_token(
+        &self,
+        alphabet: &Alphabet,
+        tweak: &[u8],
+        token: &str,
+    ) -> Result<Zeroizing<String>, HostError> {
+        self.current.detokenize(alphabet, tweak, token).map_err(|e| self.crypto_error(&e))
     }
 
     async fn term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], HostError> {

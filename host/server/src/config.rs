@@ -119,6 +119,8 @@ pub struct PolicyConfig {
     pub limits: Limits,
     /// Largest component, in bytes.
     pub max_component: usize,
+    /// Most bytes that one tenant's policies remember.
+    pub state_bytes: usize,
     /// How long a compilation may take.
     pub compile_timeout: Duration,
 }

@@ -169,6 +169,8 @@ codes! {
         "The policy held more key handles at once than it may."
     PolicyHostCallLimit "policy_host_call_limit" BAD_GATEWAY "Policy made too many calls"
         "The policy called the host more often than `policy.host_calls`."
+    PolicyStateLimit "policy_state_limit" BAD_GATEWAY "Policy made too many calls of state"
+        "The policy called `state` more often than `policy.state_calls`."
     PolicyHostCallBytesLimit "policy_host_call_bytes_limit" BAD_GATEWAY "Policy passed too many bytes"
         "The policy passed more bytes in one call or result than `policy.host_call_bytes`."
     PolicyRandomLimit "policy_random_limit" BAD_GATEWAY "Policy asked for too many random bytes"
@@ -395,6 +397,7 @@ impl From<Limit> for Code {
             Limit::Table(_) => Self::PolicyTableLimit,
             Limit::Handles(_) => Self::PolicyHandleLimit,
             Limit::HostCalls(_) => Self::PolicyHostCallLimit,
+            Limit::StateCalls(_) => Self::PolicyStateLimit,
             Limit::HostCallBytes(_) => Self::PolicyHostCallBytesLimit,
             Limit::RandomBytes(_) => Self::PolicyRandomLimit,
             _ => Self::PolicyTrap,
@@ -472,6 +475,7 @@ mod tests {
             Limit::HostCalls(0),
             Limit::HostCallBytes(0),
             Limit::RandomBytes(0),
+            Limit::StateCalls(0),
         ] {
             assert_eq!(Code::from(limit).as_str(), limit.code());
         }

@@ -38,6 +38,7 @@ pub mod restores;
 pub mod rotation;
 pub mod server;
 mod startup;
+mod state;
 #[cfg(test)]
 mod testing;
 pub mod tokens;

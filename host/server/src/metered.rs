@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use keyward_crypto::stream::{StreamHeader, StreamOpener, StreamSealer};
 use keyward_crypto::{
-    Batch, Binding, CryptoError, KeyMaterial, KeyVersion, Mac, OpeningBatch, PublicKey,
+    Alphabet, Batch, Binding, CryptoError, KeyMaterial, KeyVersion, Mac, OpeningBatch, PublicKey,
     SignatureForm, Suite, Wrapping, WrappingInfo, WrappingKey,
 };
 use keyward_keyring::{Key, Keyring, KeyringError, Meter};
@@ -143,6 +143,26 @@ impl Metered {
     /// See [`KeyVersion::index_term`]: a term to look for what was stored earlier.
     pub fn lookup_term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], CryptoError> {
         self.opened(self.version.index_term(label, value))
+    }
+
+    /// See [`KeyVersion::tokenize`].
+    pub fn tokenize(
+        &self,
+        alphabet: &Alphabet,
+        tweak: &[u8],
+        text: &str,
+    ) -> Result<String, CryptoError> {
+        self.sealed(text.len(), self.version.tokenize(alphabet, tweak, text))
+    }
+
+    /// See [`KeyVersion::detokenize`].
+    pub fn detokenize(
+        &self,
+        alphabet: &Alphabet,
+        tweak: &[u8],
+        token: &str,
+    ) -> Result<Zeroizing<String>, CryptoError> {
+        self.opened(self.version.detokenize(alphabet, tweak, token))
     }
 
     /// See [`KeyVersion::unwrap_key`].

@@ -207,11 +207,13 @@ impl<'a> Reader<'a> {
                 cpu: self.duration(&s::CPU)?,
                 wall: self.duration(&s::WALL)?,
                 host_calls: self.count(&s::HOST_CALLS)?,
+                state_calls: self.count(&s::STATE_CALLS)?,
                 host_call_bytes: self.bytes(&s::HOST_CALL_BYTES)?,
                 log_bytes: self.bytes(&s::LOG_BYTES)?,
                 ..Limits::default()
             },
             max_component: self.bytes(&s::MAX_COMPONENT)?,
+            state_bytes: self.bytes(&s::STATE_BYTES)?,
             compile_timeout: self.duration(&s::COMPILE_TIMEOUT)?,
         })
     }

@@ -91,6 +91,10 @@ settings! {
         "Time of one run from start to end, waits included.";
     HOST_CALLS: Some("policy.host_calls"), "KEYWARD_POLICY_HOST_CALLS", Kind::Count(1, 10_000_000), Some("10000"),
         "Host calls of one run.";
+    STATE_CALLS: Some("policy.state_calls"), "KEYWARD_POLICY_STATE_CALLS", Kind::Count(0, 10_000), Some("32"),
+        "Calls of `state` of one run, each of which asks the key store.";
+    STATE_BYTES: Some("policy.state_bytes"), "KEYWARD_POLICY_STATE_BYTES", Kind::Bytes(64 * KIB, 8 * MIB), Some("1MiB"),
+        "Most that the policies of one tenant remember, as it is kept, in 16 records of the key store.";
     HOST_CALL_BYTES: Some("policy.host_call_bytes"), "KEYWARD_POLICY_HOST_CALL_BYTES", Kind::Bytes(KIB, 64 * MIB), Some("4MiB"),
         "Bytes one host call or result may pass.";
     LOG_BYTES: Some("policy.log_bytes"), "KEYWARD_POLICY_LOG_BYTES", Kind::Bytes(0, MIB), Some("16KiB"),

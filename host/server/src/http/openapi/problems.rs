@@ -64,6 +64,7 @@ pub const POLICY: &[Code] = &[
     PolicyHostCallLimit,
     PolicyHostCallBytesLimit,
     PolicyRandomLimit,
+    PolicyStateLimit,
     PolicyBadPlan,
     ObligationUnknown,
     PolicyBusy,
