@@ -41,6 +41,7 @@ fn each_misdeed_has_its_own_code_and_leaves_nothing_behind() {
         ("huge-answer", "policy_host_call_bytes_limit"),
         ("million-calls", "policy_host_call_limit"),
         ("random-huge", "policy_random_limit"),
+        ("state-calls", "policy_state_limit"),
         ("hold-handles", "policy_handle_limit"),
         ("forge-handle", "policy_trap"),
     ] {

@@ -194,3 +194,31 @@ fn an_outage_contract_reaches_the_other_server() {
     delay("outage", || outage(&nodes.second) == "serve-stale=1h");
     put(&json!({ "outage": "sometimes" })).expect(400);
 }
+
+/// What a policy remembers on one server, it knows on the other at once.
+#[test]
+fn what_a_policy_counts_it_counts_on_both() {
+    let nodes = Nodes::start();
+    nodes.tenant.activate("hostile");
+    let there = nodes.there(&nodes.tenant.app_token);
+    let ready = |client: &Client| client.post("/invoke/state-count", &json!({})).status == 200;
+    delay("activation", || ready(&there));
+    let count = |client: &Client| {
+        let text = client.post("/invoke/state-count", &json!({})).expect(200).text();
+        text.parse::<u32>().unwrap()
+    };
+    let before = count(&there);
+    let counts = std::sync::Mutex::new(BTreeSet::new());
+    std::thread::scope(|scope| {
+        for client in [&nodes.tenant.app, &there, &nodes.tenant.app, &there] {
+            scope.spawn(|| {
+                (0..5).for_each(|_| {
+                let counted = count(client);
+                assert!(counts.lock().unwrap().insert(counted));
+            })
+            });
+        }
+    });
+    let counts = counts.into_inner().unwrap();
+    assert_eq!(counts.last(), Some(&(before + 20)));
+}

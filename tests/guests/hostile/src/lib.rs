@@ -5,6 +5,7 @@
 //! does; without a purpose it allows, and `invoke/NAME` does `NAME` in [`invoke`](Policy::invoke).
 //! What comes back at all says what happened: a note of the plan, a payload, or a refusal.
 
+mod memory;
 mod misdeeds;
 mod plans;
 mod signing;

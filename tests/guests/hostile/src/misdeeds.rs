@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use keyward_policy::{Key, Request, log, random};
 
-use crate::signing;
+use crate::{memory, signing};
 
 /// Every name [`commit`] knows.
 pub const NAMES: &[&str] = &[
@@ -31,6 +31,13 @@ pub const NAMES: &[&str] = &[
     "forge-handle",
     "reuse-check",
     "residue-check",
+    "state-calls",
+    "state-fill",
+    "state-foreign",
+    "state-unfit",
+    "state-count",
+    "state-remember",
+    "tokens-unfit",
 ];
 
 /// Names by which a guest might try to reach a key that is another tenant's, or a record that is
@@ -93,6 +100,13 @@ pub fn commit(name: &str, request: &Request) -> Result<String, String> {
             visits => Err(format!("reused {visits} times")),
         },
         "residue-check" => machine::residue_check(),
+        "state-calls" => Ok(memory::calls()),
+        "state-fill" => memory::fill(request),
+        "state-foreign" => memory::foreign(),
+        "state-unfit" => memory::unfit(),
+        "state-count" => memory::count(),
+        "state-remember" => memory::remember(),
+        "tokens-unfit" => memory::tokens(request),
         unknown => Err(format!("no misdeed `{unknown}`")),
     }
 }
