@@ -1,7 +1,7 @@
 //! The application: everything a request needs, built once from the configuration.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyward_audit::{Audit, AuditError, Settings as AuditSettings};
@@ -16,12 +16,14 @@ use crate::backend::{Backend, Opened};
 use crate::bridge::Bridge;
 use crate::config::{Config, HttpConfig, RotationConfig};
 use crate::health::Health;
+use crate::jwt::Jwt;
 use crate::metrics::Requests;
+use crate::net::{Tls, TlsStatistics};
 use crate::policies::Policies;
 use crate::readiness::{Readiness, Waiting};
 use crate::restores::Restores;
 use crate::state::States;
-use crate::tokens::Tokens;
+use crate::tokens::{self, Tokens};
 use crate::{changes, files, http, purge, rotation};
 
 /// The application's state. [`App::service`] is its HTTP face.
@@ -40,6 +42,8 @@ pub struct App {
     pub keyring: Keyring,
     /// Bearer tokens.
     pub tokens: Tokens,
+    /// JWTs of an identity provider, if it is set up.
+    pub(crate) jwt: Option<Jwt>,
     /// Active policies.
     pub policies: Policies,
     /// Whether the start is over.
@@ -56,6 +60,8 @@ pub struct App {
     pub rotation: RotationConfig,
     /// Counts of what was rotated so.
     pub rotations: rotation::Counters,
+    /// The certificate that is served, where HTTPS is.
+    tls: OnceLock<Arc<Tls>>,
     draining: AtomicBool,
 }
 
@@ -89,6 +95,9 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The identity provider cannot be set up.
+    #[error("{0}")]
+    Identity(String),
     /// A background task died.
     #[error("start-up was interrupted")]
     Interrupted,
@@ -133,6 +142,7 @@ impl App {
             default_tenant: config.default_tenant,
             default_outage: cache.default_outage,
             tokens: Tokens::new(&keyring, &cache),
+            jwt: config.jwt.map(Jwt::start).transpose().map_err(StartError::Identity)?,
             policies: Policies::new(host, &keyring, components, shared),
             audit,
             readiness: if shared { Readiness::starting() } else { Readiness::started() },
@@ -143,6 +153,7 @@ impl App {
             requests: Arc::default(),
             rotation: config.rotation,
             rotations: rotation::Counters::default(),
+            tls: OnceLock::new(),
             draining: AtomicBool::new(false),
         });
         if shared {
@@ -152,6 +163,7 @@ impl App {
         }
         purge::start(&app);
         rotation::start(&app, &app.rotation);
+        tokens::start(&app, config.token_uses);
         Ok(app)
     }
 
@@ -173,6 +185,7 @@ impl App {
     /// Puts things in order before the process ends: nothing is asked of it afterwards.
     pub async fn shutdown(&self) {
         rotation::last_flush(self).await;
+        tokens::last_flush(self).await;
         if let Some(backend) = self.backend.vault() {
             backend.vault.shutdown().await;
         }
@@ -207,6 +220,34 @@ impl App {
         reasons
     }
 
+    /// What is wrong without keeping the server from serving. Nothing in it is secret.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let failed = self.policies.failed();
+        if failed > 0 {
+            warnings.push(format!(
+                "the policies of {failed} tenants did not load, so these tenants are shut; the log \
+                 has the reasons"
+            ));
+        }
+        if let Some(keys) = self.jwt.as_ref().map(Jwt::statistics) {
+            if keys.keys == 0 {
+                warnings.push(
+                    "the identity provider's keys are not there, so no JWT is taken; the log has \
+                     the reason"
+                        .into(),
+                );
+            } else if keys.is_failing {
+                let age = keys.age.unwrap_or_default().as_secs();
+                warnings.push(format!(
+                    "the identity provider's keys cannot be fetched anew; those of {age} s ago are \
+                     used"
+                ));
+            }
+        }
+        warnings
+    }
+
     /// The HTTP API over this application.
     pub fn service(self: &Arc<Self>) -> http::Scope {
         http::service(Arc::clone(self))
@@ -215,6 +256,17 @@ impl App {
     /// From now on `/readyz` says that the server is going away.
     pub fn start_draining(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Says what HTTPS is served with.
+    pub(crate) fn tls(&self, tls: Arc<Tls>) {
+        // Once: an application is served at one address.
+        let _ = self.tls.set(tls);
+    }
+
+    /// How it is with the certificate, where HTTPS is served.
+    pub(crate) fn tls_statistics(&self) -> Option<TlsStatistics> {
+        self.tls.get().map(|tls| tls.statistics())
     }
 
     /// Whether the server is going away.

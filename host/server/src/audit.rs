@@ -5,7 +5,7 @@
 mod operation;
 mod record;
 
-pub use self::operation::Operation;
+pub use self::operation::{Operation, UNKNOWN};
 pub use self::record::{Record, end, ending, note, within};
 
 use keyward_audit::Items;

@@ -20,7 +20,7 @@ use clap::Subcommand;
 
 use self::api::Api;
 use self::call::Call;
-use self::commands::{backups, data, keys, management, receipts, streams};
+use self::commands::{backups, data, keys, management, receipts, streams, tokens};
 use self::connection::Connection;
 use self::failure::Failure;
 use self::show::Printer;
@@ -59,12 +59,12 @@ pub enum Command {
         #[command(subcommand)]
         command: management::TenantCommand,
     },
-    /// Mint tokens
+    /// Make, list, show, rotate and revoke tokens
     Token {
         #[command(flatten)]
         connection: Connection,
         #[command(subcommand)]
-        command: management::TokenCommand,
+        command: tokens::Command,
     },
     /// Activate a policy, or show the active one
     Policy {

@@ -7,6 +7,7 @@
 mod build;
 #[cfg(test)]
 mod examples;
+mod identities;
 mod kind;
 mod settings;
 mod values;
@@ -20,6 +21,9 @@ use keyward_keyring::embedded::RootKeySource;
 use keyward_keyring::vault::VaultConfig;
 use keyward_keyring::{CacheConfig, TenantName};
 use keyward_policy_host::{Compiler, Limits};
+
+use crate::jwt::JwtConfig;
+use crate::mtls::Mapping;
 
 pub use self::kind::Kind;
 pub use self::settings::{ALL, DATA_DIR, LISTEN, POLICIES_DIR, Setting, markdown};
@@ -60,6 +64,12 @@ pub struct Config {
     pub default_tenant: TenantName,
     /// When uses are counted into the store, and keys rotated.
     pub rotation: RotationConfig,
+    /// Whom client certificates speak for.
+    pub mtls: Mapping,
+    /// The identity provider whose JWTs are taken, if any are.
+    pub jwt: Option<JwtConfig>,
+    /// How often it is written down when tokens were last used.
+    pub token_uses: Duration,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Where policies that `keyward dev` activates are found.
@@ -85,6 +95,25 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// Private key: PKCS #8, PKCS #1 or SEC 1.
     pub key: PathBuf,
+    /// Authorities of clients' certificates.
+    pub client_ca: Option<PathBuf>,
+    /// Whether clients show one.
+    pub client_auth: ClientAuth,
+    /// Whether TLS 1.2 is not spoken.
+    pub only_tls13: bool,
+    /// How often it is looked for new files.
+    pub reload: Duration,
+}
+
+/// Whether clients show a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientAuth {
+    /// They are not asked for one.
+    Off,
+    /// They may.
+    Optional,
+    /// Who does not is not spoken to.
+    Required,
 }
 
 /// Limits of the HTTP side.

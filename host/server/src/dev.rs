@@ -20,7 +20,7 @@ use crate::http::Problem;
 use crate::net::Drained;
 use crate::server::{self, Bound, ServeError};
 use crate::startup::{self, Trouble};
-use crate::tokens::{Reach, TokenError};
+use crate::tokens::{NewToken, Reach, TokenError};
 use crate::{files, operator};
 
 const TENANT: &str = "demo";
@@ -210,10 +210,12 @@ async fn keep_or_mint(
     reach: Reach,
     caller: Caller,
 ) -> Result<String, TokenError> {
-    if app.tokens.verify(&kept).await?.is_some_and(|credential| credential.reach == reach) {
-        return Ok(kept);
+    match app.tokens.verify(&kept).await {
+        Ok(Some(credential)) if credential.reach == reach => return Ok(kept),
+        Ok(_) | Err(TokenError::Expired) => {}
+        Err(error) => return Err(error),
     }
-    let (token, _) = app.tokens.mint(reach, caller).await?;
+    let (token, _) = app.tokens.mint(NewToken::of(reach, caller)).await?;
     Ok(token.expose().to_owned())
 }
 

@@ -81,8 +81,19 @@ codes! {
     // The credential
     Unauthenticated "unauthenticated" UNAUTHORIZED "Not authenticated"
         "The Authorization header is missing, or its bearer token is malformed or unknown."
+    TokenExpired "token_expired" UNAUTHORIZED "Token expired"
+        "The token was good and its time is over. Get another one: a manager makes or rotates tokens, an identity provider issues them."
+    IdentityUnavailable "identity_unavailable" SERVICE_UNAVAILABLE "Identity provider unavailable"
+        "The keys of the identity provider are not there, so its JWTs cannot be verified; Keyward's own tokens work. Retry after the time given."
     Forbidden "forbidden" FORBIDDEN "Forbidden"
         "The token is valid but not for this: another tenant, or a role it does not carry. Operators never encrypt or decrypt."
+
+    OutOfScope "out_of_scope" FORBIDDEN "Out of the token's scope"
+        "The credential is limited to some operations, keys or tenants, and what is asked for is none of them. `detail` names which is missing."
+    TokenNotFound "token_not_found" NOT_FOUND "No such token"
+        "There is no token of that identifier here: it was never made, is somebody else's, or was revoked."
+    TokenEnded "token_ended" CONFLICT "Token has ended"
+        "A token whose time is over cannot be rotated. Make a new one."
 
     // Tenants, keys, ciphertexts
     TenantNotFound "tenant_not_found" NOT_FOUND "No such tenant"
@@ -291,6 +302,7 @@ impl Code {
             | Self::VaultBusy
             | Self::VaultNotLoggedIn => Some(1),
             Self::StoreUnavailable
+            | Self::IdentityUnavailable
             | Self::NotReady
             | Self::AuditUnavailable
             | Self::RequestTimeout

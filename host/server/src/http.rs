@@ -6,6 +6,7 @@ mod backup;
 mod body;
 mod data;
 mod health;
+mod incoming;
 mod invoke;
 mod json;
 mod keys;
@@ -21,6 +22,7 @@ mod restore;
 mod routes;
 mod scope;
 mod tenants;
+mod tokens;
 mod vault;
 
 use std::sync::Arc;
@@ -51,6 +53,7 @@ fn all_routes() -> Routes {
     metrics::routes(&mut all);
     openapi::routes(&mut all);
     tenants::routes(&mut all);
+    tokens::routes(&mut all);
     policy::routes(&mut all);
     data::routes(&mut all);
     invoke::routes(&mut all);

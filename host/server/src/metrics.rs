@@ -27,6 +27,12 @@ pub async fn render(app: &App) -> Result<String, fmt::Error> {
     if let Some(audit) = &app.audit {
         sections::audit(&mut page, &audit.log.statistics());
     }
+    if let Some(tls) = app.tls_statistics() {
+        sections::tls(&mut page, &tls);
+    }
+    if let Some(jwt) = &app.jwt {
+        sections::jwt(&mut page, &jwt.statistics());
+    }
     if let Some(backend) = app.backend.vault() {
         sections::vault(&mut page, &backend.vault.status(), &backend.vault.statistics());
     }

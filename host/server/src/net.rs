@@ -21,10 +21,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
 use tower::Service;
 
-pub use self::tls::{TlsError, acceptor};
+use crate::mtls::{ClientCertificate, Mapping};
+
+pub use self::tls::{Statistics as TlsStatistics, Tls, TlsError};
 
 /// Pause after the system refused a connection, for instance for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -33,7 +34,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Options {
     /// Serve HTTPS.
-    pub tls: Option<TlsAcceptor>,
+    pub tls: Option<Arc<Tls>>,
+    /// Whom client certificates speak for.
+    pub clients: Arc<Mapping>,
     /// Time for headers, and for a TLS handshake, to arrive; also the longest idle time.
     pub header_timeout: Duration,
     /// Time requests in flight have to finish at shutdown.
@@ -47,6 +50,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             tls: None,
+            clients: Arc::default(),
             header_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
             max_connections: 10_000,
@@ -166,17 +170,21 @@ async fn connection<S, F>(
     // Answers are small and written at once: waiting to coalesce them costs 40 ms.
     let _ = stream.set_nodelay(true);
     let Some(tls) = &options.tls else {
-        return speak((stream, peer), service, &options, watcher, used).await;
+        return speak((stream, peer, None), service, &options, watcher, used).await;
     };
-    match tokio::time::timeout(options.header_timeout, tls.accept(stream)).await {
-        Ok(Ok(stream)) => speak((stream, peer), service, &options, watcher, used).await,
+    match tokio::time::timeout(options.header_timeout, tls.acceptor().accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+            let certificate = shown.map(|leaf| Arc::new(options.clients.identify(leaf)));
+            speak((stream, peer, certificate), service, &options, watcher, used).await;
+        }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
         Err(_) => tracing::debug!("TLS handshake timed out"),
     }
 }
 
 async fn speak<I, S, F>(
-    (io, peer): (I, Peer),
+    (io, peer, certificate): (I, Peer, Option<Arc<ClientCertificate>>),
     service: S,
     options: &Options,
     watcher: Watcher,
@@ -192,6 +200,9 @@ async fn speak<I, S, F>(
     let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
         used.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(peer);
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(Arc::clone(certificate));
+        }
         // Every service here is always ready.
         service.clone().call(lingering::wrap(request))
     });

@@ -6,7 +6,7 @@ use keyward_policy_host::Caller;
 
 use crate::app::App;
 use crate::files;
-use crate::tokens::{OPERATOR, Reach, Token, TokenError};
+use crate::tokens::{NewToken, OPERATOR, Reach, Token, TokenError};
 
 /// Why there is no operator token.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub async fn ensure(app: &App, data_dir: &Path) -> Result<Option<PathBuf>, Opera
     // replaces it. The other way round a valid token would be lost.
     files::write_atomic(&path, format!("{}\n", token.expose()).as_bytes(), 0o600)
         .map_err(|error| OperatorError::File { path: path.clone(), error })?;
-    app.tokens.enrol(&token, Reach::Operator, caller()).await?;
+    app.tokens.enrol(&token, NewToken::of(Reach::Operator, caller())).await?;
     Ok(Some(path))
 }
 

@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, StartError};
-use crate::config::{Config, TlsFiles};
-use crate::net::{self, Drained};
+use crate::config::Config;
+use crate::net::{self, Drained, Tls};
 
 /// Builds the application that `config` describes.
 pub async fn build(config: Config) -> Result<Arc<App>, StartError> {
@@ -19,6 +20,8 @@ pub async fn build(config: Config) -> Result<Arc<App>, StartError> {
 pub struct Bound {
     listener: TcpListener,
     options: net::Options,
+    /// How often it is looked for new files of TLS.
+    reload: Option<Duration>,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -48,17 +51,19 @@ pub enum ServeError {
 impl Bound {
     /// Binds the address before anything slow happens, so that a taken port is found out at once.
     pub async fn bind(config: &Config) -> Result<Self, ServeError> {
-        let tls = config.tls.as_ref().map(|files: &TlsFiles| net::acceptor(files)).transpose()?;
+        let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let failed = |error| ServeError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let options = net::Options {
             tls,
+            clients: Arc::new(config.mtls.clone()),
             header_timeout: config.http.header_timeout,
             drain_timeout: config.http.drain_timeout,
             max_connections: config.http.max_connections,
         };
-        Ok(Self { listener, options, address })
+        let reload = config.tls.as_ref().map(|tls| tls.reload);
+        Ok(Self { listener, options, address, reload })
     }
 
     /// Base URL of the API.
@@ -87,6 +92,19 @@ impl Bound {
             ending.start_draining();
             tracing::info!("shutting down: answering what is in flight");
         };
+        let reloading = match (&self.options.tls, self.reload) {
+            (Some(tls), Some(period)) => {
+                app.tls(Arc::clone(tls));
+                Some(reload(Arc::clone(tls), period).map_err(ServeError::Signals)?)
+            }
+            _ => None,
+        };
+        let reloading = async {
+            match reloading {
+                Some(reloading) => reloading.await,
+                None => std::future::pending().await,
+            }
+        };
         let serving = net::serve(self.listener, service, self.options, shutdown);
         let never_ending = async {
             starting.await;
@@ -95,6 +113,7 @@ impl Bound {
         let drained = tokio::select! {
             drained = serving => drained,
             () = never_ending => Drained::Clean,
+            () = reloading => Drained::Clean,
         };
         app.shutdown().await;
         match drained {
@@ -105,4 +124,18 @@ impl Bound {
         }
         Ok(drained)
     }
+}
+
+/// Takes new files of TLS: now and then, and at SIGHUP. Never ends.
+fn reload(tls: Arc<Tls>, period: Duration) -> std::io::Result<impl Future<Output = ()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        let asked = async {
+            while hangup.recv().await.is_some() {
+                tls.reload();
+            }
+            std::future::pending::<()>().await;
+        };
+        tokio::join!(asked, tls.follow(period));
+    })
 }

@@ -4,8 +4,11 @@
 //! refused, and a secret scanner be sure, without asking the store. Stored is only the SHA-256 of
 //! the text: 256 random bits need no slow hash.
 
+mod manage;
 mod record;
+pub mod scope;
 mod text;
+mod upkeep;
 mod verified;
 
 use std::sync::Arc;
@@ -16,17 +19,18 @@ use keyward_keyring::store::{Store, StoreError};
 use keyward_keyring::{CacheConfig, Change, Keyring, TenantName};
 use keyward_policy_host::Caller;
 
+pub use self::manage::Page;
 use self::record::TokenRecord;
-pub use self::text::Token;
+pub use self::scope::Scope;
+pub use self::text::{PREFIX, Token};
+pub(crate) use self::upkeep::{last_flush, start};
 use self::verified::{Found, Verified};
+use crate::clock;
 
 /// Role that lets a tenant's token manage the tenant's keys, tokens and policy.
 pub const TENANT_ADMIN: &str = "tenant-admin";
 /// Role name that no tenant's token may carry.
 pub const OPERATOR: &str = "operator";
-
-/// Where operator tokens are listed, so that a start finds out whether there is one.
-const OPERATORS: &str = "operators";
 
 /// Whom a token speaks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +50,10 @@ pub struct Credential {
     pub reach: Reach,
     /// Subject, roles and claims, as a policy sees them.
     pub caller: Caller,
+    /// What it may be used for at all.
+    pub scope: Scope,
+    /// When it ends, in ms since 1970.
+    pub expires_at: Option<u64>,
 }
 
 impl Credential {
@@ -53,9 +61,69 @@ impl Credential {
     pub fn has_role(&self, role: &str) -> bool {
         self.caller.roles.iter().any(|held| held == role)
     }
+
+    /// Whether it has ended at `now`, in ms since 1970.
+    pub fn has_ended(&self, now: u64) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
 }
 
-/// Why a token could not be minted or checked.
+/// A token to be made.
+#[derive(Clone, Debug)]
+pub struct NewToken {
+    /// Whom it speaks for.
+    pub reach: Reach,
+    /// Subject, roles and claims.
+    pub caller: Caller,
+    /// What it may be used for at all.
+    pub scope: Scope,
+    /// When it ends, in ms since 1970; `None`: never by itself.
+    pub expires_at: Option<u64>,
+    /// For people.
+    pub name: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// Who made it.
+    pub created_by: String,
+}
+
+impl NewToken {
+    /// Without bounds, end and name; made by Keyward itself.
+    pub fn of(reach: Reach, caller: Caller) -> Self {
+        let (scope, expires_at, name, description) = Default::default();
+        Self { reach, caller, scope, expires_at, name, description, created_by: "keyward".into() }
+    }
+}
+
+/// What is known of a token: all but itself.
+#[derive(Clone, Debug)]
+pub struct Details {
+    /// Its identifier.
+    pub id: String,
+    /// Whom it speaks for.
+    pub reach: Reach,
+    /// Subject, roles and claims.
+    pub caller: Caller,
+    /// What it may be used for at all.
+    pub scope: Scope,
+    /// For people.
+    pub name: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// When it was made, in ms since 1970, as all times here.
+    pub created_at: u64,
+    /// Who made it, where that was kept.
+    pub created_by: Option<String>,
+    /// When it ends.
+    pub expires_at: Option<u64>,
+    /// The token that took its place.
+    pub replaced_by: Option<String>,
+    /// When it was last used, to the minute; what other hosts saw since they last wrote it down
+    /// is missing.
+    pub last_used_at: Option<u64>,
+}
+
+/// Why a token could not be minted, found or checked.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
@@ -71,6 +139,15 @@ pub enum TokenError {
     /// The random generator failed.
     #[error("no randomness for a new token")]
     Random,
+    /// The token is known, and its time is over.
+    #[error("the token has expired")]
+    Expired,
+    /// There is no token of this identifier.
+    #[error("there is no such token")]
+    NotFound,
+    /// Somebody else changed the token at the same time.
+    #[error("the token was changed at the same time")]
+    Conflict,
 }
 
 /// How long a check waits for the store when the outage contract would have the token believed.
@@ -93,53 +170,55 @@ impl Tokens {
         Self { keyring: keyring.clone(), store, verified, stale: Arc::default() }
     }
 
-    /// Mints a token for `caller`.
-    pub async fn mint(
-        &self,
-        reach: Reach,
-        caller: Caller,
-    ) -> Result<(Token, Credential), TokenError> {
+    /// Mints a token.
+    pub async fn mint(&self, new: NewToken) -> Result<(Token, Details), TokenError> {
         let token = Token::generate().map_err(|_| TokenError::Random)?;
-        let credential = self.enrol(&token, reach, caller).await?;
-        Ok((token, credential))
+        let details = self.enrol(&token, new).await?;
+        Ok((token, details))
     }
 
     /// Stores a token generated before: from now on it is valid.
-    pub async fn enrol(
-        &self,
-        token: &Token,
-        reach: Reach,
-        caller: Caller,
-    ) -> Result<Credential, TokenError> {
+    pub async fn enrol(&self, token: &Token, new: NewToken) -> Result<Details, TokenError> {
         let hash = token.hash();
         let id = record::id_of(&hash);
-        let credential = Credential { id, reach, caller };
-        let record = TokenRecord::of(&hash, &credential);
-        self.store.create(&record::path(&credential.id), &record.to_bytes()).await?;
+        let index = format!("{}/{id}", record::index(&new.reach));
+        let record = TokenRecord::of(&hash, new, clock::unix_ms());
+        self.store.create(&record::path(&id), &record.to_bytes()).await?;
         self.verified.created(&hash);
-        if credential.reach == Reach::Operator {
-            self.store.create(&format!("{OPERATORS}/{}", credential.id), b"{}").await?;
-        }
-        self.keyring.announce(Change::Token(credential.id.clone())).await;
-        Ok(credential)
+        self.store.create(&index, record::MARK).await?;
+        self.keyring.announce(Change::Token(id.clone())).await;
+        record.into_details(id)
     }
 
     /// Checks a presented token. `None`: not a valid token, whatever the reason. One that another
     /// host minted may be unknown here for a second, if it was presented before that.
     ///
     /// While the store is unavailable, a token that was verified before stays valid for as long as
-    /// its tenant's outage contract says.
+    /// its tenant's outage contract says, and never beyond its own end: then it is
+    /// [`TokenError::Expired`], whatever the store does.
     pub async fn verify(&self, presented: &str) -> Result<Option<Arc<Credential>>, TokenError> {
+        let now = clock::unix_ms();
+        match self.verify_at(presented, now).await {
+            Ok(Some(credential)) if credential.has_ended(now) => Err(TokenError::Expired),
+            verified => verified,
+        }
+    }
+
+    async fn verify_at(
+        &self,
+        presented: &str,
+        now: u64,
+    ) -> Result<Option<Arc<Credential>>, TokenError> {
         let Some(hash) = text::hash_if_well_formed(presented) else {
             return Ok(None);
         };
-        let old = match self.verified.get(&hash).await {
+        let old = match self.verified.get(&hash, now).await {
             Found::Fresh(credential) => return Ok(Some(credential)),
             Found::Absent => return Ok(None),
             Found::Ageing(credential) => {
                 let tokens = self.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = tokens.look_up(hash).await {
+                    if let Err(error) = tokens.look_up(hash, now).await {
                         tracing::debug!(%error, "a token could not be looked up ahead of time");
                     }
                 });
@@ -148,10 +227,10 @@ impl Tokens {
             Found::Old { credential, beyond } if beyond < self.window(&credential.reach) => {
                 credential
             }
-            Found::Old { .. } | Found::Nothing => return self.look_up(hash).await,
+            Found::Old { .. } | Found::Nothing => return self.look_up(hash, now).await,
         };
         if !self.keyring.is_store_away() {
-            match tokio::time::timeout(PATIENCE, self.look_up(hash)).await {
+            match tokio::time::timeout(PATIENCE, self.look_up(hash, now)).await {
                 Ok(Err(TokenError::Store(error))) if error.is_unavailable() => {}
                 Ok(looked_up) => return looked_up,
                 // A store this slow is as good as unavailable.
@@ -163,9 +242,13 @@ impl Tokens {
     }
 
     /// Asks the store, once for everybody who asks at the same time.
-    async fn look_up(&self, hash: [u8; 32]) -> Result<Option<Arc<Credential>>, TokenError> {
+    async fn look_up(
+        &self,
+        hash: [u8; 32],
+        now: u64,
+    ) -> Result<Option<Arc<Credential>>, TokenError> {
         let read = self.read(hash);
-        self.verified.load(hash, read).await
+        self.verified.load(hash, now, read).await
     }
 
     async fn read(&self, hash: [u8; 32]) -> Result<Option<Arc<Credential>>, TokenError> {
@@ -204,9 +287,19 @@ impl Tokens {
         self.verified.forget_all();
     }
 
-    /// Whether any operator token was ever minted.
+    /// Whether there is an operator token that has not ended: without one, nobody can make one.
     pub async fn has_operator(&self) -> Result<bool, TokenError> {
-        Ok(!self.store.list(OPERATORS).await?.is_empty())
+        let now = clock::unix_ms();
+        for id in self.store.list(record::OPERATORS).await? {
+            let stored = self.stored(&id).await.and_then(|(record, _)| record.into_credential(id));
+            match stored {
+                Ok(credential) if !credential.has_ended(now) => return Ok(true),
+                // One that cannot be read lets nobody in.
+                Ok(_) | Err(TokenError::NotFound | TokenError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
     }
 }
 
@@ -289,7 +382,7 @@ mod tests {
         for tokens in [&here, &elsewhere] {
             assert!(tokens.verify(token.expose()).await.unwrap().is_none());
         }
-        here.enrol(&token, Reach::Operator, caller()).await.unwrap();
+        here.enrol(&token, NewToken::of(Reach::Operator, caller())).await.unwrap();
         assert!(here.verify(token.expose()).await.unwrap().is_some());
         let start = Instant::now();
         while elsewhere.verify(token.expose()).await.unwrap().is_none() {

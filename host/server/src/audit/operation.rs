@@ -44,6 +44,10 @@ impl<'a> Operation<'a> {
             ["tenants", tenant, "keys", key, action, ""] => {
                 (of_key(method, action).into(), tenant, key)
             }
+            ["tenants", tenant, "tokens", id, action, ""] => {
+                (of_token(method, id, action).into(), tenant, "")
+            }
+            ["tokens", id, action, "", "", ""] => (of_token(method, id, action).into(), "", ""),
             ["tenants", tenant, what, more, "", ""] => {
                 (of_tenant(method, what, more).into(), tenant, "")
             }
@@ -85,11 +89,22 @@ fn of_tenant(method: &str, what: &str, more: &str) -> &'static str {
         ("POST", "stream", "decrypt") => "stream.decrypt",
         ("GET", "outage", "") => "outage.show",
         ("PUT", "outage", "") => "outage.set",
-        ("POST", "tokens", "") => "token.mint",
         ("GET", "policy", "") => "policy.show",
         ("PUT", "policy", "") => "policy.activate",
         ("GET", "audit", "") => "audit.query",
         ("GET", "receipt-keys", "") => "receipt-key.list",
+        _ => UNKNOWN,
+    }
+}
+
+fn of_token(method: &str, id: &str, action: &str) -> &'static str {
+    match (method, id, action) {
+        ("GET", "", "") => "token.list",
+        ("POST", "", "") => "token.mint",
+        (_, "", _) => UNKNOWN,
+        ("GET", _, "") => "token.show",
+        ("DELETE", _, "") => "token.revoke",
+        ("POST", _, "rotate") => "token.rotate",
         _ => UNKNOWN,
     }
 }
@@ -167,6 +182,12 @@ mod tests {
             ("GET", "/api/v1/tenants/acme/keys/a/rotate", UNKNOWN, Some("acme"), Some("a")),
             ("DELETE", "/api/v1/vault/keys/a/versions/2", "key.version.destroy", None, Some("a")),
             ("GET", "/api/v1/tenants", "tenant.list", None, None),
+            ("POST", "/api/v1/tenants/acme/tokens", "token.mint", Some("acme"), None),
+            ("DELETE", "/api/v1/tenants/acme/tokens/0a", "token.revoke", Some("acme"), None),
+            ("POST", "/api/v1/tenants/acme/tokens/0a/rotate", "token.rotate", Some("acme"), None),
+            ("GET", "/api/v1/tokens", "token.list", None, None),
+            ("POST", "/api/v1/tokens/0a/rotate", "token.rotate", None, None),
+            ("POST", "/api/v1/tokens//rotate", UNKNOWN, None, None),
             ("GET", "/api/v1/tenants/ac%0Ame/keys", "key.list", None, None),
             ("GET", "/api/v1/tenants/acme/keys/a/b/c/d/e", UNKNOWN, None, None),
             ("GET", "/elsewhere", UNKNOWN, None, None),

@@ -6,3 +6,4 @@ pub mod keys;
 pub mod management;
 pub mod receipts;
 pub mod streams;
+pub mod tokens;

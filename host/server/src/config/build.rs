@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::settings as s;
 use super::settings::Setting;
 use super::{
-    Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, RotationConfig, TlsFiles, Values,
+    Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, RotationConfig, Values,
     kind,
 };
 
@@ -66,6 +66,9 @@ impl Config {
                 check: read.duration(&s::ROTATION_CHECK)?,
                 min_every: read.duration(&s::ROTATION_MIN_EVERY)?,
             },
+            mtls: read.mtls()?,
+            jwt: read.jwt()?,
+            token_uses: read.duration(&s::TOKEN_USES)?,
             log: LogConfig {
                 json: values.get(&s::LOG_FORMAT) == Some("json"),
                 filter: read.required(&s::LOG_LEVEL)?.to_owned(),
@@ -111,19 +114,6 @@ impl<'a> Reader<'a> {
 
     pub(super) fn duration(&self, setting: &'static Setting) -> Result<Duration, ConfigError> {
         self.parsed(setting, kind::duration)
-    }
-
-    fn tls(&self) -> Result<Option<TlsFiles>, ConfigError> {
-        let lone = |given: &'static Setting, missing: &str| {
-            let (name, origin) = (given.name(), self.0.origin(given));
-            Err(ConfigError(format!("`{name}` ({origin}): needs `{missing}` as well")))
-        };
-        match (self.0.get(&s::TLS_CERT), self.0.get(&s::TLS_KEY)) {
-            (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert: cert.into(), key: key.into() })),
-            (Some(_), None) => lone(&s::TLS_CERT, "tls.key"),
-            (None, Some(_)) => lone(&s::TLS_KEY, "tls.cert"),
-            (None, None) => Ok(None),
-        }
     }
 
     fn root_key(&self, data_dir: &std::path::Path) -> Result<RootKeySource, ConfigError> {

@@ -32,6 +32,12 @@ pub enum Kind {
     Name,
     /// `http://` or `https://`, host, and port where it is not the scheme's own.
     Url,
+    /// `https://`, host and path, or `http://` on this machine.
+    Link,
+    /// Texts: a list in the file, else separated by `;`.
+    List,
+    /// Some of these words: a list in the file, else separated by `;`.
+    Choices(&'static [&'static str]),
     /// Mount and folder of Vault's KV engine.
     SecretPath,
     /// An outage contract.
@@ -64,6 +70,12 @@ impl Kind {
             Self::Word => "text without spaces or control characters".into(),
             Self::Name => "a tenant's name".into(),
             Self::Url => "a URL such as `https://vault.example:8200`, without a path".into(),
+            Self::Link => "an `https://` URL, or `http://` on this machine".into(),
+            Self::List => "a list of texts (outside the file separated by `;`)".into(),
+            Self::Choices(words) => {
+                let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+                format!("a list (outside the file separated by `;`) of {}", words.join(", "))
+            }
             Self::SecretPath => "a mount and a folder such as `secret/e2ee`".into(),
             Self::Outage => "`fail-closed`, or `serve-stale=` and a duration such as `1h`".into(),
             Self::Secret => "a secret".into(),
@@ -91,6 +103,11 @@ impl Kind {
             }
             Self::Name => text.parse::<TenantName>().is_ok(),
             Self::Url => is_base_url(text),
+            Self::Link => is_link(text),
+            Self::List => list(text).is_some(),
+            Self::Choices(words) => {
+                list(text).is_some_and(|list| list.iter().all(|word| words.contains(word)))
+            }
             Self::SecretPath => text.parse::<SecretPath>().is_ok(),
             Self::Outage => text.parse::<Outage>().is_ok(),
         }
@@ -136,6 +153,34 @@ fn ms(text: &str) -> Option<u64> {
 /// Reads a switch.
 pub fn switch(text: &str) -> Option<bool> {
     text.parse().ok()
+}
+
+/// Reads a list: at least one text, none of them empty.
+pub fn list(text: &str) -> Option<Vec<&str>> {
+    let items: Vec<&str> = text.split(SEPARATOR).map(str::trim).collect();
+    items.iter().all(|item| !item.is_empty()).then_some(items)
+}
+
+/// What stands between the texts of a list.
+pub const SEPARATOR: char = ';';
+
+/// What answers is believed, so nobody may sit between.
+fn is_link(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let Some(host) = uri.host().filter(|host| !host.is_empty()) else {
+        return false;
+    };
+    let bare = host.trim_matches(|c| c == '[' || c == ']');
+    let is_here =
+        host == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    let is_safe = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => is_here,
+        _ => false,
+    };
+    is_safe && !text.contains(['@', '#'])
 }
 
 /// Scheme, host, perhaps a port, and nothing that would be lost or end up in a log.
@@ -210,6 +255,24 @@ mod tests {
         ] {
             assert!(!Kind::Url.accepts(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn links_and_lists() {
+        for good in
+            ["https://idp.example/realms/a/certs?x=1", "http://127.0.0.1:8/k", "http://[::1]/k"]
+        {
+            assert!(Kind::Link.accepts(good), "{good}");
+        }
+        for bad in ["http://idp.example/k", "file:///k", "https://u:p@idp/k", "idp/k", "https://"] {
+            assert!(!Kind::Link.accepts(bad), "{bad}");
+        }
+        assert_eq!(list("a; b=c,d ;e"), Some(vec!["a", "b=c,d", "e"]));
+        for bad in ["", ";", "a;", "a;;b"] {
+            assert!(!Kind::List.accepts(bad), "{bad}");
+        }
+        let words = Kind::Choices(&["a", "b"]);
+        assert!(words.accepts("b;a") && !words.accepts("a;c") && !words.accepts(""));
     }
 
     #[test]

@@ -37,6 +37,9 @@ macro_rules! settings {
     };
 }
 
+const JWT_SIGNATURES: &[&str] =
+    &["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -63,6 +66,16 @@ settings! {
         "PEM file of the certificate chain, leaf first. With `tls.key`: serve HTTPS.";
     TLS_KEY: Some("tls.key"), "KEYWARD_TLS_KEY", Kind::Path, None,
         "PEM file of the certificate's private key.";
+    TLS_MIN_VERSION: Some("tls.min_version"), "KEYWARD_TLS_MIN_VERSION", Kind::Choice(&["1.2", "1.3"]), Some("1.2"),
+        "The oldest version of TLS that is spoken; the newest is 1.3.";
+    TLS_RELOAD: Some("tls.reload"), "KEYWARD_TLS_RELOAD", Kind::Duration(100, HOUR), Some("10s"),
+        "How often it is looked whether the files of `tls` are new; they are then used for new connections. SIGHUP has them read at once.";
+    TLS_CLIENT_CA: Some("tls.client_ca"), "KEYWARD_TLS_CLIENT_CA", Kind::Path, None,
+        "PEM file of the certificate authorities whose client certificates are taken. With `tls.client_auth`.";
+    TLS_CLIENT_AUTH: Some("tls.client_auth"), "KEYWARD_TLS_CLIENT_AUTH", Kind::Choice(&["off", "optional", "required"]), Some("off"),
+        "Whether clients may or must show a certificate of `tls.client_ca`. Where they must, so must health checks.";
+    MTLS_MAP: Some("mtls.map"), "KEYWARD_MTLS_MAP", Kind::List, None,
+        "Whom client certificates speak for when no bearer token is sent: rules such as `spiffe://x/app=tenant:demo,role:application,subject:app` or `dns:*.ops.example=operator`. `*` is any text; the first rule for one of a certificate's names (URI, `dns:`, `email:`) counts.";
     MAX_BODY: Some("http.max_body"), "KEYWARD_HTTP_MAX_BODY", Kind::Bytes(KIB, 256 * MIB), Some("8MiB"),
         "Largest JSON body.";
     MAX_ITEMS: Some("http.max_items"), "KEYWARD_HTTP_MAX_ITEMS", Kind::Count(1, 100_000), Some("1000"),
@@ -111,6 +124,8 @@ settings! {
         "Most memory that cached keys take; the least used leave first.";
     CACHE_OUTAGE: Some("cache.outage"), "KEYWARD_CACHE_OUTAGE", Kind::Outage, Some("fail-closed"),
         "What happens to a cached key past `cache.ttl` while the store does not answer: refused, or served for so much longer. A tenant may have a contract of its own.";
+    TOKEN_USES: Some("tokens.last_used"), "KEYWARD_TOKENS_LAST_USED", Kind::Duration(SECOND, 24 * HOUR), Some("10m"),
+        "How often it is written to the store when tokens were last used: one write for each token used since. A crash loses what was not written.";
     USAGE_FLUSH: Some("usage.flush"), "KEYWARD_USAGE_FLUSH", Kind::Duration(10, HOUR), Some("10s"),
         "How often it is written to the store how much each key version was used, and checked whether it is used up. A crash loses what was counted since.";
     ROTATION_CHECK: Some("rotation.check"), "KEYWARD_ROTATION_CHECK", Kind::Duration(10, 24 * HOUR), Some("10m"),
@@ -137,6 +152,36 @@ settings! {
         "Most audit entries in memory, those of requests under way included. A crash loses what is in memory, unless `audit.strict`.";
     AUDIT_STRICT: Some("audit.strict"), "KEYWARD_AUDIT_STRICT", Kind::Switch, Some("false"),
         "Answer a request only when its audit entry is on disk. Not with `audit.on_stall` = `shed`.";
+    JWT_ISSUER: Some("jwt.issuer"), "KEYWARD_JWT_ISSUER", Kind::Text, None,
+        "The identity provider whose JWTs are bearer tokens: their `iss`. Unset: no JWT is one. With `jwt.audience` and one of `jwt.jwks_url` and `jwt.jwks_file`.";
+    JWT_AUDIENCE: Some("jwt.audience"), "KEYWARD_JWT_AUDIENCE", Kind::List, None,
+        "What this server is called in `aud`; a JWT has to name one of these.";
+    JWT_JWKS_URL: Some("jwt.jwks_url"), "KEYWARD_JWT_JWKS_URL", Kind::Link, None,
+        "Where the provider publishes its keys (JWKS).";
+    JWT_JWKS_FILE: Some("jwt.jwks_file"), "KEYWARD_JWT_JWKS_FILE", Kind::Path, None,
+        "A file with the provider's keys (JWKS), read anew each `jwt.refresh`.";
+    JWT_CA_CERT: Some("jwt.ca_cert"), "KEYWARD_JWT_CA_CERT", Kind::Path, None,
+        "PEM file of the certificate authorities that the certificate behind `jwt.jwks_url` is checked against, instead of the system's.";
+    JWT_ALGORITHMS: Some("jwt.algorithms"), "KEYWARD_JWT_ALGORITHMS", Kind::Choices(JWT_SIGNATURES), Some("RS256;PS256;ES256;ES384;EdDSA"),
+        "Which signatures are taken.";
+    JWT_LEEWAY: Some("jwt.leeway"), "KEYWARD_JWT_LEEWAY", Kind::Duration(0, 10 * MINUTE), Some("1m"),
+        "How far the provider's clock and this one may be apart, for `exp` and `nbf`; whole seconds.";
+    JWT_SUBJECT_CLAIM: Some("jwt.subject_claim"), "KEYWARD_JWT_SUBJECT_CLAIM", Kind::Text, Some("sub"),
+        "The claim that is the caller's subject.";
+    JWT_ROLES_CLAIM: Some("jwt.roles_claim"), "KEYWARD_JWT_ROLES_CLAIM", Kind::Text, Some("roles"),
+        "The claim that lists the caller's roles: its name, or a path such as `realm_access.roles`.";
+    JWT_TENANT_CLAIM: Some("jwt.tenant_claim"), "KEYWARD_JWT_TENANT_CLAIM", Kind::Text, Some("tenant"),
+        "The claim that names the caller's tenant; who is no operator must have one.";
+    JWT_ROLES: Some("jwt.roles"), "KEYWARD_JWT_ROLES", Kind::List, None,
+        "What the provider's roles are called here, such as `idp-role=application`. `tenant-admin` comes by this alone; other roles are passed on as they are.";
+    JWT_OPERATOR_ROLE: Some("jwt.operator_role"), "KEYWARD_JWT_OPERATOR_ROLE", Kind::Text, None,
+        "The provider's role that makes its holder an operator. Unset: no JWT does.";
+    JWT_CLAIMS: Some("jwt.claims"), "KEYWARD_JWT_CLAIMS", Kind::List, None,
+        "The claims that policies see. Unset: all that are text, numbers, switches or lists of text, at most 64 values and 8 KiB.";
+    JWT_REFRESH: Some("jwt.refresh"), "KEYWARD_JWT_REFRESH", Kind::Duration(SECOND, 24 * HOUR), Some("10m"),
+        "How often the provider's keys are fetched; also when a JWT names another key, at most every 10 s.";
+    JWT_MAX_STALE: Some("jwt.max_stale"), "KEYWARD_JWT_MAX_STALE", Kind::Duration(SECOND, 720 * HOUR), Some("24h"),
+        "How long keys are used that cannot be fetched anew. Not shorter than `jwt.refresh`.";
     DEFAULT_TENANT: Some("tenant.default"), "KEYWARD_TENANT_DEFAULT", Kind::Name, Some("default"),
         "The tenant that `/api/v1/vault/keys/…` works on when the request names none.";
     VAULT_ADDR: Some("vault.addr"), "E2EE_VAULT_ADDR", Kind::Url, None,

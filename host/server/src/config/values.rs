@@ -11,6 +11,7 @@ use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
 use super::ConfigError;
+use super::kind::{Kind, SEPARATOR};
 use super::settings::{ALL, Setting};
 
 /// Where a value was written.
@@ -86,6 +87,7 @@ impl Values {
             let Some(setting) = ALL.iter().find(|setting| setting.key == Some(&key)) else {
                 return Err(ConfigError(unknown_key(&key, &origin)));
             };
+            let value = value.and_then(|value| value.fitting(setting.kind));
             let Some(value) = value else {
                 let expects = setting.kind.expects();
                 return Err(ConfigError(format!("`{key}` ({origin}): must be {expects}")));
@@ -146,9 +148,29 @@ impl Values {
     }
 }
 
+/// What stands in the file.
+enum Leaf {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Leaf {
+    /// As the text of a setting of this kind, if it can be one.
+    fn fitting(self, kind: Kind) -> Option<String> {
+        match self {
+            Self::One(text) => Some(text),
+            Self::Many(texts) => {
+                let is_list = matches!(kind, Kind::List | Kind::Choices(_));
+                let is_clean = texts.iter().all(|text| !text.contains(SEPARATOR));
+                (is_list && is_clean).then(|| texts.join(&SEPARATOR.to_string()))
+            }
+        }
+    }
+}
+
 /// Leaves of the table with their dotted key, offset in the file, and text (`None`: of a type
 /// that no setting has).
-fn flatten(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(String, usize, Option<String>)>) {
+fn flatten(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(String, usize, Option<Leaf>)>) {
     for (name, value) in table {
         let key = if prefix.is_empty() {
             name.get_ref().to_string()
@@ -160,9 +182,18 @@ fn flatten(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(String, usize, Opti
                 flatten(&key, table, out);
                 continue;
             }
-            DeValue::String(text) => Some(text.to_string()),
-            DeValue::Integer(number) if number.radix() == 10 => Some(number.as_str().to_owned()),
-            DeValue::Boolean(switch) => Some(switch.to_string()),
+            DeValue::String(text) => Some(Leaf::One(text.to_string())),
+            DeValue::Integer(number) if number.radix() == 10 => {
+                Some(Leaf::One(number.as_str().to_owned()))
+            }
+            DeValue::Boolean(switch) => Some(Leaf::One(switch.to_string())),
+            DeValue::Array(items) => {
+                let texts = items.iter().map(|item| match item.get_ref() {
+                    DeValue::String(text) => Some(text.to_string()),
+                    _ => None,
+                });
+                texts.collect::<Option<Vec<_>>>().map(Leaf::Many)
+            }
             _ => None,
         };
         out.push((key, name.span().start, text));
@@ -207,6 +238,9 @@ mod tests {
         for (text, expected) in [
             ("\nlisten = \"here\"", "`listen` (keyward.toml:2): must be an IP address"),
             ("[http]\nmax_items = 0", "`http.max_items` (keyward.toml:2): must be a whole number"),
+            ("[http]\nmax_items = [\"1\"]", "`http.max_items` (keyward.toml:2): must be a whole"),
+            ("[jwt]\naudience = [\"a;b\"]", "`jwt.audience` (keyward.toml:2): must be a list"),
+            ("[jwt]\naudience = []", "`jwt.audience` (keyward.toml:2): must be a list"),
             ("[http]\nmax_items = [1]", "`http.max_items` (keyward.toml:2): must be a whole"),
             ("max_items = 1", "did you mean `http.max_items`?"),
             ("[http]\nnonsense = 1", "`http.nonsense` (keyward.toml:2): no such setting"),

@@ -20,6 +20,7 @@ use super::routes::Routes;
 use super::{Params, Problem, json, output};
 use crate::app::App;
 use crate::errors::Code;
+use crate::tokens::scope::Kind;
 
 /// How many entries a page has unless the query says otherwise, and at most.
 const DEFAULT_LIMIT: usize = 100;
@@ -69,6 +70,10 @@ pub async fn all(State(app): State<Arc<App>>, request: Request) -> Result<Respon
     let credential = auth::authenticate(&app, request.headers()).await?;
     auth::for_operators(&credential)?;
     let query = read(request.uri().query().unwrap_or_default(), true)?;
+    match &query.tenant {
+        Some(tenant) => credential.scope.check(Kind::Tenants, tenant)?,
+        None => auth::for_all_tenants(&credential)?,
+    }
     let Page { entries, next } = look_up(&app, query).await?;
     output::json(StatusCode::OK, &PageView { entries, next })
 }

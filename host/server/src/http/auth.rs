@@ -8,29 +8,63 @@ use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use keyward_keyring::TenantName;
 
-use super::{Params, Problem, param, params};
+use super::{Params, Problem, incoming, param, params};
 use crate::app::App;
 use crate::audit;
 use crate::errors::Code;
-use crate::tokens::{Credential, Reach, TENANT_ADMIN, TokenError};
+use crate::jwt::JwtError;
+use crate::mtls::CertificateError;
+use crate::tokens::scope::{Kind, Missing};
+use crate::tokens::{Credential, PREFIX, Reach, TENANT_ADMIN, TokenError};
 
-/// The credential of a request.
+/// The credential of a request, if what the request asks for is in its scope.
 pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Credential>, Problem> {
+    let credential = presented(app, headers).await?;
+    audit::by(&credential);
+    if credential.scope.bounds(Kind::Operations) {
+        credential.scope.check(Kind::Operations, &incoming::operation())?;
+    }
+    Ok(credential)
+}
+
+async fn presented(app: &App, headers: &HeaderMap) -> Result<Arc<Credential>, Problem> {
     let unauthenticated = |detail| Problem::new(Code::Unauthenticated, detail);
     let mut given = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = given.next() else {
+        if let Some(certificate) = incoming::certificate() {
+            return certificate.credential().map_err(|error| {
+                let code = match error {
+                    CertificateError::Unknown => Code::Unauthenticated,
+                    CertificateError::Expired => Code::TokenExpired,
+                };
+                Problem::new(code, error.to_string())
+            });
+        }
         return Err(unauthenticated("send `Authorization: Bearer` and a Keyward token (kw_…)"));
     };
     let token = value.to_str().ok().and_then(bearer);
     let (Some(token), None) = (token, given.next()) else {
         return Err(unauthenticated("the Authorization header is not one `Bearer` and a token"));
     };
+    if !token.starts_with(PREFIX)
+        && let Some(jwt) = &app.jwt
+    {
+        return jwt.verify(token).await.map_err(|error| {
+            let code = match error {
+                JwtError::Unavailable => Code::IdentityUnavailable,
+                JwtError::Expired => Code::TokenExpired,
+                JwtError::Refused(_) => Code::Unauthenticated,
+            };
+            Problem::new(code, error.to_string())
+        });
+    }
     match app.tokens.verify(token).await {
-        Ok(Some(credential)) => {
-            audit::by(&credential);
-            Ok(credential)
-        }
+        Ok(Some(credential)) => Ok(credential),
         Ok(None) => Err(unauthenticated("the token is malformed or not known here")),
+        Err(TokenError::Expired) => Err(Problem::new(
+            Code::TokenExpired,
+            "the token has expired; a tenant-admin or operator makes another one",
+        )),
         Err(TokenError::Store(error)) => Err(Problem::store(&error)),
         Err(error) => Err(Problem::internal(error)),
     }
@@ -97,7 +131,7 @@ async fn for_reading(
 ) -> Result<TenantName, Problem> {
     note(tenant);
     match &credential.reach {
-        Reach::Operator => existing(app, tenant).await,
+        Reach::Operator => existing(app, credential, tenant).await,
         Reach::Tenant(own) => own_tenant(own, tenant),
     }
 }
@@ -123,6 +157,15 @@ pub fn for_operators(credential: &Credential) -> Result<(), Problem> {
     }
 }
 
+/// For what concerns all tenants at once: operators who are not limited to some.
+pub fn for_all_tenants(credential: &Credential) -> Result<(), Problem> {
+    for_operators(credential)?;
+    if credential.scope.bounds(Kind::Tenants) {
+        return Err(Missing { kind: Kind::Tenants, wanted: "*".into() }.into());
+    }
+    Ok(())
+}
+
 /// What a tenant may be called is noted in the request's entry, however the path writes it.
 fn note(tenant: &str) {
     if TenantName::from_str(tenant).is_ok() {
@@ -138,10 +181,15 @@ fn own_tenant(own: &TenantName, asked: &str) -> Result<TenantName, Problem> {
     Err(Problem::new(Code::Forbidden, "the token is not for this tenant"))
 }
 
-/// The tenant of this name, if there is one. For operators alone.
-pub async fn existing(app: &App, tenant: &str) -> Result<TenantName, Problem> {
+/// The tenant of this name, if there is one and the operator is not limited to others.
+pub async fn existing(
+    app: &App,
+    operator: &Credential,
+    tenant: &str,
+) -> Result<TenantName, Problem> {
     let name = TenantName::from_str(tenant)?;
     audit::about(name.as_str());
+    operator.scope.check(Kind::Tenants, name.as_str())?;
     if app.keyring.tenant_exists(&name).await? {
         return Ok(name);
     }

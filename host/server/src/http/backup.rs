@@ -33,6 +33,7 @@ use super::{Problem, auth, body, output};
 use crate::app::App;
 use crate::audit;
 use crate::errors::Code;
+use crate::tokens::scope::Kind;
 
 /// Most recipients of a backup.
 const MAX_RECIPIENTS: usize = 32;
@@ -58,13 +59,17 @@ pub async fn make(
 ) -> Result<Response<Body>, Problem> {
     let credential = auth::authenticate(&app, request.headers()).await?;
     auth::for_operators(&credential)?;
+    credential.scope.check(Kind::Keys, "*")?;
     let bytes = body::read_json(&app, request).await?;
     let Wanted { recipients, tenant } = json::parse(&bytes)?;
     let recipients = checked(&recipients)?;
     let scope = match tenant {
-        None => Scope::All,
+        None => {
+            auth::for_all_tenants(&credential)?;
+            Scope::All
+        }
         Some(name) => {
-            let existing = auth::existing(&app, name.as_str()).await;
+            let existing = auth::existing(&app, &credential, name.as_str()).await;
             let blame = |problem| Problem { field: Some("/tenant".into()), ..problem };
             Scope::Tenant(existing.map_err(blame)?)
         }

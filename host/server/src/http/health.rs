@@ -34,15 +34,7 @@ pub async fn ready(State(app): State<Arc<App>>) -> Result<Response<Body>, Proble
     if !reasons.is_empty() {
         return Err(Problem::new(Code::NotReady, reasons.join("; ")));
     }
-    let mut warnings = Vec::new();
-    let failed = app.policies.failed();
-    if failed > 0 {
-        warnings.push(format!(
-            "the policies of {failed} tenants did not load, so these tenants are shut; the log \
-             has the reasons"
-        ));
-    }
-    output::json(StatusCode::OK, &Health { status: "ready", warnings })
+    output::json(StatusCode::OK, &Health { status: "ready", warnings: app.warnings() })
 }
 
 /// Their routes.

@@ -22,6 +22,7 @@ use crate::app::App;
 use crate::audit;
 use crate::clock;
 use crate::errors::Code;
+use crate::tokens::scope::Kind;
 
 /// `POST …/invoke/{operation}?key=…&purpose=…&context=…` (context: standard base64).
 pub async fn invoke(
@@ -33,6 +34,9 @@ pub async fn invoke(
     let asked = read_query(request.uri().query().unwrap_or_default())?;
     let known = asked.key.as_deref().filter(|key| key.parse::<KeyName>().is_ok());
     audit::asked(known, asked.purpose.as_ref().map(Text::as_str));
+    if let Some(key) = &asked.key {
+        credential.scope.check(Kind::Keys, key)?;
+    }
     let content_type = content_type(request.headers())?;
     let policy_request = PolicyRequest {
         id: request_id::of(&request).as_str().to_owned(),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::{HeaderValue, Response};
+use axum::http::{HeaderValue, Response, StatusCode};
 use axum::response::IntoResponse;
 use keyward_keyring::KeyringError;
 use keyward_keyring::backup::BackupError;
@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::openapi::schema;
 use super::outage_log;
 use crate::errors::Code;
+use crate::tokens::scope::Missing;
 
 /// Why a request, or one item of a batch, was not done. The texts reach the caller: no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,11 +136,17 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.code.retry_after() {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.code == Code::Unauthenticated {
+        if self.code.status() == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"keyward\""));
         }
         response.extensions_mut().insert(self);
         response
+    }
+}
+
+impl From<Missing> for Problem {
+    fn from(missing: Missing) -> Self {
+        Self::new(Code::OutOfScope, format!("{missing}; use one that has"))
     }
 }
 

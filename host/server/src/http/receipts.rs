@@ -17,6 +17,7 @@ use super::routes::Routes;
 use super::{Params, Problem, json, output, param};
 use crate::app::App;
 use crate::errors::Code;
+use crate::tokens::scope::Kind;
 
 /// How many receipts a page has unless the query says otherwise, and at most.
 const DEFAULT_LIMIT: usize = 100;
@@ -69,8 +70,9 @@ pub async fn list(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
+    let Access { path, credential, tenant } = Access::managing(&app, path, request.headers()).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
+    credential.scope.check(Kind::Keys, name.as_str())?;
     let Wanted { after, limit } = Wanted::read(request.uri().query().unwrap_or_default())?;
     let limit = limit.unwrap_or(DEFAULT_LIMIT);
     let page = app.keyring.receipts(&tenant, &name, after.as_deref(), limit).await;

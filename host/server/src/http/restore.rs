@@ -24,6 +24,7 @@ use super::{Problem, auth, body, output};
 use crate::app::App;
 use crate::audit;
 use crate::errors::Code;
+use crate::tokens::scope::Kind;
 
 /// The largest backup that is received, in bytes.
 const MAX_BACKUP: u64 = 64 << 30;
@@ -68,7 +69,8 @@ struct RestoreView<'a> {
 /// `POST /api/v1/restore?dry_run=…&conflict=…&origin=…`.
 pub async fn run(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
     let credential = auth::authenticate(&app, request.headers()).await?;
-    auth::for_operators(&credential)?;
+    auth::for_all_tenants(&credential)?;
+    credential.scope.check(Kind::Keys, "*")?;
     let asked = read_query(request.uri().query().unwrap_or_default())?;
     if asked.dry_run {
         audit::target("dry run");

@@ -17,6 +17,7 @@ use keyward_audit::Audit;
 use tower::Service;
 use tracing::level_filters::LevelFilter;
 
+use super::incoming::Incoming;
 use super::outage_log;
 use super::problem::Problem;
 use super::request_id::RequestId;
@@ -73,7 +74,9 @@ impl Service<Request<Body>> for Scope {
         // have filters of their own.
         let log = (LevelFilter::current() >= LevelFilter::DEBUG)
             .then(|| (request.method().clone(), request.uri().clone()));
-        let handled = AssertUnwindSafe(self.router.call(request)).catch_unwind();
+        let incoming = Incoming::of(&request);
+        let handled = incoming.within(self.router.call(request));
+        let handled = AssertUnwindSafe(handled).catch_unwind();
         let limit = if route == Route::Restore { RESTORE } else { self.timeout };
         let handled = tokio::time::timeout(limit, handled);
         Box::pin(async move {

@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 use tower::Service;
 
 use super::*;
-use crate::tokens::Reach;
+use crate::tokens::{NewToken, Reach};
 
 mod audit;
+mod identities;
 mod management;
+mod tokens;
 mod vault;
 
 /// A server with tenant `acme`, and tokens of each kind.
@@ -91,7 +93,7 @@ impl World {
 
 async fn mint(app: &App, reach: Reach, role: &str) -> String {
     let caller = Caller { subject: role.into(), roles: vec![role.into()], claims: Vec::new() };
-    app.tokens.mint(reach, caller).await.unwrap().0.expose().to_owned()
+    app.tokens.mint(NewToken::of(reach, caller)).await.unwrap().0.expose().to_owned()
 }
 
 impl Answer {

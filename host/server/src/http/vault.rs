@@ -23,6 +23,7 @@ use crate::app::App;
 use crate::audit;
 use crate::errors::Code;
 use crate::tokens::Credential;
+use crate::tokens::scope::Kind;
 
 /// Names the tenant, unless the query does.
 const TENANT_HEADER: &str = "x-keyward-tenant";
@@ -51,8 +52,9 @@ impl Access {
     ) -> Result<Self, Problem> {
         let path = params(path)?;
         let credential = operator(app, headers).await?;
-        let tenant = auth::existing(app, &named(app, query, headers)?).await?;
+        let tenant = auth::existing(app, &credential, &named(app, query, headers)?).await?;
         let key = KeyName::from_str(param(&path, "key")?)?;
+        credential.scope.check(Kind::Keys, key.as_str())?;
         audit::uses(key.as_str(), None);
         Ok(Self { path, credential, tenant, key })
     }

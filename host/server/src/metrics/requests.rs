@@ -100,6 +100,9 @@ impl Route {
             "restore" | "restore/recipient" => return Self::Restore,
             _ => {}
         }
+        if rest == "tokens" || rest.starts_with("tokens/") {
+            return Self::Tokens;
+        }
         match rest.strip_prefix("tenants") {
             Some("") => Self::Tenants,
             Some(rest) if rest.starts_with('/') => {

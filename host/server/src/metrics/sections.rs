@@ -1,6 +1,7 @@
 //! Which figures there are, and where each comes from.
 
 mod audit;
+mod identities;
 mod vault;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,6 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use keyward_keyring::{CacheStatistics, UsageStatistics};
 
 pub(super) use self::audit::audit;
+pub(super) use self::identities::{jwt, tls};
 pub(super) use self::vault::vault;
 use super::page::{Labels, Page};
 use super::requests::{self, Requests};

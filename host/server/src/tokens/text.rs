@@ -5,7 +5,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward_crypto::CryptoError;
 use zeroize::Zeroizing;
 
-const PREFIX: &str = "kw_";
+/// What every token begins with.
+pub const PREFIX: &str = "kw_";
 const SECRET_BYTES: usize = 32;
 /// Base64url characters of the secret, and of the checksum.
 const SECRET_CHARS: usize = 43;

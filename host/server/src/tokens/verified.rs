@@ -32,9 +32,23 @@ struct Entry {
     since: Instant,
     /// The age in milliseconds at which somebody should look it up ahead of time.
     ahead: AtomicU64,
+    /// The minute since 1970 in which it was last used here, and the one last written down.
+    used: AtomicU64,
+    written: AtomicU64,
 }
 
+/// Milliseconds of a minute: how exactly it is known when a token was last used.
+pub(super) const MINUTE: u64 = 60_000;
+
 impl Entry {
+    /// Notes a use, mostly without a write that other cores would notice.
+    fn touch(&self, now: u64) {
+        let minute = now / MINUTE;
+        if self.used.load(Ordering::Relaxed) != minute {
+            self.used.store(minute, Ordering::Relaxed);
+        }
+    }
+
     /// Whether the caller is the one to look it up ahead.
     fn is_due(&self, age: Duration, ttl: Duration) -> bool {
         let (age, due) = (millis(age), self.ahead.load(Ordering::Relaxed));
@@ -86,10 +100,12 @@ impl Verified {
         }
     }
 
-    pub(super) async fn get(&self, hash: &Hash) -> Found {
+    /// What is known of a token that is presented at `now`, in ms since 1970.
+    pub(super) async fn get(&self, hash: &Hash, now: u64) -> Found {
         let Some(entry) = self.entries.get(hash).await else {
             return if self.absences.has(hash) { Found::Absent } else { Found::Nothing };
         };
+        entry.touch(now);
         let credential = Arc::clone(&entry.credential);
         let age = entry.since.elapsed();
         if let Some(beyond) = age.checked_sub(self.ttl) {
@@ -101,10 +117,12 @@ impl Verified {
         Found::Fresh(credential)
     }
 
-    /// Waits for a lookup that is under way, or for `read`, and remembers what it gives.
+    /// Waits for a lookup that is under way, or for `read`, and remembers what it gives. `now` is
+    /// when the token was presented, in ms since 1970.
     pub(super) async fn load(
         &self,
         hash: Hash,
+        now: u64,
         read: impl Future<Output = Result<Option<Arc<Credential>>, TokenError>>,
     ) -> Result<Option<Arc<Credential>>, TokenError> {
         let read = async {
@@ -112,10 +130,17 @@ impl Verified {
             let asked = self.absences.begin();
             let credential = read.await?;
             if let Some(credential) = &credential {
+                let before = self.entries.get(&hash).await;
+                let kept = |of: fn(&Entry) -> &AtomicU64| {
+                    before.as_ref().map_or(0, |entry| of(entry).load(Ordering::Relaxed))
+                };
                 let entry = Entry {
                     credential: Arc::clone(credential),
                     since: Instant::now(),
                     ahead: AtomicU64::new(millis(self.ttl / AHEAD.1 * AHEAD.0)),
+                    // Whoever has it looked up presents it.
+                    used: AtomicU64::new(kept(|entry| &entry.used).max(now / MINUTE)),
+                    written: AtomicU64::new(kept(|entry| &entry.written)),
                 };
                 // What was read before something was forgotten may be what is to be forgotten.
                 if self.forgotten.load(Ordering::Acquire) == forgotten {
@@ -130,6 +155,24 @@ impl Verified {
         let loaded = self.loads.try_get_with(hash, read).await;
         self.loads.invalidate(&hash).await;
         loaded.map_err(Arc::unwrap_or_clone)
+    }
+
+    /// When the token was last used here, in ms since 1970, as far as that is remembered.
+    pub(super) async fn last_use(&self, hash: &Hash) -> Option<u64> {
+        let entry = self.entries.get(hash).await?;
+        Some(entry.used.load(Ordering::Relaxed)).filter(|minute| *minute > 0).map(|it| it * MINUTE)
+    }
+
+    /// The tokens used here since that was last written down: identifier, time in ms since 1970.
+    /// From now on it counts as written.
+    pub(super) fn take_uses(&self) -> Vec<(String, u64)> {
+        let entries = self.entries.iter();
+        let used = entries.filter_map(|(_, entry)| {
+            let used = entry.used.load(Ordering::Relaxed);
+            let written = entry.written.swap(used, Ordering::Relaxed);
+            (used > written).then(|| (entry.credential.id.clone(), used * MINUTE))
+        });
+        used.collect()
     }
 
     /// A token with this hash was stored.
@@ -165,7 +208,8 @@ mod tests {
 
     fn credential(id: &str) -> Arc<Credential> {
         let caller = Caller { subject: "s".into(), roles: vec![], claims: vec![] };
-        Arc::new(Credential { id: id.into(), reach: Reach::Operator, caller })
+        let (scope, expires_at) = Default::default();
+        Arc::new(Credential { id: id.into(), reach: Reach::Operator, caller, scope, expires_at })
     }
 
     fn verified(ttl: Duration) -> Verified {
@@ -177,7 +221,7 @@ mod tests {
         let verified = verified(Duration::from_mins(1));
         let reads = AtomicU64::new(0);
         let asks = (0..1_000).map(|_| {
-            verified.load([1; 32], async {
+            verified.load([1; 32], 0, async {
                 reads.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(20)).await;
                 Ok(Some(credential("a")))
@@ -186,29 +230,29 @@ mod tests {
         let answers = futures_util::future::join_all(asks).await;
         assert!(answers.iter().all(|answer| matches!(answer, Ok(Some(_)))));
         assert_eq!(reads.into_inner(), 1);
-        assert!(matches!(verified.get(&[1; 32]).await, Found::Fresh(_)));
+        assert!(matches!(verified.get(&[1; 32], 0).await, Found::Fresh(_)));
     }
 
     #[tokio::test]
     async fn a_token_ages_once_and_then_is_old() {
         let verified = verified(Duration::from_millis(500));
-        verified.load([1; 32], async { Ok(Some(credential("a"))) }).await.unwrap();
-        assert!(matches!(verified.get(&[1; 32]).await, Found::Fresh(_)));
+        verified.load([1; 32], 0, async { Ok(Some(credential("a"))) }).await.unwrap();
+        assert!(matches!(verified.get(&[1; 32], 0).await, Found::Fresh(_)));
         tokio::time::sleep(Duration::from_millis(420)).await;
-        assert!(matches!(verified.get(&[1; 32]).await, Found::Ageing(_)));
-        assert!(matches!(verified.get(&[1; 32]).await, Found::Fresh(_)));
+        assert!(matches!(verified.get(&[1; 32], 0).await, Found::Ageing(_)));
+        assert!(matches!(verified.get(&[1; 32], 0).await, Found::Fresh(_)));
         tokio::time::sleep(Duration::from_millis(100)).await;
-        assert!(matches!(verified.get(&[1; 32]).await, Found::Old { .. }));
-        verified.load([1; 32], async { Ok(None) }).await.unwrap();
-        assert!(matches!(verified.get(&[1; 32]).await, Found::Absent));
+        assert!(matches!(verified.get(&[1; 32], 0).await, Found::Old { .. }));
+        verified.load([1; 32], 0, async { Ok(None) }).await.unwrap();
+        assert!(matches!(verified.get(&[1; 32], 0).await, Found::Absent));
     }
 
     #[tokio::test]
     async fn what_is_no_token_is_remembered_for_a_second_and_forgotten_when_it_becomes_one() {
         let verified = verified(Duration::from_mins(1));
-        let absent = async |hash: &Hash| matches!(verified.get(hash).await, Found::Absent);
+        let absent = async |hash: &Hash| matches!(verified.get(hash, 0).await, Found::Absent);
         for hash in [[1; 32], [2; 32], [3; 32]] {
-            verified.load(hash, async { Ok(None) }).await.unwrap();
+            verified.load(hash, 0, async { Ok(None) }).await.unwrap();
             assert!(absent(&hash).await);
         }
         verified.created(&[1; 32]);
@@ -216,12 +260,12 @@ mod tests {
         verified.forget("another").await;
         assert!(!absent(&[2; 32]).await);
 
-        verified.load([3; 32], async { Ok(None) }).await.unwrap();
+        verified.load([3; 32], 0, async { Ok(None) }).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1_050)).await;
         assert!(!absent(&[3; 32]).await);
 
         // It was read before it was stored, and the read ends after.
-        let under_way = verified.load([1; 32], async {
+        let under_way = verified.load([1; 32], 0, async {
             verified.created(&[1; 32]);
             Ok(None)
         });
@@ -232,13 +276,31 @@ mod tests {
     #[tokio::test]
     async fn what_is_forgotten_is_not_brought_back_by_a_lookup_under_way() {
         let verified = verified(Duration::from_mins(1));
-        verified.load([1; 32], async { Ok(Some(credential("a"))) }).await.unwrap();
-        let under_way = verified.load([2; 32], async {
+        verified.load([1; 32], 0, async { Ok(Some(credential("a"))) }).await.unwrap();
+        let under_way = verified.load([2; 32], 0, async {
             verified.forget("a").await;
             Ok(Some(credential("a")))
         });
         under_way.await.unwrap();
-        assert!(matches!(verified.get(&[1; 32]).await, Found::Nothing));
-        assert!(matches!(verified.get(&[2; 32]).await, Found::Nothing));
+        assert!(matches!(verified.get(&[1; 32], 0).await, Found::Nothing));
+        assert!(matches!(verified.get(&[2; 32], 0).await, Found::Nothing));
+    }
+
+    #[tokio::test]
+    async fn uses_are_told_once_and_outlive_a_new_lookup() {
+        let verified = verified(Duration::from_mins(1));
+        let load = async |now| {
+            verified.load([1; 32], now, async { Ok(Some(credential("a"))) }).await.unwrap();
+        };
+        load(5 * MINUTE).await;
+        assert_eq!(verified.take_uses(), [("a".to_owned(), 5 * MINUTE)]);
+        assert_eq!(verified.take_uses(), []);
+        verified.get(&[1; 32], 5 * MINUTE + 1).await;
+        assert_eq!(verified.take_uses(), [], "within the minute");
+        verified.get(&[1; 32], 7 * MINUTE + 1).await;
+        load(6 * MINUTE).await;
+        assert_eq!(verified.last_use(&[1; 32]).await, Some(7 * MINUTE));
+        assert_eq!(verified.take_uses(), [("a".to_owned(), 7 * MINUTE)]);
+        assert_eq!(verified.last_use(&[2; 32]).await, None);
     }
 }

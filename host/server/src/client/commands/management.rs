@@ -1,4 +1,4 @@
-//! `keyward tenant|token|policy|server …`
+//! `keyward tenant|policy|server …`
 
 use std::path::PathBuf;
 
@@ -9,7 +9,6 @@ use serde_json::Value;
 use super::super::call::{Call, Place};
 use super::super::connection::Who;
 use super::super::failure::Failure;
-use super::keys::pairs;
 
 /// What can be done with tenants.
 #[derive(Subcommand)]
@@ -44,35 +43,6 @@ impl TenantCommand {
                 let contract = Some(contract).filter(|contract| contract != "default");
                 Call::new(Method::PUT, &["outage"]).field("outage", Some(Value::from(contract)))
             }
-        }
-    }
-}
-
-/// What can be done with tokens.
-#[derive(Subcommand)]
-pub enum TokenCommand {
-    /// Mint a token of the tenant; it is shown this once
-    Create {
-        /// Whom it speaks for
-        #[arg(long)]
-        subject: String,
-        /// A role, such as application or tenant-admin; may be given again
-        #[arg(long)]
-        role: Vec<String>,
-        /// For the policy; may be given again
-        #[arg(long, value_name = "NAME=VALUE")]
-        claim: Vec<String>,
-    },
-}
-
-impl TokenCommand {
-    /// The call it makes.
-    pub fn call(self) -> Result<Call, Failure> {
-        match self {
-            Self::Create { subject, role, claim } => Ok(Call::post(&["tokens"])
-                .field("subject", Some(subject))
-                .field("roles", Some(role))
-                .field("claims", pairs(&claim)?)),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Call {
         let place = Place { recent: Some(&recent), ..self.place() };
         let mut items = Vec::with_capacity(raw.len());
         for raw in raw {
-            items.push(read::<O>(place, raw).await);
+            items.push(self.read::<O>(place, raw).await);
         }
         let Decisions { requests, groups, of_item } = self.decisions::<O>(&items)?;
         let host = self.app.policies.host();
@@ -111,6 +111,19 @@ impl Call {
         Ok(())
     }
 
+    async fn read<'a, O: Operation>(
+        &self,
+        place: Place<'a>,
+        raw: &'a [u8],
+    ) -> Result<Item<'a, O::Work>, Failed<'a>> {
+        let item = match json::parse(raw) {
+            Ok(fields) => O::read(place, fields).await,
+            Err(problem) => Err(problem),
+        };
+        let item = item.and_then(|item| self.check_scope(&item).map(|()| item));
+        item.map_err(|problem| Failed { reference: reference_of(raw), problem })
+    }
+
     /// Which decisions a batch needs: items that a policy cannot tell apart share one.
     fn decisions<'i, O: Operation>(
         &self,
@@ -160,17 +173,6 @@ impl Call {
         }
         Ok(all)
     }
-}
-
-async fn read<'a, O: Operation>(
-    place: Place<'a>,
-    raw: &'a [u8],
-) -> Result<Item<'a, O::Work>, Failed<'a>> {
-    let item = match json::parse(raw) {
-        Ok(fields) => O::read(place, fields).await,
-        Err(problem) => Err(problem),
-    };
-    item.map_err(|problem| Failed { reference: reference_of(raw), problem })
 }
 
 struct Decisions {

@@ -46,6 +46,7 @@ use crate::audit;
 use crate::clock;
 use crate::policies::Active;
 use crate::tokens::Credential;
+use crate::tokens::scope::Kind;
 
 /// `POST …/encrypt`, `POST …/decrypt` and their kind. `application/json` carries one item or
 /// `{"items":[…]}`; `application/x-ndjson` carries any number, one to a line.
@@ -106,6 +107,7 @@ impl Call {
         let place = self.place();
         let item = O::read(place, fields).await?;
         item.asked.note();
+        self.check_scope(&item)?;
         let host = self.app.policies.host();
         let first = host.authorize(self.policy(), &self.request(O::NAME, &item.asked)).await?;
         let second = match &item.also {
@@ -119,6 +121,17 @@ impl Call {
         O::execute(place, &ready, &item, &mut out).await?;
         out.push('}');
         Ok(out)
+    }
+
+    /// Whether the credential may be used for the keys that an item names.
+    fn check_scope<W>(&self, item: &Item<'_, W>) -> Result<(), Problem> {
+        self.check_key(item.asked.key.as_deref())?;
+        item.also.as_ref().map_or(Ok(()), |also| self.check_key(also.key.as_deref()))
+    }
+
+    /// Whether the credential may be used for this key, which the caller or a plan names.
+    fn check_key(&self, key: Option<&str>) -> Result<(), Problem> {
+        Ok(key.map_or(Ok(()), |key| self.credential.scope.check(Kind::Keys, key))?)
     }
 
     fn request(&self, operation: &str, asked: &Asked<'_>) -> PolicyRequest {
@@ -140,6 +153,9 @@ impl Call {
         item: &Item<'_, O::Work>,
         plans: Plans,
     ) -> Result<O::Ready, Problem> {
+        // The policy may have chosen another key than the caller.
+        self.check_key(plans.first.key.as_deref())?;
+        self.check_key(plans.second.as_ref().and_then(|plan| plan.key.as_deref()))?;
         let note = |plan: &Plan| Obligations::of(plan);
         let obligations = [Some(note(&plans.first)?), plans.second.as_ref().map(note).transpose()?];
         let ready = O::prepare(self.place(), item, plans).await?;

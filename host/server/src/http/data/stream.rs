@@ -64,8 +64,10 @@ pub async fn encrypt(
     }
     let body = request.into_body();
     let host = call.app.policies.host();
+    call.check_key(asked.key.as_deref())?;
     let plan = host.authorize(call.policy(), &call.request(Encrypt::NAME, &asked)).await?;
     audit::allowed();
+    call.check_key(plan.key.as_deref())?;
     let place = call.place();
     let sealer = Sealer::prepare(place.keyring, place.tenant, asked.key.as_deref(), plan).await?;
     let obligations = sealer.obligations().clone();
@@ -114,6 +116,7 @@ pub async fn decrypt(
     }
     asked.key = Some(key.name().to_string().into());
     asked.note();
+    call.check_key(asked.key.as_deref())?;
     let host = call.app.policies.host();
     let plan = host.authorize(call.policy(), &call.request(Decrypt::NAME, &asked)).await?;
     audit::allowed();

@@ -22,6 +22,7 @@ use crate::http::auth::Access;
 use crate::http::json::{self, Text};
 use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
+use crate::tokens::scope::Kind;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -66,6 +67,7 @@ pub async fn create(
     let name = KeyName::from_str(fields.name.as_str())
         .map_err(|error| Problem { field: Some("/name".into()), ..error.into() })?;
     audit::uses(name.as_str(), None);
+    credential.scope.check(Kind::Keys, name.as_str())?;
     let algorithm = match &fields.algorithm {
         None => Algorithm::default(),
         Some(text) => self::algorithm(text.as_str())?,

@@ -63,12 +63,13 @@ pub async fn export(
     let managed = Managed::of(&app, path, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
     let Fields { version, recipient, reason } = json::parse(&bytes)?;
-    let Managed { tenant, name, .. } = &managed;
+    let Managed { credential, tenant, name } = &managed;
     // Looked at first: what cannot be wrapped is not given out, and leaves no trace.
     let to = if recipient.as_str().contains("-----BEGIN") {
         Recipient::Public(WrappingKey::from_pem(recipient.as_str()).map_err(refused)?)
     } else {
-        Recipient::Key(wrapping_key(&app, tenant, &recipient, None, "/recipient").await?)
+        let place = (credential.as_ref(), tenant);
+        Recipient::Key(wrapping_key(&app, place, &recipient, None, "/recipient").await?)
     };
     let author = managed.author_because(reason.as_ref());
     let exported = app.keyring.export(tenant, name, version, author).await.map_err(blame)?;

@@ -23,6 +23,8 @@ use crate::http::json::{self, Text};
 use crate::http::openapi::schema;
 use crate::http::{Params, Problem, body, output};
 use crate::metered::Metered;
+use crate::tokens::Credential;
+use crate::tokens::scope::Kind;
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -82,7 +84,7 @@ pub async fn import(
         bytes: &fields.wrapped_key,
     };
     let Managed { tenant, name, .. } = &managed;
-    let material = wrapped.unwrap(&app, tenant, name, algorithm).await?;
+    let material = wrapped.unwrap(&app, &managed, algorithm).await?;
     let author = managed.author_because(fields.reason.as_ref());
     let imported = app.keyring.import_key(tenant, name, new, material, author).await;
     let key = imported.map_err(blame_new)?;
@@ -134,7 +136,7 @@ pub async fn import_version(
     }
     let wrapped =
         Wrapped { key: &wrapping_key, version: wrapping_key_version, bytes: &wrapped_key };
-    let material = wrapped.unwrap(&app, tenant, name, key.algorithm()).await?;
+    let material = wrapped.unwrap(&app, &managed, key.algorithm()).await?;
     let author = managed.author_because(reason.as_ref());
     let imported = app.keyring.import_version(tenant, name, material, author).await;
     let key_version = imported.map_err(blame)?.version;
@@ -156,12 +158,13 @@ impl Wrapped<'_> {
     async fn unwrap(
         &self,
         app: &App,
-        tenant: &TenantName,
-        name: &KeyName,
+        managed: &Managed,
         algorithm: Algorithm,
     ) -> Result<KeyMaterial, Problem> {
+        let Managed { credential, tenant, name } = managed;
         let wrapped = Zeroizing::new(item::base64("/wrapped_key", self.bytes)?);
-        let wrapping = wrapping_key(app, tenant, self.key, self.version, "/wrapping_key").await?;
+        let place = (credential.as_ref(), tenant);
+        let wrapping = wrapping_key(app, place, self.key, self.version, "/wrapping_key").await?;
         let info = WrappingInfo { tenant: tenant.as_str(), key_name: name.as_str(), algorithm };
         let invalid = |error: CryptoError| {
             Problem::field(Code::InvalidField, "/wrapped_key", format!("unwrapped, but {error}"))
@@ -181,17 +184,18 @@ impl Wrapped<'_> {
     }
 }
 
-/// The key of the tenant that wraps, the current version unless another is named. `field` is
-/// whom to blame.
+/// The key of the tenant that wraps, if it is in the credential's scope: the current version unless
+/// another is named. `field` is whom to blame.
 pub(super) async fn wrapping_key(
     app: &App,
-    tenant: &TenantName,
+    (credential, tenant): (&Credential, &TenantName),
     name: &Text<'_>,
     version: Option<u32>,
     field: &'static str,
 ) -> Result<Metered, Problem> {
     let blamed = |error: KeyringError| Problem { field: Some(field.into()), ..error.into() };
     let name = KeyName::from_str(name.as_str()).map_err(blamed)?;
+    credential.scope.check(Kind::Keys, name.as_str())?;
     let key = app.keyring.key(tenant, &name).await.map_err(blamed)?;
     let algorithm = key.algorithm();
     if !algorithm.wraps_keys() {

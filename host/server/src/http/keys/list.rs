@@ -16,6 +16,7 @@ use crate::errors::Code;
 use crate::http::auth::Access;
 use crate::http::openapi::schema;
 use crate::http::{Params, Problem, json, output};
+use crate::tokens::scope::Kind;
 
 /// How many keys a page has unless the query says otherwise, and at most.
 const DEFAULT_LIMIT: usize = 100;
@@ -39,7 +40,7 @@ pub async fn list(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { tenant, .. } = Access::reading(&app, path, request.headers()).await?;
+    let Access { credential, tenant, .. } = Access::reading(&app, path, request.headers()).await?;
     let wanted = Wanted::read(request.uri().query().unwrap_or_default())?;
     let Wanted { deleted, prefix, after, limit } = &wanted;
     let query = KeyQuery {
@@ -49,7 +50,9 @@ pub async fn list(
         limit: limit.unwrap_or(DEFAULT_LIMIT),
     };
     let page = app.keyring.page_of_keys(&tenant, &query).await?;
-    let keys = page.keys.iter().map(|key| KeyView::of(key)).collect();
+    let in_scope = |name: &KeyName| credential.scope.check(Kind::Keys, name.as_str()).is_ok();
+    let keys = page.keys.iter().filter(|key| in_scope(key.name()));
+    let keys = keys.map(|key| KeyView::of(key)).collect();
     let next = page.next.as_ref().map(KeyName::as_str);
     output::json(StatusCode::OK, &KeyList { keys, next })
 }

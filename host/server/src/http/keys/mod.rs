@@ -44,6 +44,7 @@ use crate::app::App;
 use crate::audit;
 use crate::errors::Code;
 use crate::tokens::Credential;
+use crate::tokens::scope::Kind;
 
 /// A request to change a key that passed: who asks, and which key.
 struct Managed {
@@ -57,6 +58,7 @@ impl Managed {
         let Access { path, credential, tenant } = Access::managing(app, path, headers).await?;
         let name = KeyName::from_str(param(&path, "name")?)?;
         audit::uses(name.as_str(), None);
+        credential.scope.check(Kind::Keys, name.as_str())?;
         Ok(Self { credential, tenant, name })
     }
 
@@ -80,9 +82,10 @@ async fn seen(
     path: Params,
     headers: &HeaderMap,
 ) -> Result<(TenantName, KeyName), Problem> {
-    let Access { path, tenant, .. } = Access::reading(app, path, headers).await?;
+    let Access { path, credential, tenant } = Access::reading(app, path, headers).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
     audit::uses(name.as_str(), None);
+    credential.scope.check(Kind::Keys, name.as_str())?;
     Ok((tenant, name))
 }
 

@@ -16,7 +16,8 @@ use crate::http::routes::Described;
 const ABOUT: &str =
     "An encryption service that each tenant programs: the tenant's policy decides, \
 the server does. Every route but the health checks, `/metrics` and this description takes \
-`Authorization: Bearer kw_…`. Unknown fields are refused. Errors are problem+json (RFC 9457) with \
+`Authorization: Bearer` and a token (`kw_…`), or, where that is set up, a JWT of an identity \
+provider or a client certificate. Unknown fields are refused. Errors are problem+json (RFC 9457) with \
 a stable `code`. Every response has `X-Request-Id`, the caller's own if it sent a usable one (1 to \
 64 of `A-Z a-z 0-9 . _ -`).
 
@@ -72,7 +73,7 @@ pub fn of(routes: &[Described]) -> Value {
             "securitySchemes": { "token": {
                 "type": "http",
                 "scheme": "bearer",
-                "bearerFormat": "kw_…",
+                "bearerFormat": "kw_… or JWT",
                 "description": "A token of one tenant, with roles, or an operator's. Operators \
                                 manage every tenant and encrypt or decrypt for none.",
             } },
@@ -135,11 +136,15 @@ const SHARED: &[(&str, StatusCode, &[&[Code]])] = &[
     ("StoreFault", StatusCode::INTERNAL_SERVER_ERROR, &[problems::ALWAYS, problems::STORE]),
     ("PolicyBroken", StatusCode::BAD_GATEWAY, &[problems::POLICY]),
     ("TooSlow", StatusCode::SERVICE_UNAVAILABLE, &[problems::ALWAYS]),
-    ("StoreAway", StatusCode::SERVICE_UNAVAILABLE, &[problems::ALWAYS, problems::STORE]),
+    (
+        "StoreAway",
+        StatusCode::SERVICE_UNAVAILABLE,
+        &[problems::ALWAYS, problems::CREDENTIAL, problems::STORE],
+    ),
     (
         "CannotDecide",
         StatusCode::SERVICE_UNAVAILABLE,
-        &[problems::ALWAYS, problems::STORE, problems::POLICY],
+        &[problems::ALWAYS, problems::CREDENTIAL, problems::STORE, problems::POLICY],
     ),
 ];
 
@@ -226,6 +231,10 @@ fn path_parameter(generator: &mut SchemaGenerator, name: &str) -> Value {
     let (schema, example) = match name {
         "tenant" => (schema_of::<schema::TenantName>(generator), json!("demo")),
         "name" | "key" => (schema_of::<schema::KeyName>(generator), json!("demo")),
+        "id" => {
+            let example = json!("0f1e2d3c4b5a69788796a5b4c3d2e1f0");
+            (schema_of::<schema::TokenId>(generator), example)
+        }
         "version" => (schema_of::<schema::Version>(generator), json!(1)),
         // Whatever the policy offers.
         _ => (schema_of::<String>(generator), json!("protect")),

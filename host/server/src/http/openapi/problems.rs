@@ -33,7 +33,8 @@ pub const STORE: &[Code] = &[
 ];
 
 /// Where a credential is needed.
-pub const CREDENTIAL: &[Code] = &[Unauthenticated, Forbidden];
+pub const CREDENTIAL: &[Code] =
+    &[Unauthenticated, TokenExpired, IdentityUnavailable, Forbidden, OutOfScope];
 
 /// Where operators name a tenant.
 pub const TENANT: &[Code] = &[TenantNotFound, InvalidName];

@@ -161,6 +161,31 @@ forms! {
         "examples": ["serve-stale=1h"],
         "description": "`fail-closed`, or `serve-stale=` and a duration of at most 30 days."
     }
+    Ttl {
+        "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$", "examples": ["720h"],
+        "description": "A whole number and a unit; from 1s to 3650d."
+    }
+    TokenId {
+        "type": "string", "pattern": "^[0-9a-f]{32}$",
+        "examples": ["0f1e2d3c4b5a69788796a5b4c3d2e1f0"],
+        "description": "Names a token without giving it away."
+    }
+    TokenName {
+        "type": "string", "minLength": 1, "maxLength": 128, "pattern": LINE,
+        "description": "For people. At most 128 bytes."
+    }
+    OperationPattern {
+        "type": "string", "pattern": r"^[A-Za-z0-9._/*-]{1,128}$", "examples": ["encrypt", "key.*"],
+        "description": "An operation, by the name it has in the audit log; `*` is any text."
+    }
+    KeyPattern {
+        "type": "string", "pattern": r"^[A-Za-z0-9._*-]{1,128}$", "examples": ["orders-*"],
+        "description": "A key's name; `*` is any text."
+    }
+    TenantPattern {
+        "type": "string", "pattern": r"^[A-Za-z0-9*-]{1,128}$", "examples": ["shop-*"],
+        "description": "A tenant's name; `*` is any text."
+    }
     Subject {
         "type": "string", "minLength": 1, "maxLength": 256, "pattern": LINE,
         "description": "Whom the token speaks for. At most 256 bytes."
