@@ -39,6 +39,7 @@ impl Setting {
             "duration" => vec!["10", "-1s", "1.5s", "1d", "soon", "9999999h"],
             "path" | "secret" | "text" => vec![],
             "URL" => vec!["localhost", "ftp://vault:8200", "http://vault:8200/v1", "nonsense"],
+            "list" => vec![";", "a;;b"],
             "mount" => vec!["nonsense", "/"],
             "tenant's" => vec!["Upper", "a_b", "-a"],
             _ => vec!["yes", "1", "TRUE", "xml"],

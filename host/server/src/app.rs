@@ -1,8 +1,8 @@
 //! The application: everything a request needs, built once from the configuration.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use keyward_audit::{Audit, AuditError, Settings as AuditSettings};
 use keyward_crypto::CryptoError;

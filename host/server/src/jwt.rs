@@ -71,8 +71,7 @@ impl Jwt {
     /// error if they are not to be had.
     pub fn start(config: JwtConfig) -> Result<Self, String> {
         let keys = Keys::start(Setup::of(&config)?);
-        let verified =
-            Cache::builder().max_capacity(CAPACITY).time_to_live(REMEMBERED).build();
+        let verified = Cache::builder().max_capacity(CAPACITY).time_to_live(REMEMBERED).build();
         Ok(Self { config, keys, verified })
     }
 
@@ -96,8 +95,9 @@ impl Jwt {
             }
             return Ok(Arc::clone(&known.credential));
         }
-        let header = decode_header(token)
-            .map_err(|_| JwtError::Refused("the bearer token is neither a Keyward token (kw_…) nor a signed JWT"))?;
+        let header = decode_header(token).map_err(|_| {
+            JwtError::Refused("the bearer token is neither a Keyward token (kw_…) nor a signed JWT")
+        })?;
         let set = self.set_for(set, &header).await?;
         let claims = self.checked(&set, &header, token)?;
         let credential = Arc::new(claims::credential(&self.config, claims, &hash)?);
@@ -144,7 +144,9 @@ impl Jwt {
                 },
             }
         }
-        Err(JwtError::Refused("the JWT is not signed by a key that the identity provider publishes"))
+        Err(JwtError::Refused(
+            "the JWT is not signed by a key that the identity provider publishes",
+        ))
     }
 }
 

@@ -97,7 +97,9 @@ impl Rule {
                     tenant = Some(name.map_err(|_| RuleError("`tenant:` names none that can be"))?);
                 }
                 Some(("role", OPERATOR)) => {
-                    return Err(RuleError("`operator` is no role; write it in place of `tenant:…`"));
+                    return Err(RuleError(
+                        "`operator` is no role; write it in place of `tenant:…`",
+                    ));
                 }
                 Some(("role", role)) if is_role(role) => roles.push(role.to_owned()),
                 Some(("subject", text)) if subject.is_none() && is_line(text) => {
@@ -121,9 +123,10 @@ impl Rule {
     }
 
     fn credential(&self, id: String, name: &str, ends: u64) -> Credential {
-        let subject = self.subject.clone().unwrap_or_else(|| {
-            name[..name.floor_char_boundary(MAX_SUBJECT)].to_owned()
-        });
+        let subject = self
+            .subject
+            .clone()
+            .unwrap_or_else(|| name[..name.floor_char_boundary(MAX_SUBJECT)].to_owned());
         let caller = match self.reach {
             Reach::Operator => Caller { subject, ..operator::caller() },
             Reach::Tenant(_) => Caller {
@@ -211,7 +214,10 @@ mod tests {
         assert_eq!((app.caller.subject.as_str(), app.caller.roles.len()), ("app", 2));
         assert!(app.id.starts_with("cert:sha256-"));
         let other = of(vec![uri("spiffe://x/apps")]).unwrap();
-        assert_eq!((other.caller.subject.as_str(), &other.caller.roles[..]), ("spiffe://x/apps", &[][..]));
+        assert_eq!(
+            (other.caller.subject.as_str(), &other.caller.roles[..]),
+            ("spiffe://x/apps", &[][..])
+        );
         let ops = of(vec![dns("A.Ops.Example")]).unwrap();
         assert_eq!((&ops.reach, ops.caller.roles[0].as_str()), (&Reach::Operator, "operator"));
         for nobody in [
@@ -227,7 +233,10 @@ mod tests {
         }
         let ended = mapping.identify(&certificate(vec![uri("spiffe://x/app")], 2020));
         assert_eq!(ended.credential().unwrap_err(), CertificateError::Expired);
-        assert_eq!(mapping.identify(b"no DER").credential().unwrap_err(), CertificateError::Unknown);
+        assert_eq!(
+            mapping.identify(b"no DER").credential().unwrap_err(),
+            CertificateError::Unknown
+        );
     }
 
     #[test]

@@ -185,7 +185,11 @@ impl Tokens {
         let record = TokenRecord::of(&hash, new, clock::unix_ms());
         self.store.create(&record::path(&id), &record.to_bytes()).await?;
         self.verified.created(&hash);
-        self.store.create(&index, record::MARK).await?;
+        match self.store.create(&index, record::MARK).await {
+            // A sweep found the token on no list, and put it there.
+            Ok(_) | Err(StoreError::Exists { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
         self.keyring.announce(Change::Token(id.clone())).await;
         record.into_details(id)
     }

@@ -9,6 +9,7 @@
 //! | `components/<digest>`, `components/<digest>/<n>` | a policy's component | that its policy names |
 //! | `tokens/<id>` | a token's hash and reach | those whose reach is the tenant |
 //! | `operators/<id>` | marks a token as an operator's | none |
+//! | `token-uses/<id>` | when a token was last used | never |
 //! | `changes`, `backup-origin`, `receipt-key` | what hosts tell each other; this store's signing keys | never |
 
 use std::fmt;
@@ -44,7 +45,10 @@ impl fmt::Display for Scope {
 
 /// Whether the record at `path` means something beyond this store and moment.
 pub(super) fn is_lasting(path: &str) -> bool {
-    path != "changes" && path != origin::PATH && path != receipt::PURPOSE.path
+    path != "changes"
+        && path != origin::PATH
+        && path != receipt::PURPOSE.path
+        && !path.starts_with("token-uses/")
 }
 
 impl Scope {
@@ -124,6 +128,7 @@ mod tests {
         assert!(Scope::All.admits("operators/ab", b"") && !Scope::All.admits("changes", b""));
         assert!(!Scope::All.admits(origin::PATH, b""));
         assert!(!Scope::All.admits("receipt-key", b""));
+        assert!(!Scope::All.admits("token-uses/ab", b"{}"));
     }
 
     #[test]

@@ -12,8 +12,7 @@ use zeroize::Zeroizing;
 use super::settings as s;
 use super::settings::Setting;
 use super::{
-    Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, RotationConfig, Values,
-    kind,
+    Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, RotationConfig, Values, kind,
 };
 
 impl Config {

@@ -104,9 +104,7 @@ impl Reader<'_> {
             (Some(_), Some(_)) => {
                 Err(self.wrong(&s::JWT_JWKS_FILE, "stands beside `jwt.jwks_url`; keep one"))
             }
-            (None, None) => {
-                Err(self.lacks(&s::JWT_ISSUER, "jwt.jwks_url` or `jwt.jwks_file"))
-            }
+            (None, None) => Err(self.lacks(&s::JWT_ISSUER, "jwt.jwks_url` or `jwt.jwks_file")),
         }
     }
 
@@ -205,9 +203,8 @@ mod tests {
         assert_eq!(jwt.audience, ["a", "b"]);
         assert_eq!((jwt.leeway, jwt.refresh), (Duration::from_mins(1), Duration::from_mins(10)));
         assert!(jwt.algorithms.contains(&Algorithm::RS256) && jwt.operator_role.is_none());
-        let more = [
-            ("ALGORITHMS", "ES256"), ("ROLES", "a=application;x=y=tenant-admin"), ("CLAIMS", "g"),
-        ];
+        let more =
+            [("ALGORITHMS", "ES256"), ("ROLES", "a=application;x=y=tenant-admin"), ("CLAIMS", "g")];
         let jwt = with(&[&BASE[..], &more].concat()).unwrap().unwrap();
         assert_eq!(jwt.algorithms, [Algorithm::ES256]);
         let roles = [("a", "application"), ("x=y", "tenant-admin")];

@@ -70,7 +70,8 @@ pub async fn list(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, credential, tenant } = Access::managing(&app, path, request.headers()).await?;
+    let Access { path, credential, tenant } =
+        Access::managing(&app, path, request.headers()).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
     credential.scope.check(Kind::Keys, name.as_str())?;
     let Wanted { after, limit } = Wanted::read(request.uri().query().unwrap_or_default())?;

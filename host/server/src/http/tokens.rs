@@ -176,7 +176,9 @@ const ROTATE: &str = "The new one has subject, roles, claims, scope and name of 
 /// What a page is asked for with.
 fn listed(endpoint: Endpoint) -> Endpoint {
     endpoint
-        .about("Those that ended are listed for 30 days. Go on with `after` until `next` is missing.")
+        .about(
+            "Those that ended are listed for 30 days. Go on with `after` until `next` is missing.",
+        )
         .query::<schema::TokenId>("after", "The `next` of the page before.")
         .query::<schema::PageLimit>("limit", "How many tokens a page has.")
         .answers::<TokenList>(200, "A page")

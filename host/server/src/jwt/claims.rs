@@ -76,7 +76,9 @@ fn roles_of(config: &JwtConfig, claims: &Claims) -> Result<Roles, JwtError> {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::String(text)) => text.split_whitespace().collect(),
         Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
-        Some(_) => return Err(JwtError::Refused("the JWT's roles (`jwt.roles_claim`) are no list")),
+        Some(_) => {
+            return Err(JwtError::Refused("the JWT's roles (`jwt.roles_claim`) are no list"));
+        }
     };
     if given.len() > MAX_ROLES {
         return Err(JwtError::Refused("the JWT has over 128 roles"));
@@ -105,9 +107,8 @@ fn add(names: &mut Vec<String>, name: &str) {
 /// What policies see: scalars, and lists of text item by item under the same name.
 fn statements(config: &JwtConfig, claims: &Claims) -> Result<Vec<(String, String)>, JwtError> {
     let mut all: Vec<(String, String)> = Vec::new();
-    let is_wanted = |name: &str| {
-        config.claims.as_ref().is_none_or(|wanted| wanted.iter().any(|it| it == name))
-    };
+    let is_wanted =
+        |name: &str| config.claims.as_ref().is_none_or(|wanted| wanted.iter().any(|it| it == name));
     for (name, value) in claims.iter().filter(|(name, _)| is_wanted(name)) {
         let mut push = |text: String| all.push((name.clone(), text));
         match value {
@@ -121,7 +122,8 @@ fn statements(config: &JwtConfig, claims: &Claims) -> Result<Vec<(String, String
         }
     }
     let bytes: usize = all.iter().map(|(name, value)| name.len() + value.len()).sum();
-    let fits = |(name, value): &(String, String)| name.len() <= MAX_CLAIM && value.len() <= MAX_CLAIM;
+    let fits =
+        |(name, value): &(String, String)| name.len() <= MAX_CLAIM && value.len() <= MAX_CLAIM;
     // None is left out in silence: a policy may refuse by what is in it.
     if all.len() > MAX_CLAIMS || bytes > MAX_BYTES || !all.iter().all(fits) {
         return Err(JwtError::Refused(
@@ -199,7 +201,10 @@ mod tests {
     #[test]
     fn roles_are_mapped_and_the_reserved_come_by_the_map_alone() {
         let roles = |given: &Value| with_roles(given).caller.roles;
-        assert_eq!(roles(&json!(["kw-app", "Billing.Read"])), ["application", "reader", "Billing.Read"]);
+        assert_eq!(
+            roles(&json!(["kw-app", "Billing.Read"])),
+            ["application", "reader", "Billing.Read"]
+        );
         assert_eq!(roles(&json!("kw-admin other other")), ["tenant-admin", "other"]);
         let nobody = with_roles(&json!(["operator", "tenant-admin", "a\nb", 7, ""]));
         assert_eq!(nobody.caller.roles, Vec::<String>::new());
@@ -228,9 +233,14 @@ mod tests {
             "address": { "city": "z" }, "none": null,
         });
         let seen = read(&config(), &claims).unwrap().caller.claims;
-        let seen: Vec<_> = seen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let seen: Vec<_> =
+            seen.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let mut expected = vec![
-            ("sub", "a"), ("tenant", "acme"), ("groups", "x"), ("groups", "y"), ("level", "3"),
+            ("sub", "a"),
+            ("tenant", "acme"),
+            ("groups", "x"),
+            ("groups", "y"),
+            ("level", "3"),
             ("beta", "true"),
         ];
         expected.sort_unstable();

@@ -1,8 +1,6 @@
 //! A provider's set of keys, and which of them may verify what.
 
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Header};
 use serde::Deserialize;
 use serde_json::Value;
@@ -65,9 +63,8 @@ impl KeySet {
     /// does, and for its algorithm.
     pub(super) fn candidates(&self, header: &Header) -> impl Iterator<Item = &DecodingKey> {
         let (id, algorithm) = (header.kid.clone(), header.alg);
-        let fits = move |key: &&Key| {
-            key.algorithms.contains(&algorithm) && (id.is_none() || key.id == id)
-        };
+        let fits =
+            move |key: &&Key| key.algorithms.contains(&algorithm) && (id.is_none() || key.id == id);
         self.keys.iter().filter(fits).map(|key| &key.key)
     }
 

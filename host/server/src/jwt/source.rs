@@ -221,7 +221,10 @@ impl Keys {
             Ok(()) => {
                 self.fetched.fetch_add(1, Ordering::Relaxed);
                 if self.failing.swap(0, Ordering::Relaxed) > 0 {
-                    tracing::info!(from = setup.shown(), "the identity provider's keys are there again");
+                    tracing::info!(
+                        from = setup.shown(),
+                        "the identity provider's keys are there again"
+                    );
                 }
             }
             Err(error) => {
@@ -245,7 +248,11 @@ impl Keys {
             _ => {
                 let generation = before.as_ref().map_or(0, |before| before.set.generation) + 1;
                 let set = KeySet::read(&json, generation)?;
-                tracing::info!(from = setup.shown(), keys = set.len(), "the identity provider's keys were read");
+                tracing::info!(
+                    from = setup.shown(),
+                    keys = set.len(),
+                    "the identity provider's keys were read"
+                );
                 Arc::new(set)
             }
         };

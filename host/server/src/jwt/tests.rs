@@ -169,7 +169,9 @@ async fn nothing_but_the_providers_signature_makes_a_token() {
     for cut in [0, 1, 10, signed.len(), signed.len() + 1, good.len() - 1] {
         refusal(world.jwt.verify(&good[..cut]).await);
     }
-    for more in [format!("{good}."), format!("{good}.a"), format!(".{good}"), format!("{good}{good}")] {
+    for more in
+        [format!("{good}."), format!("{good}.a"), format!(".{good}"), format!("{good}{good}")]
+    {
         refusal(world.jwt.verify(&more).await);
     }
     let critical = json!({ "alg": "ES256", "kid": "one", "crit": ["exp"] });

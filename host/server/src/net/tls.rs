@@ -152,8 +152,8 @@ fn read(files: &TlsFiles) -> Result<(ServerConfig, u64), TlsError> {
     } else {
         &[&rustls::version::TLS13, &rustls::version::TLS12]
     };
-    let builder =
-        ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(versions)?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(versions)?;
     let builder = match client_verifier(files, provider)? {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),

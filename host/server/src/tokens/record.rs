@@ -202,7 +202,8 @@ impl TokenRecord {
 mod tests {
     use super::*;
 
-    const OLD: &str = r#"{"hash":"00","reach":{"tenant":"acme"},"subject":"s","roles":["r"],"created_at":1}"#;
+    const OLD: &str =
+        r#"{"hash":"00","reach":{"tenant":"acme"},"subject":"s","roles":["r"],"created_at":1}"#;
 
     #[test]
     fn records_of_before_are_unbounded_and_without_an_end() {
@@ -225,7 +226,8 @@ mod tests {
     #[test]
     fn identifiers_are_told_from_other_paths() {
         assert!(is_id(&"0a".repeat(16)));
-        for bad in ["", "..", &"0A".repeat(16), &"0".repeat(31), &"0a".repeat(17), &"g".repeat(32)] {
+        for bad in ["", "..", &"0A".repeat(16), &"0".repeat(31), &"0a".repeat(17), &"g".repeat(32)]
+        {
             assert!(!is_id(bad), "{bad}");
         }
     }

@@ -143,9 +143,7 @@ impl Command {
                 whose.place(Call::get(&["tokens"]).query("limit", limit).query("after", after))
             }
             Self::Show { id, whose } => whose.place(Call::get(&["tokens", &id])),
-            Self::Revoke { id, whose } => {
-                whose.place(Call::new(Method::DELETE, &["tokens", &id]))
-            }
+            Self::Revoke { id, whose } => whose.place(Call::new(Method::DELETE, &["tokens", &id])),
             Self::Rotate { id, overlap, end, whose } => {
                 let call = Call::post(&["tokens", &id, "rotate"]).object();
                 whose.place(end.of(call.field("overlap", overlap)))

@@ -108,7 +108,12 @@ fn certificate(name: &str, year: i32) -> Shown {
 
 impl World {
     /// A token of this reach and role that differs from a plain one.
-    async fn special(&self, reach: Reach, role: &str, change: impl FnOnce(&mut NewToken)) -> String {
+    async fn special(
+        &self,
+        reach: Reach,
+        role: &str,
+        change: impl FnOnce(&mut NewToken),
+    ) -> String {
         let caller = Caller { subject: role.into(), roles: vec![role.into()], claims: Vec::new() };
         let mut new = NewToken::of(reach, caller);
         change(&mut new);
@@ -159,16 +164,36 @@ async fn tokens(world: &World) -> Vec<(&'static str, Holder, Shown)> {
         ("an unknown token", no, bearer(unknown.expose())),
         ("a revoked token", no, bearer(revoked)),
         ("an ended token", over, bearer(world.special(acme(), "tenant-admin", ended).await)),
-        ("an ended operator", over, bearer(world.special(Reach::Operator, "operator", ended).await)),
+        (
+            "an ended operator",
+            over,
+            bearer(world.special(Reach::Operator, "operator", ended).await),
+        ),
         ("an application", Holder::Application, bearer(&world.application)),
         ("a tenant-admin", Holder::Admin, bearer(&world.admin)),
         ("another tenant's admin", Holder::Stranger, bearer(&world.stranger)),
         ("an operator", Holder::Operator, bearer(&world.operator)),
         // What the role is called makes nobody an operator.
-        ("a role called so", Holder::Application, bearer(world.special(acme(), "operator", |_| {}).await)),
-        ("a limited application", Holder::OutOfScope, bearer(world.special(acme(), "application", nothing).await)),
-        ("a limited admin", Holder::OutOfScope, bearer(world.special(acme(), "tenant-admin", nothing).await)),
-        ("a limited operator", Holder::OutOfScope, bearer(world.special(Reach::Operator, "operator", nothing).await)),
+        (
+            "a role called so",
+            Holder::Application,
+            bearer(world.special(acme(), "operator", |_| {}).await),
+        ),
+        (
+            "a limited application",
+            Holder::OutOfScope,
+            bearer(world.special(acme(), "application", nothing).await),
+        ),
+        (
+            "a limited admin",
+            Holder::OutOfScope,
+            bearer(world.special(acme(), "tenant-admin", nothing).await),
+        ),
+        (
+            "a limited operator",
+            Holder::OutOfScope,
+            bearer(world.special(Reach::Operator, "operator", nothing).await),
+        ),
     ]
 }
 
@@ -188,9 +213,21 @@ fn jwts(signer: &Signer) -> Vec<(&'static str, Holder, Shown)> {
         ("a JWT", Holder::Application, sign(json!({ "roles": ["application"] }))),
         ("a JWT of an admin", Holder::Admin, sign(json!({ "roles": ["idp-admin"] }))),
         ("a JWT of an operator", Holder::Operator, bearer(&good)),
-        ("a JWT of a stranger", Holder::Stranger, sign(json!({ "tenant": "other", "roles": ["idp-admin"] }))),
-        ("reserved roles in a JWT", Holder::Application, sign(json!({ "roles": ["operator", "tenant-admin"] }))),
-        ("an ended JWT", Holder::Nobody(Code::TokenExpired), sign(json!({ "exp": now - 60, "roles": ["idp-ops"] }))),
+        (
+            "a JWT of a stranger",
+            Holder::Stranger,
+            sign(json!({ "tenant": "other", "roles": ["idp-admin"] })),
+        ),
+        (
+            "reserved roles in a JWT",
+            Holder::Application,
+            sign(json!({ "roles": ["operator", "tenant-admin"] })),
+        ),
+        (
+            "an ended JWT",
+            Holder::Nobody(Code::TokenExpired),
+            sign(json!({ "exp": now - 60, "roles": ["idp-ops"] })),
+        ),
         ("a JWT too early", no, sign(json!({ "nbf": now + 60, "roles": ["idp-ops"] }))),
         ("a JWT for others", no, sign(json!({ "aud": "others", "roles": ["idp-ops"] }))),
         ("a JWT of others", no, sign(json!({ "iss": "https://others", "roles": ["idp-ops"] }))),
@@ -241,9 +278,7 @@ async fn no_route_answers_whom_it_is_not_for() {
             let answer = world.show(&method, &path, shown).await;
             let code = answer.body["code"].as_str().unwrap_or_default();
             let is_right = match expected(who, *holder) {
-                Some(expected) => {
-                    code == expected.as_str() && answer.status == expected.status()
-                }
+                Some(expected) => code == expected.as_str() && answer.status == expected.status(),
                 None => !REFUSALS.iter().any(|refusal| code == refusal.as_str()),
             };
             if !is_right {

@@ -202,7 +202,8 @@ pub(super) fn end(ttl: Option<&str>, expires_at: Option<&str>) -> Result<Option<
         (None, Some(text)) => {
             // Milliseconds alone would be read as well, and taken for seconds by whoever wrote it.
             let at = text.contains('T').then(|| keyward_audit::parse_time(text)).flatten();
-            let at = at.ok_or_else(|| bad("/expires_at", "must be a time, as 2026-02-28T12:00:00Z"))?;
+            let at =
+                at.ok_or_else(|| bad("/expires_at", "must be a time, as 2026-02-28T12:00:00Z"))?;
             if at <= now {
                 return Err(bad("/expires_at", "has passed"));
             }

@@ -11,8 +11,8 @@ pub(super) fn check(by: &Credential, new: &NewToken) -> Result<(), Problem> {
         let detail = format!("{missing}, and so cannot give it; name less in `scope`");
         Problem::field(Code::OutOfScope, "/scope", detail)
     })?;
-    let manages = new.reach == Reach::Operator
-        || new.caller.roles.iter().any(|role| role == TENANT_ADMIN);
+    let manages =
+        new.reach == Reach::Operator || new.caller.roles.iter().any(|role| role == TENANT_ADMIN);
     let Some(own_end) = by.expires_at.filter(|_| manages) else {
         return Ok(());
     };
