@@ -100,7 +100,7 @@ impl Jwt {
         })?;
         let set = self.set_for(set, &header).await?;
         let claims = self.checked(&set, &header, token)?;
-        let credential = Arc::new(claims::credential(&self.config, claims, &hash)?);
+        let credential = Arc::new(claims::credential(&self.config, &claims, &hash)?);
         let (known, generation) = (Arc::clone(&credential), set.generation);
         self.verified.insert(hash, Arc::new(Verified { credential: known, generation })).await;
         Ok(credential)

@@ -63,7 +63,7 @@ impl Bound {
             max_connections: config.http.max_connections,
         };
         let reload = config.tls.as_ref().map(|tls| tls.reload);
-        Ok(Self { listener, options, address, reload })
+        Ok(Self { listener, options, reload, address })
     }
 
     /// Base URL of the API.

@@ -28,29 +28,29 @@ type Claims = Map<String, Value>;
 /// Whom claims speak for. `hash` is the token's.
 pub(super) fn credential(
     config: &JwtConfig,
-    claims: Claims,
+    claims: &Claims,
     hash: &[u8; 32],
 ) -> Result<Credential, JwtError> {
     let refused = |detail| Err(JwtError::Refused(detail));
-    let Some(subject) = find(&claims, &config.subject_claim).and_then(Value::as_str) else {
+    let Some(subject) = find(claims, &config.subject_claim).and_then(Value::as_str) else {
         return refused("the JWT has no subject (`jwt.subject_claim`)");
     };
     if !is_line(subject, MAX_SUBJECT) {
         return refused("the JWT's subject must have 1 to 256 bytes and no control characters");
     }
     let subject = subject.to_owned();
-    let roles = roles_of(config, &claims)?;
-    let (expires_at, id) = (end(config, &claims), identifier(&claims, hash));
+    let roles = roles_of(config, claims)?;
+    let (expires_at, id) = (end(config, claims), identifier(claims, hash));
     if roles.is_operator {
         let caller = Caller { subject, ..operator::caller() };
         let (reach, scope) = (Reach::Operator, Scope::default());
         return Ok(Credential { id, reach, caller, scope, expires_at });
     }
-    let tenant = find(&claims, &config.tenant_claim).and_then(Value::as_str);
+    let tenant = find(claims, &config.tenant_claim).and_then(Value::as_str);
     let Some(tenant) = tenant.and_then(|name| TenantName::from_str(name).ok()) else {
         return refused("the JWT names no tenant (`jwt.tenant_claim`)");
     };
-    let caller = Caller { subject, roles: roles.names, claims: statements(config, &claims)? };
+    let caller = Caller { subject, roles: roles.names, claims: statements(config, claims)? };
     let (reach, scope) = (Reach::Tenant(tenant), Scope::default());
     Ok(Credential { id, reach, caller, scope, expires_at })
 }
@@ -190,7 +190,7 @@ mod tests {
     }
 
     fn read(config: &JwtConfig, claims: &Value) -> Result<Credential, JwtError> {
-        credential(config, claims.as_object().unwrap().clone(), &[7; 32])
+        credential(config, claims.as_object().unwrap(), &[7; 32])
     }
 
     fn with_roles(roles: &Value) -> Credential {

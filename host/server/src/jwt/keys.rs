@@ -27,7 +27,7 @@ pub(super) struct KeySet {
 struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
-    key: DecodingKey,
+    verifying: DecodingKey,
 }
 
 /// Why a set cannot be used.
@@ -65,7 +65,7 @@ impl KeySet {
         let (id, algorithm) = (header.kid.clone(), header.alg);
         let fits =
             move |key: &&Key| key.algorithms.contains(&algorithm) && (id.is_none() || key.id == id);
-        self.keys.iter().filter(fits).map(|key| &key.key)
+        self.keys.iter().filter(fits).map(|key| &key.verifying)
     }
 
     /// How many keys it has.
@@ -102,8 +102,8 @@ impl Key {
             let only = only.to_string().parse::<Algorithm>().ok()?;
             algorithms.retain(|known| *known == only);
         }
-        let key = DecodingKey::from_jwk(&jwk).ok()?;
-        (!algorithms.is_empty()).then_some(Self { id: jwk.common.key_id, algorithms, key })
+        let verifying = DecodingKey::from_jwk(&jwk).ok()?;
+        (!algorithms.is_empty()).then_some(Self { id: jwk.common.key_id, algorithms, verifying })
     }
 }
 
@@ -113,34 +113,34 @@ mod tests {
 
     use super::*;
 
-    fn ed(more: Value) -> Value {
+    fn ed(more: &Value) -> Value {
         let mut key = json!({ "kty": "OKP", "crv": "Ed25519", "x": "A".repeat(43) });
         key.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         key
     }
 
-    fn read(keys: Value) -> Result<usize, SetError> {
+    fn read(keys: &Value) -> Result<usize, SetError> {
         let text = json!({ "keys": keys }).to_string();
         KeySet::read(text.as_bytes(), 1).map(|set| set.len())
     }
 
     #[test]
     fn only_what_verifies_signatures_is_taken() {
-        assert_eq!(read(json!([ed(json!({})), ed(json!({ "use": "sig" }))])), Ok(2));
+        assert_eq!(read(&json!([ed(&json!({})), ed(&json!({ "use": "sig" }))])), Ok(2));
         for bad in [
-            ed(json!({ "use": "enc" })),
-            ed(json!({ "key_ops": ["sign"] })),
-            ed(json!({ "alg": "RS256" })),
-            ed(json!({ "alg": "HS256" })),
-            ed(json!({ "crv": "X25519" })),
+            ed(&json!({ "use": "enc" })),
+            ed(&json!({ "key_ops": ["sign"] })),
+            ed(&json!({ "alg": "RS256" })),
+            ed(&json!({ "alg": "HS256" })),
+            ed(&json!({ "crv": "X25519" })),
             json!({ "kty": "oct", "k": "c2VjcmV0", "alg": "HS256" }),
             json!({ "kty": "new", "z": 1 }),
             json!("text"),
         ] {
-            assert_eq!(read(json!([bad])), Err(SetError::Empty), "{bad}");
-            assert_eq!(read(json!([bad, ed(json!({}))])), Ok(1), "{bad}");
+            assert_eq!(read(&json!([bad])), Err(SetError::Empty), "{bad}");
+            assert_eq!(read(&json!([bad, ed(&json!({}))])), Ok(1), "{bad}");
         }
-        assert_eq!(read(json!(vec![ed(json!({})); 257])), Err(SetError::Size));
+        assert_eq!(read(&json!(vec![ed(&json!({})); 257])), Err(SetError::Size));
         for bad in ["", "[]", "{}", r#"{"keys":{}}"#, "<html>"] {
             assert_eq!(KeySet::read(bad.as_bytes(), 1).err(), Some(SetError::Form), "{bad}");
         }

@@ -213,7 +213,7 @@ mod tests {
         assert_eq!(listed().await.len(), 2, "ended a moment less than a month ago");
         assert!(store.list(record::USES).await.unwrap().is_empty());
         app.tokens.sweep(now + kept).await.unwrap();
-        assert_eq!(listed().await, [living.id.clone()]);
+        assert_eq!(listed().await, std::slice::from_ref(&living.id));
         assert_eq!(store.list(record::TOKENS).await.unwrap(), [living.id]);
         let shown = app.tokens.details(&ended.reach, &ended.id).await;
         assert!(matches!(shown, Err(TokenError::NotFound)), "{shown:?}");

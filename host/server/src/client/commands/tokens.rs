@@ -160,5 +160,5 @@ fn scope(operations: Vec<String>, keys: Vec<String>, tenants: Vec<String>) -> Op
             scope.insert(name.to_owned(), patterns.into());
         }
     }
-    (!scope.is_empty()).then(|| Value::Object(scope))
+    (!scope.is_empty()).then_some(Value::Object(scope))
 }

@@ -202,8 +202,8 @@ fn jwts(signer: &Signer) -> Vec<(&'static str, Holder, Shown)> {
     let sign = |more: Value| bearer(signer.sign(&claims(&more)));
     let ops = claims(&json!({ "roles": ["idp-ops"] }));
     let good = signer.sign(&ops);
-    let (signed, signature) = good.rsplit_once('.').unwrap();
-    let payload = signed.split_once('.').unwrap().1;
+    let (content, signature) = good.rsplit_once('.').unwrap();
+    let payload = content.split_once('.').unwrap().1;
     // {"alg":"none"}
     let unsigned = format!("eyJhbGciOiJub25lIn0.{payload}.");
     let hs256 = Header { kid: Some("one".into()), ..Header::new(Algorithm::HS256) };
@@ -233,7 +233,7 @@ fn jwts(signer: &Signer) -> Vec<(&'static str, Holder, Shown)> {
         ("a JWT of others", no, sign(json!({ "iss": "https://others", "roles": ["idp-ops"] }))),
         ("a JWT without a tenant", no, sign(json!({ "tenant": null }))),
         ("a JWT cut short", no, bearer(&good[..good.len() - 10])),
-        ("a JWT without its signature", no, bearer(format!("{signed}."))),
+        ("a JWT without its signature", no, bearer(format!("{content}."))),
         ("a JWT with alg none", no, bearer(&unsigned)),
         ("alg none with a signature", no, bearer(format!("{unsigned}{signature}"))),
         ("HMAC with the public key", no, bearer(encode(&hs256, &ops, &public).unwrap())),
