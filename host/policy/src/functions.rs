@@ -14,9 +14,11 @@ use wasmtime::component::Resource;
 use crate::bindings::{
     Algorithm, index, keys, log, macs, opening, random, sealing, signing, types, verifying,
 };
-use crate::error::Limit;
+use crate::error::{HostError, Limit};
 use crate::instance::{Instance, LogLine};
 use crate::keys::{KeyHandle, KeyResource};
+use crate::trace::{KeyRef, Value};
+use crate::watch::{Crossing, replayed_key};
 
 type Outcome<T> = wasmtime::Result<Result<T, types::Error>>;
 
@@ -27,52 +29,163 @@ const MAX_LOG_TEXT: usize = 1_024;
 /// Most fields of one log line; the rest is cut off.
 const MAX_LOG_FIELDS: usize = 16;
 
+/// `None`: carry it out. `Some`: what the recording has as its result.
+type Answered<T> = wasmtime::Result<Option<T>>;
+
 impl Instance {
-    fn count(&mut self) -> wasmtime::Result<()> {
-        self.count_call().map_err(wasmtime::Error::new)
+    /// Begins a call: counts it, and notes it if the run is observed.
+    fn begin<T: Crossing>(
+        &mut self,
+        function: &'static str,
+        arguments: impl FnOnce() -> Vec<Value>,
+    ) -> Answered<T> {
+        self.count_call().map_err(wasmtime::Error::new)?;
+        let Some(watch) = &mut self.watch else {
+            return Ok(None);
+        };
+        match watch.begin(function, arguments()).map_err(wasmtime::Error::new)? {
+            None => Ok(None),
+            Some(answer) => match T::replay(answer) {
+                Some(answer) => Ok(Some(answer)),
+                None => Err(wasmtime::Error::new(watch.unfit())),
+            },
+        }
     }
 
-    fn key(&mut self, key: &Resource<KeyResource>) -> wasmtime::Result<&Arc<dyn KeyHandle>> {
-        self.count()?;
+    /// The same for a call on a handle.
+    fn begin_on<T: Crossing>(
+        &mut self,
+        function: &'static str,
+        key: &Resource<KeyResource>,
+        arguments: impl FnOnce() -> Vec<Value>,
+    ) -> Answered<T> {
+        let first = match &self.watch {
+            Some(_) => Some(Value::Key(key_ref(key, &**self.key(key)?))),
+            None => None,
+        };
+        self.begin(function, || first.into_iter().chain(arguments()).collect())
+    }
+
+    /// Ends a call: notes its result if the run is observed.
+    fn end<T: Crossing>(&mut self, result: T) -> T {
+        if let Some(watch) = &mut self.watch {
+            watch.end(result.note());
+        }
+        result
+    }
+
+    fn key(&self, key: &Resource<KeyResource>) -> wasmtime::Result<&Arc<dyn KeyHandle>> {
         Ok(&self.handles.get(key)?.0)
     }
 
     async fn open_key(
         &mut self,
+        function: &'static str,
         name: &str,
         version: Option<u32>,
     ) -> Outcome<Resource<KeyResource>> {
-        self.count()?;
-        match self.services.keys.open(&self.tenant, name, version).await {
-            Ok(handle) => Ok(Ok(self.handles.push(KeyResource(handle))?)),
-            Err(error) => Ok(Err(error.into())),
+        let arguments =
+            || [Some(Value::Text(name.into())), version.map(Value::Number)].into_iter().flatten();
+        let opened = match self.begin(function, || arguments().collect())? {
+            Some(Opened::Key(key)) => Ok(replayed_key(key)),
+            Some(Opened::Refused(error)) => Err(error),
+            None => self.services.keys.open(&self.tenant, name, version).await,
+        };
+        match opened {
+            Ok(handle) => {
+                let key = self.handles.push(KeyResource(handle))?;
+                if self.watch.is_some() {
+                    let opened = Opened::Key(key_ref(&key, &**self.key(&key)?));
+                    self.end(opened);
+                }
+                Ok(Ok(key))
+            }
+            Err(error) => {
+                self.end(Opened::Refused(error.clone()));
+                Ok(Err(error.into()))
+            }
         }
     }
+}
+
+/// What `open` gives, as it is noted: a handle itself cannot be kept.
+enum Opened {
+    Key(KeyRef),
+    Refused(HostError),
+}
+
+impl Crossing for Opened {
+    fn note(&self) -> Value {
+        match self {
+            Self::Key(key) => Value::Key(key.clone()),
+            Self::Refused(error) => Value::Refused(error.clone()),
+        }
+    }
+
+    fn replay(value: Value) -> Option<Self> {
+        match value {
+            Value::Key(key) => Some(Self::Key(key)),
+            Value::Refused(error) => Some(Self::Refused(error)),
+            _ => None,
+        }
+    }
+}
+
+fn key_ref(key: &Resource<KeyResource>, handle: &dyn KeyHandle) -> KeyRef {
+    KeyRef {
+        handle: key.rep(),
+        name: handle.name().into(),
+        version: handle.version(),
+        algorithm: handle.algorithm(),
+    }
+}
+
+fn form_name(form: types::SignatureForm) -> Value {
+    Value::Text(
+        match form {
+            types::SignatureForm::Standard => "standard",
+            types::SignatureForm::Fixed => "fixed",
+            types::SignatureForm::Pkcs1 => "pkcs1",
+        }
+        .into(),
+    )
 }
 
 impl types::Host for Instance {}
 
 impl keys::Host for Instance {
     async fn open(&mut self, name: String) -> Outcome<Resource<KeyResource>> {
-        self.open_key(&name, None).await
+        self.open_key("keys.open", &name, None).await
     }
 
     async fn open_version(&mut self, name: String, version: u32) -> Outcome<Resource<KeyResource>> {
-        self.open_key(&name, Some(version)).await
+        self.open_key("keys.open-version", &name, Some(version)).await
     }
 }
 
 impl keys::HostKey for Instance {
     fn name(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<String> {
-        Ok(self.key(&key)?.name().to_owned())
+        if let Some(answer) = self.begin_on("keys.name", &key, Vec::new)? {
+            return Ok(answer);
+        }
+        let name = self.key(&key)?.name().to_owned();
+        Ok(self.end(name))
     }
 
     fn version(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<u32> {
-        Ok(self.key(&key)?.version())
+        if let Some(answer) = self.begin_on("keys.version", &key, Vec::new)? {
+            return Ok(answer);
+        }
+        let version = self.key(&key)?.version();
+        Ok(self.end(version))
     }
 
     fn algorithm(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<Algorithm> {
-        Ok(self.key(&key)?.algorithm().into())
+        if let Some(answer) = self.begin_on("keys.algorithm", &key, Vec::new)? {
+            return Ok(answer);
+        }
+        let algorithm = self.key(&key)?.algorithm().into();
+        Ok(self.end(algorithm))
     }
 
     fn attribute(
@@ -80,7 +193,12 @@ impl keys::HostKey for Instance {
         key: Resource<KeyResource>,
         name: String,
     ) -> wasmtime::Result<Option<String>> {
-        Ok(self.key(&key)?.attribute(&name).map(str::to_owned))
+        let arguments = || vec![Value::Text(name.clone())];
+        if let Some(answer) = self.begin_on("keys.attribute", &key, arguments)? {
+            return Ok(answer);
+        }
+        let value = self.key(&key)?.attribute(&name).map(str::to_owned);
+        Ok(self.end(value))
     }
 
     fn drop(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<()> {
@@ -96,8 +214,12 @@ impl sealing::Host for Instance {
         data: Vec<u8>,
         aad: Vec<u8>,
     ) -> Outcome<Vec<u8>> {
-        let key = self.key(&key)?;
-        Ok(key.encrypt(&data, &aad).await.map_err(Into::into))
+        let arguments = || vec![Value::bytes(&data), Value::bytes(&aad)];
+        if let Some(answer) = self.begin_on("sealing.encrypt", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.encrypt(&data, &aad).await.map_err(Into::into);
+        Ok(self.end(result))
     }
 
     async fn encrypt_many(
@@ -105,12 +227,16 @@ impl sealing::Host for Instance {
         key: Resource<KeyResource>,
         items: Vec<sealing::Plaintext>,
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, types::Error>>> {
+        let arguments = || items.iter().flat_map(|it| pair(&it.data, &it.aad)).collect();
+        if let Some(answer) = self.begin_on("sealing.encrypt-many", &key, arguments)? {
+            return Ok(answer);
+        }
         let key = self.key(&key)?;
         let mut results = Vec::with_capacity(items.len());
         for item in &items {
             results.push(key.encrypt(&item.data, &item.aad).await.map_err(Into::into));
         }
-        Ok(results)
+        Ok(self.end(results))
     }
 }
 
@@ -121,12 +247,17 @@ impl opening::Host for Instance {
         data: Vec<u8>,
         aad: Vec<u8>,
     ) -> Outcome<Vec<u8>> {
+        let arguments = || vec![Value::bytes(&data), Value::bytes(&aad)];
+        if let Some(answer) = self.begin_on("opening.decrypt", &key, arguments)? {
+            return Ok(answer);
+        }
         let key = self.key(&key)?;
         wait_if_slow(&**key).await;
-        Ok(match key.decrypt(&data, &aad).await {
+        let result = match key.decrypt(&data, &aad).await {
             Ok(mut plaintext) => Ok(std::mem::take(&mut *plaintext)),
             Err(error) => Err(error.into()),
-        })
+        };
+        Ok(self.end(result))
     }
 
     async fn decrypt_many(
@@ -134,6 +265,10 @@ impl opening::Host for Instance {
         key: Resource<KeyResource>,
         items: Vec<opening::Ciphertext>,
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, types::Error>>> {
+        let arguments = || items.iter().flat_map(|it| pair(&it.data, &it.aad)).collect();
+        if let Some(answer) = self.begin_on("opening.decrypt-many", &key, arguments)? {
+            return Ok(answer);
+        }
         let key = self.key(&key)?;
         wait_if_slow(&**key).await;
         let mut results = Vec::with_capacity(items.len());
@@ -143,14 +278,18 @@ impl opening::Host for Instance {
                 Err(error) => Err(error.into()),
             });
         }
-        Ok(results)
+        Ok(self.end(results))
     }
 }
 
 impl macs::Host for Instance {
     async fn mac(&mut self, key: Resource<KeyResource>, data: Vec<u8>) -> Outcome<Vec<u8>> {
-        let key = self.key(&key)?;
-        Ok(key.mac(&data).await.map(Vec::from).map_err(Into::into))
+        let arguments = || vec![Value::bytes(&data)];
+        if let Some(answer) = self.begin_on("macs.mac", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.mac(&data).await.map(Vec::from).map_err(Into::into);
+        Ok(self.end(result))
     }
 
     async fn verify(
@@ -159,8 +298,12 @@ impl macs::Host for Instance {
         data: Vec<u8>,
         tag: Vec<u8>,
     ) -> Outcome<bool> {
-        let key = self.key(&key)?;
-        Ok(key.verify(&data, &tag).await.map_err(Into::into))
+        let arguments = || vec![Value::bytes(&data), Value::bytes(&tag)];
+        if let Some(answer) = self.begin_on("macs.verify", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.verify(&data, &tag).await.map_err(Into::into);
+        Ok(self.end(result))
     }
 }
 
@@ -171,9 +314,14 @@ impl signing::Host for Instance {
         data: Vec<u8>,
         form: types::SignatureForm,
     ) -> Outcome<Vec<u8>> {
+        let arguments = || vec![Value::bytes(&data), form_name(form)];
+        if let Some(answer) = self.begin_on("signing.sign", &key, arguments)? {
+            return Ok(answer);
+        }
         let key = self.key(&key)?;
         wait_if_slow(&**key).await;
-        Ok(key.sign(&data, form.into()).await.map_err(Into::into))
+        let result = key.sign(&data, form.into()).await.map_err(Into::into);
+        Ok(self.end(result))
     }
 }
 
@@ -185,13 +333,24 @@ impl verifying::Host for Instance {
         signature: Vec<u8>,
         form: types::SignatureForm,
     ) -> Outcome<Option<u32>> {
-        let key = self.key(&key)?;
-        Ok(key.verify_signature(&data, &signature, form.into()).await.map_err(Into::into))
+        let arguments = || vec![Value::bytes(&data), Value::bytes(&signature), form_name(form)];
+        if let Some(answer) = self.begin_on("verifying.verify", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self
+            .key(&key)?
+            .verify_signature(&data, &signature, form.into())
+            .await
+            .map_err(Into::into);
+        Ok(self.end(result))
     }
 
     async fn public_key(&mut self, key: Resource<KeyResource>) -> Outcome<Vec<u8>> {
-        let key = self.key(&key)?;
-        Ok(key.public_key().await.map_err(Into::into))
+        if let Some(answer) = self.begin_on("verifying.public-key", &key, Vec::new)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.public_key().await.map_err(Into::into);
+        Ok(self.end(result))
     }
 }
 
@@ -219,8 +378,12 @@ impl index::Host for Instance {
         label: String,
         value: Vec<u8>,
     ) -> Outcome<Vec<u8>> {
-        let key = self.key(&key)?;
-        Ok(key.term(&label, &value).await.map(Vec::from).map_err(Into::into))
+        let arguments = || vec![Value::Text(label.clone()), Value::bytes(&value)];
+        if let Some(answer) = self.begin_on("index.term", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.term(&label, &value).await.map(Vec::from).map_err(Into::into);
+        Ok(self.end(result))
     }
 
     async fn terms(
@@ -229,23 +392,29 @@ impl index::Host for Instance {
         label: String,
         value: Vec<u8>,
     ) -> Outcome<Vec<Vec<u8>>> {
-        let key = self.key(&key)?;
-        Ok(match key.terms(&label, &value).await {
+        let arguments = || vec![Value::Text(label.clone()), Value::bytes(&value)];
+        if let Some(answer) = self.begin_on("index.terms", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result: Result<Vec<Vec<u8>>, _> = match self.key(&key)?.terms(&label, &value).await {
             Ok(terms) => Ok(terms.into_iter().map(Vec::from).collect()),
             Err(error) => Err(error.into()),
-        })
+        };
+        Ok(self.end(result))
     }
 }
 
 impl random::Host for Instance {
     fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
-        self.count()?;
+        if let Some(answer) = self.begin("random.bytes", || vec![Value::Number(len)])? {
+            return Ok(answer);
+        }
         if len > MAX_RANDOM {
             return Err(wasmtime::Error::new(Limit::RandomBytes(MAX_RANDOM)));
         }
         let mut bytes = vec![0; len as usize];
         keyward_crypto::random_bytes(&mut bytes)?;
-        Ok(bytes)
+        Ok(self.end(bytes))
     }
 }
 
@@ -256,7 +425,13 @@ impl log::Host for Instance {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.count()?;
+        // A replayed run has log lines of its own: they are what it says, not what it is told.
+        let arguments = || {
+            let fields = fields.iter().flat_map(|(name, value)| [name.as_str(), value]);
+            let texts = [level_name(level), &message].into_iter().chain(fields);
+            texts.map(|text| Value::Text(text.to_owned())).collect()
+        };
+        self.begin::<()>("log.write", arguments)?;
         let message = printable(&message);
         let fields = fields
             .iter()
@@ -271,6 +446,21 @@ impl log::Host for Instance {
         self.log_bytes_left = left;
         self.log_lines.push(LogLine { level, message, fields });
         Ok(())
+    }
+}
+
+/// Two arguments of one item.
+fn pair(data: &[u8], aad: &[u8]) -> [Value; 2] {
+    [Value::bytes(data), Value::bytes(aad)]
+}
+
+/// The contract's name of a level.
+pub(crate) fn level_name(level: log::Level) -> &'static str {
+    match level {
+        log::Level::Debug => "debug",
+        log::Level::Info => "info",
+        log::Level::Warn => "warn",
+        log::Level::Error => "error",
     }
 }
 
