@@ -23,6 +23,7 @@ mod host;
 mod instance;
 mod keys;
 mod limits;
+mod noting;
 mod obligations;
 mod policy;
 mod state;

@@ -7,8 +7,9 @@ use wasmtime::Store;
 use super::{PolicyHost, checked, obligations_of_invoke};
 use crate::bindings::{Payload, Request};
 use crate::error::{HostError, PolicyError};
-use crate::functions::level_name;
+
 use crate::instance::Instance;
+use crate::noting::level_name;
 use crate::policy::Policy;
 use crate::trace::{Detail, HostCall, LogEntry, Trace};
 use crate::watch::Watch;
