@@ -87,6 +87,8 @@ pub enum PolicyCommand {
     },
     /// Show the active policy
     Show,
+    #[command(flatten)]
+    Author(crate::author::Command),
 }
 
 impl PolicyCommand {
@@ -99,6 +101,9 @@ impl PolicyCommand {
                 Call::new(Method::PUT, &["policy"]).bytes("application/wasm", wasm)
             }
             Self::Show => Call::get(&["policy"]),
+            Self::Author(_) => {
+                return Err(Failure::Usage("this command needs no server".into()));
+            }
         })
     }
 }
