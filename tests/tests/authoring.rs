@@ -186,7 +186,7 @@ fn a_policy_may_use_another_sdk() {
 #[test]
 fn the_policies_of_this_repository_pass_their_cases_and_properties() {
     let author = author();
-    for name in ["baseline", "fields", "receipts", "records"] {
+    for name in ["baseline", "cards", "fields", "four-eyes", "receipts", "records"] {
         let args = ["policy", "test", &component(name), "--cases", &cases(name)];
         let tested = author.run(&args);
         assert_eq!(tested.code, Some(0), "{name}: {}{}", tested.text(), tested.stderr);
