@@ -41,8 +41,11 @@ impl Instance {
         name: &str,
         version: Option<u32>,
     ) -> Outcome<Resource<KeyResource>> {
-        let arguments =
-            || [Some(Value::Text(name.into())), version.map(Value::Number)].into_iter().flatten();
+        let arguments = || {
+            [Some(Value::Text(name.into())), version.map(|it| Value::Number(it.into()))]
+                .into_iter()
+                .flatten()
+        };
         let opened = match self.begin(function, || arguments().collect())? {
             Some(Opened::Key(key)) => Ok(replayed_key(key)),
             Some(Opened::Refused(error)) => Err(error),
@@ -320,7 +323,7 @@ impl index::Host for Instance {
 
 impl random::Host for Instance {
     fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
-        if let Some(answer) = self.begin("random.bytes", || vec![Value::Number(len)])? {
+        if let Some(answer) = self.begin("random.bytes", || vec![Value::Number(len.into())])? {
             return Ok(answer);
         }
         if len > MAX_RANDOM {

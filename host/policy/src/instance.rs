@@ -84,9 +84,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Counts one call that asks the store.
+    /// Counts that a call asks the store, beside [`Instance::count_call`].
     pub fn count_state_call(&mut self) -> Result<(), Limit> {
-        self.count_call()?;
         let limit = Limit::StateCalls(self.limits.state_calls);
         self.state_calls_left = self.state_calls_left.checked_sub(1).ok_or(limit)?;
         Ok(())

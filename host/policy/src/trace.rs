@@ -27,8 +27,8 @@ pub enum Value {
     Nothing,
     /// Yes or no.
     Bool(bool),
-    /// A version, a length.
-    Number(u32),
+    /// A version, a length, a counter.
+    Number(i128),
     /// A name, a label, a log message.
     Text(String),
     /// Payload, ciphertext, authenticated data, randomness.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyward_crypto::{Algorithm, Mac, SignatureForm};
+use keyward_crypto::{Algorithm, Alphabet, Mac, SignatureForm};
 use zeroize::Zeroizing;
 
 use crate::error::HostError;
@@ -165,6 +165,19 @@ impl KeyHandle for ReplayedKey {
     }
 
     async fn term(&self, _label: &str, _value: &[u8]) -> Result<[u8; 32], HostError> {
+        no_key()
+    }
+
+    async fn tokenize(&self, _: &Alphabet, _: &[u8], _: &str) -> Result<String, HostError> {
+        no_key()
+    }
+
+    async fn reveal_token(
+        &self,
+        _: &Alphabet,
+        _: &[u8],
+        _: &str,
+    ) -> Result<Zeroizing<String>, HostError> {
         no_key()
     }
 

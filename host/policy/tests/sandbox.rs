@@ -11,8 +11,8 @@ use keyward_crypto::{
 };
 use keyward_policy_host::{
     AdmissionError, Caller, Compiler, Detail, HostConfig, HostError, KeyHandle, KeyService, Limit,
-    Limits, Observe, Payload, Policy, PolicyError, PolicyHost, Request, Scope, Services, StateEntry,
-    StateService, TrapKind, Value,
+    Limits, Observe, Payload, Policy, PolicyError, PolicyHost, Request, Scope, Services,
+    StateEntry, StateService, TrapKind, Value,
 };
 use zeroize::Zeroizing;
 

@@ -3,7 +3,7 @@
 use keyward_crypto::Algorithm as KeyAlgorithm;
 use zeroize::Zeroizing;
 
-use crate::bindings::{Algorithm, types};
+use crate::bindings::{Algorithm, state, types};
 use crate::error::HostError;
 use crate::trace::Value;
 
@@ -35,13 +35,32 @@ impl Crossing for bool {
     }
 }
 
-impl Crossing for u32 {
+/// Integers of any kind.
+macro_rules! numbers {
+    ($($number:ty),*) => {$(
+        impl Crossing for $number {
+            fn note(&self) -> Value {
+                Value::Number((*self).into())
+            }
+
+            fn replay(value: Value) -> Option<Self> {
+                if let Value::Number(value) = value { value.try_into().ok() } else { None }
+            }
+        }
+    )*};
+}
+
+numbers!(u32, u64, i64);
+
+impl Crossing for state::Entry {
     fn note(&self) -> Value {
-        Value::Number(*self)
+        Value::List(vec![self.value.note(), self.revision.note()])
     }
 
     fn replay(value: Value) -> Option<Self> {
-        if let Value::Number(value) = value { Some(value) } else { None }
+        let Value::List(parts) = value else { return None };
+        let [value, revision] = <[Value; 2]>::try_from(parts).ok()?;
+        Some(Self { value: Vec::replay(value)?, revision: u64::replay(revision)? })
     }
 }
 
@@ -131,6 +150,9 @@ mod tests {
         check(());
         check(true);
         check(7_u32);
+        check(u64::MAX);
+        check(-1_i64);
+        check(Some(state::Entry { value: b"v".to_vec(), revision: u64::MAX }));
         check(Algorithm::Xaes256Gcm);
         check(Some("text".to_owned()));
         check(None::<u32>);

@@ -4,20 +4,26 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arc_swap::ArcSwapOption;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use async_trait::async_trait;
 use keyward_keyring::store::memory::MemoryStore;
 use keyward_keyring::{CacheConfig, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{
-    AdmissionError, HostConfig, HostError, KeyHandle, KeyService, Policy, PolicyHost,
+    AdmissionError, HostConfig, HostError, KeyHandle, KeyService, Policy, PolicyHost, Services,
+    StateEntry, StateService,
 };
 
 use super::cases::File;
 use crate::bridge::Bridge;
 use crate::client::failure::Failure;
+use crate::state::States;
 
 /// Instances at once: one runs, one is being described.
 const POOL: u32 = 4;
+/// How much a policy may remember: as a server has it, unless it is configured otherwise.
+const STATE_BYTES: usize = 1 << 20;
+/// The interface by which a policy remembers.
+const STATE: &str = "keyward:policy/state@0.1.0";
 /// Who made the keys, in their history.
 const AUTHOR: &str = "author";
 
@@ -26,11 +32,58 @@ pub struct Sandbox {
     pub host: Arc<PolicyHost>,
     pub policy: Arc<Policy>,
     keys: Arc<Keys>,
+    memory: Arc<Memory>,
 }
 
 /// The keys of the file whose cases run.
 #[derive(Default)]
 struct Keys(ArcSwapOption<Bridge>);
+
+/// What the policy remembers of the runs before.
+struct Memory(ArcSwap<States>);
+
+impl Memory {
+    fn states() -> Arc<States> {
+        Arc::new(States::new(Arc::new(MemoryStore::default()), STATE_BYTES))
+    }
+}
+
+#[async_trait]
+impl StateService for Memory {
+    async fn get(&self, tenant: &str, name: &str) -> Result<Option<StateEntry>, HostError> {
+        self.0.load_full().get(tenant, name).await
+    }
+
+    async fn put(
+        &self,
+        tenant: &str,
+        name: &str,
+        value: &[u8],
+        ttl: Option<u64>,
+        expected: Option<u64>,
+    ) -> Result<u64, HostError> {
+        self.0.load_full().put(tenant, name, value, ttl, expected).await
+    }
+
+    async fn add(
+        &self,
+        tenant: &str,
+        name: &str,
+        amount: i64,
+        ttl: Option<u64>,
+    ) -> Result<i64, HostError> {
+        self.0.load_full().add(tenant, name, amount, ttl).await
+    }
+
+    async fn remove(
+        &self,
+        tenant: &str,
+        name: &str,
+        expected: Option<u64>,
+    ) -> Result<(), HostError> {
+        self.0.load_full().remove(tenant, name, expected).await
+    }
+}
 
 #[async_trait]
 impl KeyService for Keys {
@@ -64,10 +117,22 @@ impl Sandbox {
         } else {
             HostConfig::default()
         };
-        let host = PolicyHost::new(config, Arc::clone(&keys) as Arc<dyn KeyService>)
+        let memory = Arc::new(Memory(ArcSwap::new(Memory::states())));
+        let services = Services { keys: Arc::clone(&keys) as _, state: Arc::clone(&memory) as _ };
+        let host = PolicyHost::new(config, services)
             .map_err(|error| Failure::local("the sandbox does not start", &error))?;
         let policy = host.admit(&wasm).await.map_err(|error| not_admitted(path, &error))?;
-        Ok(Self { host, policy, keys })
+        Ok(Self { host, policy, keys, memory })
+    }
+
+    /// Whether the policy may remember.
+    pub fn remembers(&self) -> bool {
+        self.policy.imports().iter().any(|import| import == STATE)
+    }
+
+    /// Lets the policy remember nothing.
+    pub fn forget(&self) {
+        self.memory.0.store(Memory::states());
     }
 
     /// Sets up the tenant of a file and its keys; what runs next finds these.
@@ -97,6 +162,7 @@ impl Sandbox {
             }
         }
         self.keys.0.store(Some(Arc::new(Bridge::new(keyring.clone()))));
+        self.forget();
         Ok(Tenant { keyring, name })
     }
 }

@@ -148,7 +148,7 @@ pub struct Call {
 enum Value {
     Nothing,
     Bool(bool),
-    Number(u32),
+    Number(i128),
     Text(String),
     Bytes(Bytes),
     List(Vec<Value>),
