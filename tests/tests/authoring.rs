@@ -126,7 +126,11 @@ fn a_rust_policy_from_nothing_to_replayed() {
     // Another decision: a case fails, and so does the replay; both say how.
     let source = author.path("mine/src/lib.rs");
     let text = std::fs::read_to_string(&source).unwrap();
-    std::fs::write(&source, text.replace(".bind(purpose)", ".bind(\"all\")")).unwrap();
+    std::fs::write(
+        &source,
+        text.replace(".bind(purpose)", ".bind(purpose.replace(purpose.as_str(), \"all\"))"),
+    )
+    .unwrap();
     author.run(&["policy", "build", "mine"]).good();
     let tested = author.run(&["policy", "test", "mine"]);
     assert_eq!((tested.code, tested.stderr.as_str()), (Some(1), ""));
@@ -212,7 +216,7 @@ fn inspecting_says_what_a_component_may_do_and_what_speaks_against_it() {
     assert_eq!(names, ["attest", "check", "public-key"]);
     assert_eq!(shown["operations"][2]["input_schema"]["type"], "object");
     let text = author.run(&["policy", "inspect", &component("receipts")]).good();
-    assert!(text.text().contains("signing           sign"), "{}", text.text());
+    assert!(text.text().contains("signing@0.1.0     sign"), "{}", text.text());
 
     let foreign = wat::parse_str(
         r#"(component (import "wasi:random/random@0.2.0" (instance)) (core module (memory 400)))"#,
@@ -318,6 +322,8 @@ fn what_a_build_needs_is_said_with_the_command_that_brings_it() {
         .args(["policy", "build", "scripted"])
         .current_dir(author.dir.path())
         .env_clear()
+        // Without any, a system has directories of its own to look into.
+        .env("PATH", author.path("empty"))
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&nothing.stderr).into_owned();
