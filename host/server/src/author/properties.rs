@@ -246,7 +246,7 @@ impl Checker<'_> {
         match answers.iter().find(|answer| **answer != first) {
             None => steady.held += 1,
             Some(other) => {
-                steady.fails(|| format!("{}: first {first}, then {other}", shown_request(request)))
+                steady.fails(|| format!("{}: first {first}, then {other}", shown_request(request)));
             }
         }
         Ok(())
@@ -259,7 +259,7 @@ impl Checker<'_> {
             // The plan's own doing, and said to the caller.
             Some(error) if error.code() == "policy_max_bytes" => whole.held += 1,
             Some(error) => {
-                whole.fails(|| format!("{}: {} ({})", shown_request(request), error, error.code()))
+                whole.fails(|| format!("{}: {} ({})", shown_request(request), error, error.code()));
             }
         }
     }

@@ -212,7 +212,7 @@ mod tests {
     fn what_cannot_be_meant_is_told() {
         for (text, expected) in [
             ("x", "cases/a.toml:1:"),
-            (&format!("{CASE}"), "missing field `expect`"),
+            (CASE, "missing field `expect`"),
             (&format!("{CASE}expect = {{}}"), "either `allow` or `refuse`"),
             (&format!("{CASE}expect = {{ allow = false }}"), "refuse = \"denied\""),
             (&format!("{CASE}expect = {{ allow = 1 }}"), "a boolean"),
