@@ -226,7 +226,8 @@ mod tests {
                 &format!("{CASE}payload = {{ output_of = \"b\" }}\nexpect = {{ allow = true }}"),
                 "no earlier case is \"b\"",
             ),
-            ("[keys.a]\nalgorithm = \"aes-256\"", "did you mean `aes-256-"),
+            ("[keys.a]\nalgorithm = \"aes-256-gmc\"", "did you mean `aes-256-gcm`?"),
+            ("[keys.a]\nalgorithm = \"best\"", "there are `xaes-256-gcm`, `aes-256-gcm`"),
         ] {
             let said = wrong(text);
             assert!(said.iter().any(|said| said.contains(expected)), "{expected}: {said:?}");
