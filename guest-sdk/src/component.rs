@@ -33,6 +33,18 @@ pub mod bindings {
     });
 }
 
+const SDK_TEXT: &str = concat!(env!("CARGO_PKG_NAME"), " ", env!("CARGO_PKG_VERSION"));
+
+/// Tells, in a custom section of the module, which SDK a policy was written with: name, a space,
+/// version. Hosts and tools show it; nothing depends on it.
+#[used]
+#[allow(unsafe_code, reason = "a section of its own name clashes with nothing")]
+#[unsafe(link_section = "keyward:sdk")]
+static SDK: [u8; SDK_TEXT.len()] = match SDK_TEXT.as_bytes().first_chunk() {
+    Some(text) => *text,
+    None => [0; SDK_TEXT.len()],
+};
+
 /// The exports of policy `P`.
 pub struct Glue<P>(PhantomData<P>);
 

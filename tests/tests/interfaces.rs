@@ -8,7 +8,7 @@ use keyward_tests::{Client, Server, Tenant, b64, python, unb64};
 use serde_json::{Value, json};
 
 static SERVER: LazyLock<Server> =
-    LazyLock::new(|| Server::dev_with(&[("KEYWARD_POLICY_STATE_BYTES", "256KiB")]));
+    LazyLock::new(|| Server::dev_with(&[("KEYWARD_POLICY_STATE_BYTES", "1MiB")]));
 
 fn invoke(client: &Client, operation: &str, body: &Value) -> keyward_tests::Answer {
     client.post(&format!("/invoke/{operation}"), body)
@@ -103,15 +103,15 @@ fn what_does_not_fit_is_refused_and_ends_nothing() {
     assert_eq!(answer.matches("true").count(), 1, "{answer}");
 }
 
-/// Arguments: private key in hex, sealed in base64, info, aad. Writes the plaintext.
+/// Arguments: private key in hex, sealed in base64, info. Writes the plaintext.
 const OPEN: &str = r"
 import base64, sys
 from cryptography.hazmat.primitives import hpke
 from cryptography.hazmat.primitives.asymmetric import x25519
-private, sealed, info, aad = sys.argv[1:]
+private, sealed, info = sys.argv[1:]
 suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.AES_256_GCM)
 key = x25519.X25519PrivateKey.from_private_bytes(bytes.fromhex(private))
-sys.stdout.buffer.write(suite.decrypt(base64.b64decode(sealed), key, info.encode(), aad.encode()))
+sys.stdout.buffer.write(suite.decrypt(base64.b64decode(sealed), key, info.encode()))
 ";
 
 /// Argument: private key in hex. Writes its SubjectPublicKeyInfo, DER.
@@ -147,6 +147,6 @@ fn cards_become_tokens_and_are_sealed_to_whom_the_host_is_not() {
     let sealed = invoke(&tenant.app, "seal", &body).expect(200).json();
     let sealed = sealed["sealed"].as_str().unwrap();
     assert_eq!(unb64(sealed).len(), 32 + 16 + 16);
-    let opened = python::output(dir.path(), OPEN, &[&private, sealed, "keyward cards v1", "shop"]);
+    let opened = python::output(dir.path(), OPEN, &[&private, sealed, "keyward cards v1 shop"]);
     assert_eq!(opened, b"4111111111111111");
 }

@@ -213,9 +213,9 @@ fn what_a_policy_counts_it_counts_on_both() {
         for client in [&nodes.tenant.app, &there, &nodes.tenant.app, &there] {
             scope.spawn(|| {
                 (0..5).for_each(|_| {
-                let counted = count(client);
-                assert!(counts.lock().unwrap().insert(counted));
-            })
+                    let counted = count(client);
+                    assert!(counts.lock().unwrap().insert(counted));
+                })
             });
         }
     });

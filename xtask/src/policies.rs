@@ -7,18 +7,14 @@
 mod toolchain;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use wit_component::ComponentEncoder;
+use keyward_guest_build::{Rustc, Toolchain, componentize};
 
 use crate::{Result, workspace};
-use toolchain::Toolchain;
 
 /// Name of the cargo profile for guests, in the workspace manifest.
 const PROFILE: &str = "policy";
-
-/// The target of every guest: no operating system, hence nothing to import but our contract.
-const TARGET: &str = "wasm32-unknown-unknown";
 
 /// A package that is a policy.
 struct Guest {
@@ -29,8 +25,8 @@ struct Guest {
 /// Builds all guests; `arguments` are the task's own.
 pub fn run(arguments: &[String]) -> Result<()> {
     let toolchain = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => Toolchain::find_or_install()?,
-        ["--toolchain", name] => Toolchain::named(name)?,
+        [] => toolchain::find_or_install()?,
+        ["--toolchain", name] => toolchain::named(name)?,
         _ => return Err("usage: cargo xtask policies [--toolchain rustup|debian]".into()),
     };
     let workspace = workspace::root()?;
@@ -40,7 +36,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     for guest in guests()? {
         let core = build(&toolchain, &workspace, &guest)?;
         let component = folder.join(format!("{}.wasm", guest.policy));
-        let bytes = componentize(&core)?;
+        let bytes = componentize(&core).map_err(|error| format!("{}: {error}", guest.package))?;
         if fs::read(&component).ok().as_deref() != Some(&bytes[..]) {
             fs::write(&component, &bytes)?;
         }
@@ -72,29 +68,15 @@ fn guests() -> Result<Vec<Guest>> {
     Ok(guests)
 }
 
-/// Compiles one guest and returns the path of its core module.
-fn build(toolchain: &Toolchain, workspace: &Path, guest: &Guest) -> Result<PathBuf> {
+/// Compiles one guest to a core module.
+fn build(toolchain: &Toolchain, workspace: &Path, guest: &Guest) -> Result<Vec<u8>> {
     let target_dir = workspace.join("target/wasm").join(toolchain.name());
-    let mut cargo = toolchain.cargo();
-    cargo.current_dir(workspace).args(["rustc", "--quiet", "--locked", "--lib"]);
-    // One crate type, whatever the manifest lists: beside an `rlib` cargo leaves out LTO.
-    cargo.args(["--crate-type", "cdylib", "--profile", PROFILE, "--target", TARGET]);
-    cargo.args(["--package", &guest.package, "--target-dir"]).arg(&target_dir);
-    let status = cargo.args(toolchain.build_arguments()).status()?;
-    if !status.success() {
-        return Err(format!("{} does not build; cargo's message is above", guest.package).into());
-    }
-    let file = format!("{}.wasm", guest.package.replace('-', "_"));
-    Ok(target_dir.join(TARGET).join(PROFILE).join(file))
-}
-
-/// Turns a core module that carries its world into a validated component.
-fn componentize(core: &Path) -> Result<Vec<u8>> {
-    let module = fs::read(core).map_err(|error| format!("{}: {error}", core.display()))?;
-    let component = ComponentEncoder::default()
-        .validate(true)
-        .module(&module)
-        .and_then(ComponentEncoder::encode)
-        .map_err(|error| format!("{} is not a policy: {error:#}", core.display()))?;
-    Ok(component)
+    let rustc = Rustc {
+        dir: workspace,
+        package: &guest.package,
+        profile: PROFILE,
+        target_dir: &target_dir,
+        locked: true,
+    };
+    Ok(rustc.run(toolchain)?)
 }

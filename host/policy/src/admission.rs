@@ -38,41 +38,59 @@ pub struct Parsed {
 
 /// Checks a component without compiling it.
 pub fn parse(wasm: &[u8], max_bytes: usize, limits: &Limits) -> Result<Parsed, AdmissionError> {
+    check_size(wasm, max_bytes)?;
+    check_is_component(wasm)?;
+    let (mut imports, exports) = top_level_names(wasm)?;
+    check_imports(&imports)?;
+    check_exports(&exports)?;
+    check_valid(wasm)?;
+    check_needs(wasm, limits)?;
+    imports.sort();
+    Ok(Parsed { imports })
+}
+
+pub fn check_size(wasm: &[u8], max_bytes: usize) -> Result<(), AdmissionError> {
     if wasm.len() > max_bytes {
         return Err(AdmissionError::TooLarge { size: wasm.len(), limit: max_bytes });
     }
-    if !Parser::is_component(wasm) {
-        return Err(AdmissionError::NotAComponent {
-            reason: if Parser::is_core_wasm(wasm) {
-                "it is a core module".into()
-            } else {
-                "it does not begin like one".into()
-            },
-        });
+    Ok(())
+}
+
+pub fn check_is_component(wasm: &[u8]) -> Result<(), AdmissionError> {
+    if Parser::is_component(wasm) {
+        return Ok(());
     }
-    let (imports, exports) = top_level_names(wasm)?;
-    let wanted: Vec<String> =
-        imports.iter().filter(|name| !ALLOWED_IMPORTS.contains(&name.as_str())).cloned().collect();
-    if !wanted.is_empty() {
-        return Err(AdmissionError::ForbiddenImports { wanted });
-    }
+    Err(AdmissionError::NotAComponent {
+        reason: if Parser::is_core_wasm(wasm) {
+            "it is a core module".into()
+        } else {
+            "it does not begin like one".into()
+        },
+    })
+}
+
+pub fn check_imports(imports: &[String]) -> Result<(), AdmissionError> {
+    let foreign = |name: &&String| !ALLOWED_IMPORTS.contains(&name.as_str());
+    let wanted: Vec<String> = imports.iter().filter(foreign).cloned().collect();
+    if wanted.is_empty() { Ok(()) } else { Err(AdmissionError::ForbiddenImports { wanted }) }
+}
+
+pub fn check_exports(exports: &[String]) -> Result<(), AdmissionError> {
     let missing: Vec<String> = REQUIRED_EXPORTS
         .iter()
         .filter(|name| !exports.iter().any(|export| export == *name))
         .map(|name| (*name).to_owned())
         .collect();
-    if !missing.is_empty() {
-        return Err(AdmissionError::MissingExports { missing });
-    }
-    Validator::new_with_features(features()).validate_all(wasm).map_err(|error| invalid(&error))?;
-    check_needs(wasm, limits)?;
-    let mut imports = imports;
-    imports.sort();
-    Ok(Parsed { imports })
+    if missing.is_empty() { Ok(()) } else { Err(AdmissionError::MissingExports { missing }) }
+}
+
+pub fn check_valid(wasm: &[u8]) -> Result<(), AdmissionError> {
+    let validated = Validator::new_with_features(features()).validate_all(wasm);
+    validated.map(drop).map_err(|error| invalid(&error))
 }
 
 /// Names of what the outermost component imports and exports.
-fn top_level_names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), AdmissionError> {
+pub fn top_level_names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), AdmissionError> {
     let (mut imports, mut exports) = (Vec::new(), Vec::new());
     let mut depth = 0_u32;
     for payload in Parser::new(0).parse_all(wasm) {
@@ -96,7 +114,7 @@ fn top_level_names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), AdmissionE
 }
 
 /// Refuses a component whose modules want more than a slot of the pool holds.
-fn check_needs(wasm: &[u8], limits: &Limits) -> Result<(), AdmissionError> {
+pub fn check_needs(wasm: &[u8], limits: &Limits) -> Result<(), AdmissionError> {
     let (mut memories, mut tables) = (0, 0);
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.map_err(|error| invalid(&error))? {
@@ -134,7 +152,7 @@ fn features() -> WasmFeatures {
     WasmFeatures::WASM2 | WasmFeatures::COMPONENT_MODEL | WasmFeatures::EXTENDED_CONST
 }
 
-fn invalid(error: &wasmparser::BinaryReaderError) -> AdmissionError {
+pub fn invalid(error: &wasmparser::BinaryReaderError) -> AdmissionError {
     AdmissionError::NotAComponent { reason: error.to_string() }
 }
 

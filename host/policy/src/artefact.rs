@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     fn store(dir: &std::path::Path, key: u8) -> ArtefactStore {
-        let engine = crate::engine::for_compiling().unwrap();
+        let engine = crate::engine::for_compiling(false).unwrap();
         ArtefactStore::new(Some(dir.into()), Zeroizing::new([key; 32]), &engine).unwrap()
     }
 

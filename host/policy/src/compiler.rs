@@ -42,11 +42,12 @@ impl Compiler {
         &self,
         wasm: &[u8],
         timeout: Duration,
+        fuel: bool,
     ) -> Result<Vec<u8>, AdmissionError> {
         match self {
             Self::InProcess => {
                 let wasm = wasm.to_vec();
-                tokio::task::spawn_blocking(move || compile(&wasm))
+                tokio::task::spawn_blocking(move || compile(&wasm, fuel))
                     .await
                     .map_err(|error| host(&error))?
                     .map_err(|reason| AdmissionError::CompileFailed { reason })
@@ -110,8 +111,8 @@ async fn run_child(
     Err(AdmissionError::CompileFailed { reason })
 }
 
-fn compile(wasm: &[u8]) -> Result<Vec<u8>, String> {
-    let engine = engine::for_compiling().map_err(|error| format!("{error:#}"))?;
+fn compile(wasm: &[u8], fuel: bool) -> Result<Vec<u8>, String> {
+    let engine = engine::for_compiling(fuel).map_err(|error| format!("{error:#}"))?;
     engine.precompile_component(wasm).map_err(|error| format!("{error:#}"))
 }
 
@@ -145,6 +146,6 @@ fn child() -> Result<(), String> {
     }
     let mut wasm = Vec::new();
     std::io::stdin().read_to_end(&mut wasm).map_err(|error| error.to_string())?;
-    let code = compile(&wasm)?;
+    let code = compile(&wasm, false)?;
     std::io::stdout().write_all(&code).map_err(|error| error.to_string())
 }

@@ -25,11 +25,11 @@ pub const MAX_MEMORIES: u32 = 1;
 pub const MAX_TABLES: u32 = 4;
 
 /// What both the compiler and the runtime must agree on.
-fn base() -> Config {
+fn base(fuel: bool) -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
-        .consume_fuel(false)
+        .consume_fuel(fuel)
         .cranelift_opt_level(OptLevel::Speed)
         .wasm_backtrace_max_frames(None)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
@@ -50,12 +50,12 @@ fn base() -> Config {
 }
 
 /// An engine that compiles and runs nothing.
-pub fn for_compiling() -> wasmtime::Result<Engine> {
-    Engine::new(&base())
+pub fn for_compiling(fuel: bool) -> wasmtime::Result<Engine> {
+    Engine::new(&base(fuel))
 }
 
 /// The engine that runs policies, with a pool of `pool_size` instances.
-pub fn for_running(pool_size: u32) -> Result<Engine, SetupError> {
+pub fn for_running(pool_size: u32, fuel: bool) -> Result<Engine, SetupError> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(pool_size)
         .total_core_instances(pool_size.saturating_mul(4))
@@ -79,7 +79,7 @@ pub fn for_running(pool_size: u32) -> Result<Engine, SetupError> {
         .decommit_batch_size(1)
         // Misses pages that were swapped out: the next tenant could read them.
         .pagemap_scan(Enabled::No);
-    let mut config = base();
+    let mut config = base(fuel);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Engine::new(&config)
         .map_err(|error| SetupError::Engine { reason: format!("{error:#}"), pool_size })

@@ -17,6 +17,9 @@ use crate::bindings::{
 use crate::error::Limit;
 use crate::instance::{Instance, LogLine};
 use crate::keys::{KeyHandle, KeyResource};
+use crate::noting::{Opened, form_name, key_ref, level_name, pair};
+use crate::trace::Value;
+use crate::watch::replayed_key;
 
 type Outcome<T> = wasmtime::Result<Result<T, types::Error>>;
 
@@ -28,24 +31,39 @@ const MAX_LOG_TEXT: usize = 1_024;
 const MAX_LOG_FIELDS: usize = 16;
 
 impl Instance {
-    fn count(&mut self) -> wasmtime::Result<()> {
-        self.count_call().map_err(wasmtime::Error::new)
-    }
-
-    fn key(&mut self, key: &Resource<KeyResource>) -> wasmtime::Result<&Arc<dyn KeyHandle>> {
-        self.count()?;
+    fn key(&self, key: &Resource<KeyResource>) -> wasmtime::Result<&Arc<dyn KeyHandle>> {
         Ok(&self.handles.get(key)?.0)
     }
 
     async fn open_key(
         &mut self,
+        function: &'static str,
         name: &str,
         version: Option<u32>,
     ) -> Outcome<Resource<KeyResource>> {
-        self.count()?;
-        match self.services.keys.open(&self.tenant, name, version).await {
-            Ok(handle) => Ok(Ok(self.handles.push(KeyResource(handle))?)),
-            Err(error) => Ok(Err(error.into())),
+        let arguments = || {
+            [Some(Value::Text(name.into())), version.map(|it| Value::Number(it.into()))]
+                .into_iter()
+                .flatten()
+        };
+        let opened = match self.begin(function, || arguments().collect())? {
+            Some(Opened::Key(key)) => Ok(replayed_key(key)),
+            Some(Opened::Refused(error)) => Err(error),
+            None => self.services.keys.open(&self.tenant, name, version).await,
+        };
+        match opened {
+            Ok(handle) => {
+                let key = self.handles.push(KeyResource(handle))?;
+                if self.watch.is_some() {
+                    let opened = Opened::Key(key_ref(&key, &**self.key(&key)?));
+                    self.end(opened);
+                }
+                Ok(Ok(key))
+            }
+            Err(error) => {
+                self.end(Opened::Refused(error.clone()));
+                Ok(Err(error.into()))
+            }
         }
     }
 }
@@ -54,25 +72,37 @@ impl types::Host for Instance {}
 
 impl keys::Host for Instance {
     async fn open(&mut self, name: String) -> Outcome<Resource<KeyResource>> {
-        self.open_key(&name, None).await
+        self.open_key("keys.open", &name, None).await
     }
 
     async fn open_version(&mut self, name: String, version: u32) -> Outcome<Resource<KeyResource>> {
-        self.open_key(&name, Some(version)).await
+        self.open_key("keys.open-version", &name, Some(version)).await
     }
 }
 
 impl keys::HostKey for Instance {
     fn name(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<String> {
-        Ok(self.key(&key)?.name().to_owned())
+        if let Some(answer) = self.begin_on("keys.name", &key, Vec::new)? {
+            return Ok(answer);
+        }
+        let name = self.key(&key)?.name().to_owned();
+        Ok(self.end(name))
     }
 
     fn version(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<u32> {
-        Ok(self.key(&key)?.version())
+        if let Some(answer) = self.begin_on("keys.version", &key, Vec::new)? {
+            return Ok(answer);
+        }
+        let version = self.key(&key)?.version();
+        Ok(self.end(version))
     }
 
     fn algorithm(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<Algorithm> {
-        Ok(self.key(&key)?.algorithm().into())
+        if let Some(answer) = self.begin_on("keys.algorithm", &key, Vec::new)? {
+            return Ok(answer);
+        }
+        let algorithm = self.key(&key)?.algorithm().into();
+        Ok(self.end(algorithm))
     }
 
     fn attribute(
@@ -80,7 +110,12 @@ impl keys::HostKey for Instance {
         key: Resource<KeyResource>,
         name: String,
     ) -> wasmtime::Result<Option<String>> {
-        Ok(self.key(&key)?.attribute(&name).map(str::to_owned))
+        let arguments = || vec![Value::Text(name.clone())];
+        if let Some(answer) = self.begin_on("keys.attribute", &key, arguments)? {
+            return Ok(answer);
+        }
+        let value = self.key(&key)?.attribute(&name).map(str::to_owned);
+        Ok(self.end(value))
     }
 
     fn drop(&mut self, key: Resource<KeyResource>) -> wasmtime::Result<()> {
@@ -96,8 +131,12 @@ impl sealing::Host for Instance {
         data: Vec<u8>,
         aad: Vec<u8>,
     ) -> Outcome<Vec<u8>> {
-        let key = self.key(&key)?;
-        Ok(key.encrypt(&data, &aad).await.map_err(Into::into))
+        let arguments = || vec![Value::bytes(&data), Value::bytes(&aad)];
+        if let Some(answer) = self.begin_on("sealing.encrypt", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.encrypt(&data, &aad).await.map_err(Into::into);
+        Ok(self.end(result))
     }
 
     async fn encrypt_many(
@@ -105,12 +144,16 @@ impl sealing::Host for Instance {
         key: Resource<KeyResource>,
         items: Vec<sealing::Plaintext>,
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, types::Error>>> {
+        let arguments = || items.iter().flat_map(|it| pair(&it.data, &it.aad)).collect();
+        if let Some(answer) = self.begin_on("sealing.encrypt-many", &key, arguments)? {
+            return Ok(answer);
+        }
         let key = self.key(&key)?;
         let mut results = Vec::with_capacity(items.len());
         for item in &items {
             results.push(key.encrypt(&item.data, &item.aad).await.map_err(Into::into));
         }
-        Ok(results)
+        Ok(self.end(results))
     }
 }
 
@@ -121,12 +164,17 @@ impl opening::Host for Instance {
         data: Vec<u8>,
         aad: Vec<u8>,
     ) -> Outcome<Vec<u8>> {
+        let arguments = || vec![Value::bytes(&data), Value::bytes(&aad)];
+        if let Some(answer) = self.begin_on("opening.decrypt", &key, arguments)? {
+            return Ok(answer);
+        }
         let key = self.key(&key)?;
         wait_if_slow(&**key).await;
-        Ok(match key.decrypt(&data, &aad).await {
+        let result = match key.decrypt(&data, &aad).await {
             Ok(mut plaintext) => Ok(std::mem::take(&mut *plaintext)),
             Err(error) => Err(error.into()),
-        })
+        };
+        Ok(self.end(result))
     }
 
     async fn decrypt_many(
@@ -134,6 +182,10 @@ impl opening::Host for Instance {
         key: Resource<KeyResource>,
         items: Vec<opening::Ciphertext>,
     ) -> wasmtime::Result<Vec<Result<Vec<u8>, types::Error>>> {
+        let arguments = || items.iter().flat_map(|it| pair(&it.data, &it.aad)).collect();
+        if let Some(answer) = self.begin_on("opening.decrypt-many", &key, arguments)? {
+            return Ok(answer);
+        }
         let key = self.key(&key)?;
         wait_if_slow(&**key).await;
         let mut results = Vec::with_capacity(items.len());
@@ -143,14 +195,18 @@ impl opening::Host for Instance {
                 Err(error) => Err(error.into()),
             });
         }
-        Ok(results)
+        Ok(self.end(results))
     }
 }
 
 impl macs::Host for Instance {
     async fn mac(&mut self, key: Resource<KeyResource>, data: Vec<u8>) -> Outcome<Vec<u8>> {
-        let key = self.key(&key)?;
-        Ok(key.mac(&data).await.map(Vec::from).map_err(Into::into))
+        let arguments = || vec![Value::bytes(&data)];
+        if let Some(answer) = self.begin_on("macs.mac", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.mac(&data).await.map(Vec::from).map_err(Into::into);
+        Ok(self.end(result))
     }
 
     async fn verify(
@@ -159,8 +215,12 @@ impl macs::Host for Instance {
         data: Vec<u8>,
         tag: Vec<u8>,
     ) -> Outcome<bool> {
-        let key = self.key(&key)?;
-        Ok(key.verify(&data, &tag).await.map_err(Into::into))
+        let arguments = || vec![Value::bytes(&data), Value::bytes(&tag)];
+        if let Some(answer) = self.begin_on("macs.verify", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.verify(&data, &tag).await.map_err(Into::into);
+        Ok(self.end(result))
     }
 }
 
@@ -171,9 +231,14 @@ impl signing::Host for Instance {
         data: Vec<u8>,
         form: types::SignatureForm,
     ) -> Outcome<Vec<u8>> {
+        let arguments = || vec![Value::bytes(&data), form_name(form)];
+        if let Some(answer) = self.begin_on("signing.sign", &key, arguments)? {
+            return Ok(answer);
+        }
         let key = self.key(&key)?;
         wait_if_slow(&**key).await;
-        Ok(key.sign(&data, form.into()).await.map_err(Into::into))
+        let result = key.sign(&data, form.into()).await.map_err(Into::into);
+        Ok(self.end(result))
     }
 }
 
@@ -185,13 +250,24 @@ impl verifying::Host for Instance {
         signature: Vec<u8>,
         form: types::SignatureForm,
     ) -> Outcome<Option<u32>> {
-        let key = self.key(&key)?;
-        Ok(key.verify_signature(&data, &signature, form.into()).await.map_err(Into::into))
+        let arguments = || vec![Value::bytes(&data), Value::bytes(&signature), form_name(form)];
+        if let Some(answer) = self.begin_on("verifying.verify", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self
+            .key(&key)?
+            .verify_signature(&data, &signature, form.into())
+            .await
+            .map_err(Into::into);
+        Ok(self.end(result))
     }
 
     async fn public_key(&mut self, key: Resource<KeyResource>) -> Outcome<Vec<u8>> {
-        let key = self.key(&key)?;
-        Ok(key.public_key().await.map_err(Into::into))
+        if let Some(answer) = self.begin_on("verifying.public-key", &key, Vec::new)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.public_key().await.map_err(Into::into);
+        Ok(self.end(result))
     }
 }
 
@@ -219,8 +295,12 @@ impl index::Host for Instance {
         label: String,
         value: Vec<u8>,
     ) -> Outcome<Vec<u8>> {
-        let key = self.key(&key)?;
-        Ok(key.term(&label, &value).await.map(Vec::from).map_err(Into::into))
+        let arguments = || vec![Value::Text(label.clone()), Value::bytes(&value)];
+        if let Some(answer) = self.begin_on("index.term", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.key(&key)?.term(&label, &value).await.map(Vec::from).map_err(Into::into);
+        Ok(self.end(result))
     }
 
     async fn terms(
@@ -229,23 +309,29 @@ impl index::Host for Instance {
         label: String,
         value: Vec<u8>,
     ) -> Outcome<Vec<Vec<u8>>> {
-        let key = self.key(&key)?;
-        Ok(match key.terms(&label, &value).await {
+        let arguments = || vec![Value::Text(label.clone()), Value::bytes(&value)];
+        if let Some(answer) = self.begin_on("index.terms", &key, arguments)? {
+            return Ok(answer);
+        }
+        let result: Result<Vec<Vec<u8>>, _> = match self.key(&key)?.terms(&label, &value).await {
             Ok(terms) => Ok(terms.into_iter().map(Vec::from).collect()),
             Err(error) => Err(error.into()),
-        })
+        };
+        Ok(self.end(result))
     }
 }
 
 impl random::Host for Instance {
     fn bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
-        self.count()?;
+        if let Some(answer) = self.begin("random.bytes", || vec![Value::Number(len.into())])? {
+            return Ok(answer);
+        }
         if len > MAX_RANDOM {
             return Err(wasmtime::Error::new(Limit::RandomBytes(MAX_RANDOM)));
         }
         let mut bytes = vec![0; len as usize];
         keyward_crypto::random_bytes(&mut bytes)?;
-        Ok(bytes)
+        Ok(self.end(bytes))
     }
 }
 
@@ -256,7 +342,13 @@ impl log::Host for Instance {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        self.count()?;
+        // A replayed run has log lines of its own: they are what it says, not what it is told.
+        let arguments = || {
+            let fields = fields.iter().flat_map(|(name, value)| [name.as_str(), value]);
+            let texts = [level_name(level), &message].into_iter().chain(fields);
+            texts.map(|text| Value::Text(text.to_owned())).collect()
+        };
+        self.begin::<()>("log.write", arguments)?;
         let message = printable(&message);
         let fields = fields
             .iter()

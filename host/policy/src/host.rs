@@ -1,5 +1,7 @@
 //! Admits policies and runs them, one fresh instance for each request.
 
+mod observe;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -20,6 +22,8 @@ use crate::limits::{HostConfig, Limits};
 use crate::obligations::Obligations;
 use crate::policy::{Policy, Program};
 use crate::state::StateService;
+
+pub use self::observe::Observe;
 
 /// Most bytes of authenticated data a plan may carry.
 const MAX_AUTHENTICATED_DATA: usize = 4 << 10;
@@ -70,6 +74,7 @@ struct Settings {
     limits: Limits,
     max_component_bytes: usize,
     compile_timeout: std::time::Duration,
+    fuel: bool,
 }
 
 impl PolicyHost {
@@ -79,7 +84,7 @@ impl PolicyHost {
         check_range("policy.per_tenant", config.per_tenant.into(), 1, config.pool_size.into())?;
         let memory = config.limits.memory_bytes as u64;
         check_range("policy.memory_bytes", memory, 64 << 10, Limits::MAX_MEMORY_BYTES as u64)?;
-        let engine = engine::for_running(config.pool_size)?;
+        let engine = engine::for_running(config.pool_size, config.fuel)?;
         engine::start_ticker(&engine)?;
         let linkers = Linkers::new(&engine).map_err(|error| SetupError::Engine {
             reason: format!("{error:#}"),
@@ -97,6 +102,7 @@ impl PolicyHost {
                 limits: config.limits,
                 max_component_bytes: config.max_component_bytes,
                 compile_timeout: config.compile_timeout,
+                fuel: config.fuel,
             },
             slots: Semaphore::new(config.pool_size as usize),
             programs: Mutex::new(HashMap::new()),
@@ -160,7 +166,8 @@ impl PolicyHost {
         let component = if let Some(component) = component {
             component
         } else {
-            let code = self.compiler.compile(wasm, self.config.compile_timeout).await?;
+            let code =
+                self.compiler.compile(wasm, self.config.compile_timeout, self.config.fuel).await?;
             let code = TrustedCode::from_own_compiler(code);
             // Also refuses what compiles but could never have a slot of the pool.
             let component = artefact::load(&self.engine, &code)
@@ -331,8 +338,10 @@ impl PolicyHost {
     }
 
     fn instance(&self, tenant: &str, request_id: &str) -> Instance {
-        let services = Arc::clone(&self.services);
-        Instance::new(tenant.into(), request_id.to_owned(), services, self.config.limits)
+        let (services, limits) = (Arc::clone(&self.services), self.config.limits);
+        let mut instance = Instance::new(tenant.into(), request_id.to_owned(), services, limits);
+        instance.counts_fuel = self.config.fuel;
+        instance
     }
 
     fn instance_for(&self, request: &Request) -> Instance {
@@ -361,10 +370,19 @@ impl PolicyHost {
         work: impl AsyncFnOnce(&mut Store<Instance>) -> wasmtime::Result<T>,
     ) -> Result<T, PolicyError> {
         let mut store = instance.into_store_on_fiber(&self.engine);
-        let wall = self.config.limits.wall;
-        let outcome = tokio::time::timeout(wall, work(&mut store)).await;
+        let outcome = self.within_wall(&mut store, work).await;
         store.data_mut().write_log();
-        match outcome {
+        outcome
+    }
+
+    /// The same in a store at hand; what the run logged stays in it.
+    async fn within_wall<T>(
+        &self,
+        store: &mut Store<Instance>,
+        work: impl AsyncFnOnce(&mut Store<Instance>) -> wasmtime::Result<T>,
+    ) -> Result<T, PolicyError> {
+        let wall = self.config.limits.wall;
+        match tokio::time::timeout(wall, work(store)).await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(classify(&error, &self.config.limits)),
             Err(_) => Err(PolicyError::Limit(Limit::Wall(wall))),

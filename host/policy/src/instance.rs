@@ -12,6 +12,7 @@ use crate::engine::TICK;
 use crate::error::Limit;
 use crate::host::Services;
 use crate::limits::Limits;
+use crate::watch::Watch;
 
 /// Ticks within which a run that does not wait has to end.
 const TICKS_AT_ONCE: u64 = 2;
@@ -41,6 +42,12 @@ pub struct Instance {
     /// Written when the run is over: a run that is begun anew says nothing twice.
     pub log_lines: Vec<LogLine>,
     ticks_left: u64,
+    /// The most linear memory it had, in bytes.
+    pub memory_bytes: usize,
+    /// Whether the engine counts fuel.
+    pub counts_fuel: bool,
+    /// Who observes the run, if anybody does.
+    pub watch: Option<Box<Watch>>,
 }
 
 impl Instance {
@@ -64,6 +71,9 @@ impl Instance {
             log_lines_dropped: 0,
             log_lines: Vec::new(),
             ticks_left: ticks(limits.cpu),
+            memory_bytes: 0,
+            counts_fuel: false,
+            watch: None,
         }
     }
 
@@ -74,9 +84,8 @@ impl Instance {
         Ok(())
     }
 
-    /// Counts one call that asks the store.
+    /// Counts that a call asks the store, beside [`Instance::count_call`].
     pub fn count_state_call(&mut self) -> Result<(), Limit> {
-        self.count_call()?;
         let limit = Limit::StateCalls(self.limits.state_calls);
         self.state_calls_left = self.state_calls_left.checked_sub(1).ok_or(limit)?;
         Ok(())
@@ -135,11 +144,15 @@ impl Instance {
 
     /// A store with every bound in force but those on time.
     fn into_bounded_store(self, engine: &wasmtime::Engine) -> Store<Self> {
-        let limits = self.limits;
+        let (limits, fuel) = (self.limits, self.counts_fuel);
         let mut store = Store::new(engine, self);
         store.limiter(|instance| instance);
         store.set_hostcall_fuel(limits.host_call_bytes);
         store.set_max_component_handles(limits.handles);
+        if fuel {
+            // Never to run out: time is what bounds a run. Fails only in an engine without fuel.
+            let _ = store.set_fuel(u64::MAX);
+        }
         store
     }
 }
@@ -159,6 +172,8 @@ impl ResourceLimiter for Instance {
         if desired > self.limits.memory_bytes {
             return Err(wasmtime::Error::new(Limit::Memory(self.limits.memory_bytes)));
         }
+        // One memory at most, see `memories`.
+        self.memory_bytes = self.memory_bytes.max(desired);
         Ok(true)
     }
 

@@ -23,9 +23,13 @@ mod host;
 mod instance;
 mod keys;
 mod limits;
+mod noting;
 mod obligations;
 mod policy;
 mod state;
+mod survey;
+mod trace;
+mod watch;
 
 pub use crate::bindings::{Algorithm, Caller, Obligation, Operation, Payload, Plan, Request};
 pub use crate::compiler::Compiler;
@@ -33,9 +37,11 @@ pub use crate::engine::PoolMetrics;
 pub use crate::error::{
     AdmissionError, HostError, Limit, PolicyError, Scope, SetupError, TrapKind,
 };
-pub use crate::host::{PolicyHost, Services};
+pub use crate::host::{Observe, PolicyHost, Services};
 pub use crate::keys::{KeyHandle, KeyService};
 pub use crate::limits::{HostConfig, Limits};
 pub use crate::obligations::{ObligationError, Obligations};
 pub use crate::policy::Policy;
 pub use crate::state::{MAX_STATE_NAME, MAX_STATE_VALUE, StateEntry, StateService};
+pub use crate::survey::{Needs, Survey, survey};
+pub use crate::trace::{Detail, Divergence, HostCall, KeyRef, LogEntry, Trace, Value};

@@ -70,6 +70,11 @@ pub struct HostConfig {
     pub artefact_key: Zeroizing<[u8; 32]>,
     /// Who compiles.
     pub compiler: Compiler,
+    /// Counts fuel, about one unit for each WebAssembly instruction, for [`Trace::fuel`]. It makes
+    /// policies some 10 % slower, so it is for tools; they compile in their own process.
+    ///
+    /// [`Trace::fuel`]: crate::Trace::fuel
+    pub fuel: bool,
 }
 
 impl Default for HostConfig {
@@ -84,6 +89,7 @@ impl Default for HostConfig {
             artefact_dir: None,
             artefact_key: Zeroizing::new([0; 32]),
             compiler: Compiler::InProcess,
+            fuel: false,
         }
     }
 }

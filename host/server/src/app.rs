@@ -127,6 +127,7 @@ impl App {
             artefact_dir: Some(artefacts),
             artefact_key,
             compiler: config.compiler,
+            fuel: false,
         };
         let shared = backend.is_shared();
         let cache = CacheConfig { shared, ..cache };

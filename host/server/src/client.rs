@@ -8,7 +8,7 @@ mod api;
 mod call;
 mod commands;
 mod connection;
-mod failure;
+pub(crate) mod failure;
 mod files;
 mod progress;
 mod show;
@@ -24,6 +24,7 @@ use self::commands::{backups, data, keys, management, receipts, streams, tokens}
 use self::connection::Connection;
 use self::failure::Failure;
 use self::show::Printer;
+use crate::author;
 
 /// What the client does.
 #[derive(Subcommand)]
@@ -66,7 +67,7 @@ pub enum Command {
         #[command(subcommand)]
         command: tokens::Command,
     },
-    /// Activate a policy, or show the active one
+    /// Write, build and test policies; activate one, or show the active one
     Policy {
         #[command(flatten)]
         connection: Connection,
@@ -142,6 +143,9 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Key { connection, command } => plain(&connection, command.call()?).await,
         Command::Tenant { connection, command } => plain(&connection, command.call()).await,
         Command::Token { connection, command } => plain(&connection, command.call()?).await,
+        Command::Policy { connection, command: management::PolicyCommand::Author(command) } => {
+            author::run(command, connection.json()).await
+        }
         Command::Policy { connection, command } => plain(&connection, command.call()?).await,
         Command::Server { connection, command } => plain(&connection, command.call()).await,
         Command::Data(command) => command.run().await,

@@ -10,6 +10,7 @@
 
 pub mod app;
 mod audit;
+mod author;
 pub mod backend;
 mod bridge;
 mod changes;

@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 
 use crate::{number, parse};
 
-/// HPKE's `info`: what these messages are.
-const INFO: &[u8] = b"keyward cards v1";
+/// HPKE's `info`: what these messages are. The tenant's name follows, so that a sealed number cannot
+/// be passed off as another tenant's.
+const INFO: &str = "keyward cards v1 ";
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,7 +33,7 @@ pub fn register(body: &[u8]) -> Result<Value, Error> {
         .decode(&public_key)
         .map_err(|_| Error::invalid("`public_key` is DER of a SubjectPublicKeyInfo in base64"))?;
     // Tried once, so that a key that nothing can be sealed to is refused here and now.
-    recipients::seal(&der, INFO, b"", b"")?;
+    recipients::seal(&der, INFO.as_bytes(), b"", b"")?;
     state::put(&entry(&name)?, &der, None)?;
     Ok(json!({ "name": name }))
 }
@@ -43,9 +44,8 @@ pub fn seal(request: &Request, body: &[u8]) -> Result<Value, Error> {
     number::check(&number)?;
     let known = state::get(&entry(&recipient)?)?;
     let known = known.ok_or_else(|| Error::not_found("no such recipient is registered"))?;
-    // Bound, so that a sealed number cannot be passed off as another tenant's.
-    let aad = request.tenant.as_bytes();
-    let sealed = recipients::seal(&known.value, INFO, aad, number.as_bytes())?;
+    let info = [INFO, &request.tenant].concat();
+    let sealed = recipients::seal(&known.value, info.as_bytes(), b"", number.as_bytes())?;
     Ok(json!({ "recipient": recipient, "sealed": STANDARD.encode(sealed) }))
 }
 

@@ -128,5 +128,9 @@ fn granted(key: &str, subject: &str) -> String {
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Error> {
-    serde_json::from_slice(body).map_err(|error| Error::invalid(format!("not accepted: {error}")))
+    // Without serde's text, which repeats what was sent: errors reach logs.
+    serde_json::from_slice(body).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        Error::invalid(format!("the body does not fit the schema, at line {line} column {column}"))
+    })
 }

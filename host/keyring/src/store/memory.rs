@@ -1,4 +1,4 @@
-//! A store in memory, for tests.
+//! A store in memory, for tests and for tools that try things out.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +8,8 @@ use zeroize::Zeroizing;
 
 use super::{Record, Store, StoreError, check_path, check_prefix, check_value};
 
-/// A store that lives as long as its value. It keeps nothing and is for tests only.
+/// A store that lives as long as its value. It keeps nothing, so it is no place for keys
+/// that anybody needs again.
 #[derive(Default)]
 pub struct MemoryStore {
     state: Mutex<State>,

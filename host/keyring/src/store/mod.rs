@@ -10,7 +10,6 @@ mod vault_kv;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
-#[cfg(any(test, feature = "testing"))]
 pub mod memory;
 
 use async_trait::async_trait;

@@ -5,9 +5,10 @@ use crate::bindings::{state, types};
 use crate::error::HostError;
 use crate::instance::Instance;
 use crate::state::{MAX_STATE_NAME, MAX_STATE_VALUE};
+use crate::trace::Value;
 
 impl Instance {
-    /// Before every call: counts it, and suspends. A run that began on its caller's stack is begun
+    /// In every call that asks the store: counts it, and suspends. A run that began on its caller's stack is begun
     /// anew on a fiber (see [`crate::at_once`]) before the call had an effect, so that no effect
     /// comes twice.
     async fn ask_state(&mut self, name: &str) -> Outcome<()> {
@@ -21,6 +22,25 @@ impl Instance {
     }
 
     async fn write_state(
+        &mut self,
+        function: &'static str,
+        name: &str,
+        value: &[u8],
+        ttl: Option<u64>,
+        expected: Option<u64>,
+    ) -> Outcome<u64> {
+        let arguments = || {
+            let fixed = [Value::Text(name.into()), Value::bytes(value), number(ttl)];
+            fixed.into_iter().chain(expected.map(|it| Value::Number(it.into()))).collect()
+        };
+        if let Some(answer) = self.begin(function, arguments)? {
+            return Ok(answer);
+        }
+        let result = self.put_state(name, value, ttl, expected).await?;
+        Ok(self.end(result))
+    }
+
+    async fn put_state(
         &mut self,
         name: &str,
         value: &[u8],
@@ -40,19 +60,23 @@ impl Instance {
 
 impl state::Host for Instance {
     async fn get(&mut self, name: String) -> Outcome<Option<state::Entry>> {
-        if let Err(refused) = self.ask_state(&name).await? {
-            return Ok(Err(refused));
+        if let Some(answer) = self.begin("state.get", || vec![Value::Text(name.clone())])? {
+            return Ok(answer);
         }
-        let entry = answer(self.services.state.get(&self.tenant, &name).await);
+        let entry = match self.ask_state(&name).await? {
+            Ok(()) => answer(self.services.state.get(&self.tenant, &name).await),
+            Err(refused) => Err(refused),
+        };
         let shown = |entry: crate::state::StateEntry| state::Entry {
             value: entry.value,
             revision: entry.revision,
         };
-        Ok(entry.map(|entry| entry.map(shown)))
+        let entry = entry.map(|entry| entry.map(shown));
+        Ok(self.end(entry))
     }
 
     async fn put(&mut self, name: String, value: Vec<u8>, ttl: Option<u64>) -> Outcome<u64> {
-        self.write_state(&name, &value, ttl, None).await
+        self.write_state("state.put", &name, &value, ttl, None).await
     }
 
     async fn put_if(
@@ -62,22 +86,37 @@ impl state::Host for Instance {
         ttl: Option<u64>,
         revision: u64,
     ) -> Outcome<u64> {
-        self.write_state(&name, &value, ttl, Some(revision)).await
+        self.write_state("state.put-if", &name, &value, ttl, Some(revision)).await
     }
 
     async fn add(&mut self, name: String, amount: i64, ttl: Option<u64>) -> Outcome<i64> {
-        if let Err(refused) = self.ask_state(&name).await?.and_then(|()| checked(ttl)) {
-            return Ok(Err(refused));
+        let arguments =
+            || vec![Value::Text(name.clone()), Value::Number(amount.into()), number(ttl)];
+        if let Some(answer) = self.begin("state.add", arguments)? {
+            return Ok(answer);
         }
-        Ok(answer(self.services.state.add(&self.tenant, &name, amount, ttl).await))
+        let sum = match self.ask_state(&name).await?.and_then(|()| checked(ttl)) {
+            Ok(()) => answer(self.services.state.add(&self.tenant, &name, amount, ttl).await),
+            Err(refused) => Err(refused),
+        };
+        Ok(self.end(sum))
     }
 
     async fn remove(&mut self, name: String, revision: Option<u64>) -> Outcome<()> {
-        if let Err(refused) = self.ask_state(&name).await? {
-            return Ok(Err(refused));
+        let arguments = || vec![Value::Text(name.clone()), number(revision)];
+        if let Some(answer) = self.begin("state.remove", arguments)? {
+            return Ok(answer);
         }
-        Ok(answer(self.services.state.remove(&self.tenant, &name, revision).await))
+        let removed = match self.ask_state(&name).await? {
+            Ok(()) => answer(self.services.state.remove(&self.tenant, &name, revision).await),
+            Err(refused) => Err(refused),
+        };
+        Ok(self.end(removed))
     }
+}
+
+fn number(value: Option<u64>) -> Value {
+    value.map_or(Value::Nothing, |value| Value::Number(value.into()))
 }
 
 fn checked(ttl: Option<u64>) -> Result<(), types::Error> {

@@ -19,6 +19,8 @@ const INTERRUPTED: u8 = 130;
 pub enum Failure {
     /// The command cannot be right.
     Usage(String),
+    /// Several things cannot be right, each a line.
+    Several(Vec<String>),
     /// The server refused.
     Problem(Box<Problem>),
     /// No answer, or none of Keyward's.
@@ -67,10 +69,29 @@ impl Failure {
         }
     }
 
+    /// What it says, where that is one line.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Usage(text) | Self::Connection(text) | Self::Local(text) => text.clone(),
+            Self::Several(lines) => lines.join("; "),
+            Self::Problem(problem) => problem.to_string(),
+            Self::Backup(error) => error.to_string(),
+            Self::Receipt(error) => error.to_string(),
+            Self::Invalid | Self::Closed | Self::Interrupted => String::new(),
+        }
+    }
+
     /// Says it on standard error, in one line, and gives the exit code.
     pub fn report(self) -> ExitCode {
         let (code, text) = match self {
             Self::Usage(text) => (USAGE, text),
+            Self::Several(mut lines) => {
+                let last = lines.pop().unwrap_or_default();
+                for line in &lines {
+                    note(line);
+                }
+                (USAGE, last)
+            }
             Self::Problem(problem) => (1, problem.to_string()),
             Self::Connection(text) | Self::Local(text) => (1, text),
             Self::Backup(error) => (1, format!("{}: {error}", error.code().replace('-', "_"))),

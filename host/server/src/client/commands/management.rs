@@ -57,6 +57,8 @@ pub enum PolicyCommand {
     },
     /// Show the active policy
     Show,
+    #[command(flatten)]
+    Author(crate::author::Command),
 }
 
 impl PolicyCommand {
@@ -69,6 +71,9 @@ impl PolicyCommand {
                 Call::new(Method::PUT, &["policy"]).bytes("application/wasm", wasm)
             }
             Self::Show => Call::get(&["policy"]),
+            Self::Author(_) => {
+                return Err(Failure::Usage("this command needs no server".into()));
+            }
         })
     }
 }

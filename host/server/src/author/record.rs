@@ -1,0 +1,73 @@
+//! `keyward policy record`: runs cases and keeps every host call of theirs.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueHint};
+
+use super::recording::{Outcome, Recorded, Recording};
+use super::run::{self, Outputs};
+use super::sandbox::Sandbox;
+use super::{print, project};
+use crate::client::failure::Failure;
+
+#[derive(ClapArgs)]
+pub struct Args {
+    /// The case to record, by its name
+    #[arg(required_unless_present = "tests", conflicts_with = "tests")]
+    case: Option<String>,
+    /// Record all cases
+    #[arg(long)]
+    tests: bool,
+    /// The component, or its project [default: the current directory]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::AnyPath)]
+    policy: Option<PathBuf>,
+    /// A directory with cases, or one file [default: `cases` beside the component]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    cases: Option<PathBuf>,
+    /// Where the recording goes
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    output: PathBuf,
+}
+
+/// Records.
+pub async fn run(args: &Args) -> Result<(), Failure> {
+    let path = project::component(args.policy.as_deref())?;
+    let files = project::cases(args.cases.as_deref(), &path)?;
+    let sandbox = Sandbox::open(&path, true).await?;
+    let mut runs = Vec::new();
+    for file in &files {
+        let tenant = sandbox.set_up(file).await?;
+        let mut outputs = Outputs::new();
+        for case in &file.cases {
+            // The others run as well: a later one may need their output.
+            let run = run::run(&sandbox, &tenant, file, case, &mut outputs).await?;
+            if args.case.as_ref().is_some_and(|wanted| *wanted != case.name) {
+                continue;
+            }
+            let invoked = run.request.operation.starts_with("invoke/");
+            runs.push(Recorded {
+                case: case.name.clone(),
+                request: (&run.request).into(),
+                // Of everything else the payload is none of the policy's business.
+                payload: run.payload.as_ref().filter(|_| invoked).map(Into::into),
+                outcome: Outcome::of(&run.trace),
+                calls: run.trace.calls,
+            });
+        }
+    }
+    if runs.is_empty() {
+        let what = match &args.case {
+            Some(name) => format!("there is no case \"{name}\""),
+            None => "there are no cases: name a directory with --cases".into(),
+        };
+        return Err(Failure::Usage(what));
+    }
+    let count = runs.len();
+    let calls: usize = runs.iter().map(|run| run.calls.len()).sum();
+    Recording { policy: sandbox.policy.digest().into(), runs }.write(&args.output)?;
+    print(&format!(
+        "{}: {count} runs, {calls} host calls. It holds what the cases sent and what the policy \
+         decrypted, in clear; only you may read it.\n",
+        args.output.display()
+    ))
+}
