@@ -248,8 +248,8 @@ fn client(address: &str, trusted: &Authority, shown: Option<&Pair>) -> Client {
 }
 
 fn https(home: &Path, more: &str) -> String {
-    let (cert, key) = (home.join("cert.pem"), home.join("key.pem"));
-    format!("[tls]\ncert = {cert:?}\nkey = {key:?}\nreload = \"200ms\"\n{more}")
+    let home = home.display();
+    format!("[tls]\ncert = '{home}/cert.pem'\nkey = '{home}/key.pem'\nreload = \"200ms\"\n{more}")
 }
 
 #[test]

@@ -215,7 +215,7 @@ fn what_a_policy_counts_it_counts_on_both() {
                 (0..5).for_each(|_| {
                     let counted = count(client);
                     assert!(counts.lock().unwrap().insert(counted));
-                })
+                });
             });
         }
     });

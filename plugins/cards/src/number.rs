@@ -57,9 +57,9 @@ pub fn check(number: &str) -> Result<(), Error> {
         .rev()
         .map(|byte| u32::from(byte - b'0'))
         .enumerate()
-        .map(|(nth, digit)| if nth % 2 == 0 { digit } else { doubled(digit) })
+        .map(|(nth, digit)| if nth.is_multiple_of(2) { digit } else { doubled(digit) })
         .sum();
-    if sum % 10 != 0 {
+    if !sum.is_multiple_of(10) {
         return Err(Error::invalid("this is no card number: its check digit is another"));
     }
     Ok(())

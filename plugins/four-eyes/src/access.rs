@@ -16,16 +16,16 @@ use serde_json::{Value, json};
 use crate::BREAK_GLASS;
 
 /// How long a wish waits for somebody to grant it.
-const WISH_LIFE: Duration = Duration::from_secs(3_600);
+const WISH_LIFE: Duration = Duration::from_hours(1);
 /// How long somebody may read what was granted.
-const GRANT_LIFE: Duration = Duration::from_secs(900);
+const GRANT_LIFE: Duration = Duration::from_mins(15);
 /// Most decryptions of one subject with one key in a minute.
 const READS_A_MINUTE: i64 = 60;
 /// Most decryptions of one subject in a day without approval.
 const EMERGENCIES_A_DAY: i64 = 3;
 
-const MINUTE: Duration = Duration::from_secs(60);
-const DAY: Duration = Duration::from_secs(86_400);
+const MINUTE: Duration = Duration::from_mins(1);
+const DAY: Duration = Duration::from_hours(24);
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

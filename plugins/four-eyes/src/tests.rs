@@ -30,8 +30,8 @@ fn grant(host: &Harness) {
     );
 }
 
-fn denied<T: std::fmt::Debug>(result: Result<T, Error>, why: &str) {
-    assert!(matches!(&result, Err(Error::Denied(said)) if said.contains(why)), "{result:?}");
+fn denied<T: std::fmt::Debug>(result: &Result<T, Error>, why: &str) {
+    assert!(matches!(result, Err(Error::Denied(said)) if said.contains(why)), "{result:?}");
 }
 
 #[test]
@@ -39,14 +39,14 @@ fn it_takes_two_and_lasts_a_quarter_of_an_hour() {
     let host = host();
     let letter = sealed(&host);
     let kim = host.caller("kim", &["support"]).key("letters");
-    denied(kim.decrypt::<FourEyes>(&letter), "nobody has approved");
+    denied(&kim.decrypt::<FourEyes>(&letter), "nobody has approved");
     grant(&host);
     assert_eq!(kim.decrypt::<FourEyes>(&letter).unwrap(), b"Dear Jane");
     let other = host.caller("max", &["support"]).key("letters");
-    denied(other.decrypt::<FourEyes>(&letter), "nobody has approved");
+    denied(&other.decrypt::<FourEyes>(&letter), "nobody has approved");
     let start = kim.request("decrypt").time;
     assert!(kim.clone().time(start + 899_999).decrypt::<FourEyes>(&letter).is_ok());
-    denied(kim.time(start + 900_000).decrypt::<FourEyes>(&letter), "nobody has approved");
+    denied(&kim.time(start + 900_000).decrypt::<FourEyes>(&letter), "nobody has approved");
 }
 
 #[test]
@@ -55,16 +55,16 @@ fn nobody_approves_their_own_wish_or_one_twice() {
     let both = host.caller("kim", &["support", "approver"]);
     let wish = json!({ "key": "letters", "reason": "ticket 7" });
     let id = invoke(&both, "request-access", &wish).unwrap();
-    denied(invoke(&both, "approve", &json!({ "id": id["id"] })), "somebody else");
+    denied(&invoke(&both, "approve", &json!({ "id": id["id"] })), "somebody else");
     let lee = host.caller("lee", &["approver"]);
-    denied(invoke(&lee, "request-access", &wish), "needs one of the roles");
+    denied(&invoke(&lee, "request-access", &wish), "needs one of the roles");
     assert!(invoke(&lee, "approve", &json!({ "id": id["id"] })).is_ok());
     for gone in [id["id"].clone(), json!("guessed")] {
         let again = invoke(&lee, "approve", &json!({ "id": gone }));
         assert!(matches!(again, Err(Error::NotFound(_))), "{again:?}");
     }
     let kim = host.caller("kim", &["support"]);
-    denied(invoke(&kim, "approve", &json!({ "id": "x" })), "needs one of the roles");
+    denied(&invoke(&kim, "approve", &json!({ "id": "x" })), "needs one of the roles");
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn reading_is_bounded_by_the_minute() {
     for _ in 0..60 {
         kim.decrypt::<FourEyes>(&letter).unwrap();
     }
-    denied(kim.decrypt::<FourEyes>(&letter), "in this minute");
+    denied(&kim.decrypt::<FourEyes>(&letter), "in this minute");
     let later = kim.request("").time + 60_000;
     assert!(kim.time(later).decrypt::<FourEyes>(&letter).is_ok());
 }
@@ -103,7 +103,7 @@ fn glass_is_broken_with_a_reason_three_times_a_day() {
     for _ in 0..3 {
         assert_eq!(urgent.decrypt::<FourEyes>(&letter).unwrap(), b"Dear Jane");
     }
-    denied(urgent.decrypt::<FourEyes>(&letter), "emergencies a day");
+    denied(&urgent.decrypt::<FourEyes>(&letter), "emergencies a day");
     let log = host.log();
     assert_eq!(log.len(), 3);
     assert!(log[0].fields.contains(&("reason".to_owned(), "patient unconscious".to_owned())));
