@@ -356,7 +356,7 @@ fn methods_and_routes() {
         ("POST", "/keys/main", "DELETE,GET,HEAD,PATCH"),
         ("GET", "/keys/main/rotate", "POST"),
         ("POST", "/policy", "GET,HEAD,PUT"),
-        ("DELETE", "/tokens", "POST"),
+        ("DELETE", "/tokens", "GET,HEAD,POST"),
         ("GET", "/invoke/any", "POST"),
         ("BREW", "/encrypt", "POST"),
     ] {
