@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use keyward_tests::{Server, python};
+use keyward_tests::{Client, Server, python};
 use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/openapi.json";
@@ -130,6 +130,9 @@ fn its_examples_work() {
         if path.contains("{key}") {
             path.push_str("?tenant=demo");
         }
+        if path.contains("/tokens/{id}") {
+            path = path.replace("{id}", &token_at(&operator, &path));
+        }
         let path = path.replace("{name}", &key).replace("{key}", &key);
         let by_tenant = operation["tags"][0] == "data";
         let client = if by_tenant { server.demo().at_root() } else { operator.clone() };
@@ -139,6 +142,16 @@ fn its_examples_work() {
         tried += 1;
     }
     assert!(tried >= 30, "only {tried} examples");
+}
+
+/// The id of a new token, which the operation at `path` is to work on.
+fn token_at(operator: &Client, path: &str) -> String {
+    let (tokens, _) = path.split_once("/{id}").unwrap();
+    let mut body = json!({ "subject": "example" });
+    if tokens.contains("/tenants/") {
+        body["roles"] = json!(["application"]);
+    }
+    operator.post(tokens, &body).expect(201).str("/id")
 }
 
 /// The description as the run uses it: an answer must have no field that it does not name, and an
