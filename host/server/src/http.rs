@@ -14,6 +14,7 @@ mod metrics;
 mod openapi;
 mod outage_log;
 mod output;
+mod paging;
 mod policy;
 mod problem;
 mod receipts;

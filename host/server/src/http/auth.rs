@@ -143,10 +143,16 @@ async fn for_managing(
     tenant: &str,
 ) -> Result<TenantName, Problem> {
     let name = for_reading(app, credential, tenant).await?;
-    if credential.reach == Reach::Operator || credential.has_role(TENANT_ADMIN) {
+    if credential.reach == Reach::Operator {
         return Ok(name);
     }
-    Err(Problem::new(Code::Forbidden, "this takes the role tenant-admin, or an operator"))
+    if !credential.has_role(TENANT_ADMIN) {
+        let detail = "this takes the role tenant-admin, or an operator";
+        return Err(Problem::new(Code::Forbidden, detail));
+    }
+    // A JWT or a certificate may speak for a tenant that is not there, or not yet: nothing is to be
+    // left below its name for whoever gets it.
+    known(app, name).await
 }
 
 /// For what concerns all tenants: operators.
@@ -190,6 +196,10 @@ pub async fn existing(
     let name = TenantName::from_str(tenant)?;
     audit::about(name.as_str());
     operator.scope.check(Kind::Tenants, name.as_str())?;
+    known(app, name).await
+}
+
+async fn known(app: &App, name: TenantName) -> Result<TenantName, Problem> {
     if app.keyring.tenant_exists(&name).await? {
         return Ok(name);
     }

@@ -18,6 +18,7 @@ use crate::audit;
 use crate::clock;
 use crate::errors::Code;
 use crate::policies::Active;
+use crate::tokens::scope::Kind;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Policy")]
@@ -71,6 +72,8 @@ pub async fn activate(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
+    // A policy opens whichever keys of the tenant it likes: who may not use them all could by one.
+    credential.scope.check(Kind::Keys, "*")?;
     body::require(request.headers(), "application/wasm")?;
     let limit = app.max_component;
     let wasm = body::read(request.into_body(), limit, app.http.body_timeout).await?;

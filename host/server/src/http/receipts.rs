@@ -13,15 +13,11 @@ use serde::Serialize;
 use super::auth::{Access, authenticate};
 use super::openapi::problems::KEY;
 use super::openapi::{Endpoint, Tag, Who, schema};
+use super::paging::{self, Paging};
 use super::routes::Routes;
-use super::{Params, Problem, json, output, param};
+use super::{Params, Problem, output, param};
 use crate::app::App;
-use crate::errors::Code;
 use crate::tokens::scope::Kind;
-
-/// How many receipts a page has unless the query says otherwise, and at most.
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
 
 /// Adds the routes, with what they say of themselves.
 pub fn routes(routes: &mut Routes) {
@@ -74,11 +70,10 @@ pub async fn list(
         Access::managing(&app, path, request.headers()).await?;
     let name = KeyName::from_str(param(&path, "name")?)?;
     credential.scope.check(Kind::Keys, name.as_str())?;
-    let Wanted { after, limit } = Wanted::read(request.uri().query().unwrap_or_default())?;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let Paging { after, limit } = Paging::read(request.uri().query(), |_| true)?;
     let page = app.keyring.receipts(&tenant, &name, after.as_deref(), limit).await;
     let page = page.map_err(|error| match error {
-        KeyringError::InvalidName { field: "after", reason } => bad("after", reason),
+        KeyringError::InvalidName { field: "after", reason } => paging::bad("after", reason),
         error => error.into(),
     })?;
     let list = ReceiptList { receipts: &page.receipts, next: page.next.as_deref() };
@@ -137,65 +132,4 @@ pub async fn keys(
     }
     let keys = keys.iter().map(Into::into).collect();
     output::json(StatusCode::OK, &KeyList { current: current.id().to_string(), keys })
-}
-
-/// What the query asks for.
-#[derive(Debug, Default)]
-struct Wanted {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-impl Wanted {
-    fn read(query: &str) -> Result<Self, Problem> {
-        let mut wanted = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let is_twice = match &*name {
-                "after" => wanted.after.replace(value.into_owned()).is_some(),
-                "limit" => {
-                    let limit = value.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
-                    let detail = "must be a number from 1 to 1000";
-                    wanted.limit.replace(limit.ok_or_else(|| bad("limit", detail))?).is_some()
-                }
-                other => {
-                    let name: String = other.chars().take(64).collect();
-                    return Err(bad(&name, "the query parameters are `after` and `limit`"));
-                }
-            };
-            if is_twice {
-                return Err(bad(&name, "is given twice"));
-            }
-        }
-        Ok(wanted)
-    }
-}
-
-fn bad(name: &str, detail: &'static str) -> Problem {
-    Problem::field(Code::InvalidRequest, json::pointer(name), detail)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_are_read_and_what_is_wrong_is_named() {
-        let wanted = Wanted::read("after=0-a-1&limit=7").unwrap();
-        assert_eq!((wanted.after.as_deref(), wanted.limit), (Some("0-a-1"), Some(7)));
-        assert!(Wanted::read("").unwrap().limit.is_none());
-        for (query, field) in [
-            ("limit=0", "/limit"),
-            ("limit=1001", "/limit"),
-            ("limit=x", "/limit"),
-            ("limit=1&limit=1", "/limit"),
-            ("after=a&after=b", "/after"),
-            ("state=deleted", "/state"),
-        ] {
-            let problem = Wanted::read(query).unwrap_err();
-            assert_eq!(
-                (problem.code, problem.field.as_deref()),
-                (Code::InvalidRequest, Some(field))
-            );
-        }
-    }
 }

@@ -20,16 +20,13 @@ use self::rotate::Rotation;
 use self::view::{MintedView, TokenView};
 use super::auth::{self, Access};
 use super::openapi::{Endpoint, Tag, Who, schema};
+use super::paging::Paging;
 use super::routes::Routes;
-use super::{Params, Problem, json, output, param, params};
+use super::{Params, Problem, output, param, params};
 use crate::app::App;
 use crate::audit;
 use crate::errors::Code;
 use crate::tokens::{Credential, Page, Reach, TokenError};
-
-/// How many tokens a page has unless the query says otherwise, and at most.
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
 
 /// A request about tokens that passed.
 struct Managed {
@@ -94,46 +91,11 @@ async fn list(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let managed = Managed::of(&app, path, request.headers()).await?;
-    let Wanted { after, limit } = Wanted::read(request.uri().query().unwrap_or_default())?;
-    let limit = limit.unwrap_or(DEFAULT_LIMIT);
+    let Paging { after, limit } = Paging::read(request.uri().query(), is_id)?;
     let page = app.tokens.page(&managed.reach, after.as_deref(), limit).await;
     let Page { tokens, next } = page.map_err(blame)?;
     let tokens = tokens.into_iter().map(TokenView::of).collect();
     output::json(StatusCode::OK, &TokenList { tokens, next })
-}
-
-/// What the query asks for.
-#[derive(Debug, Default)]
-struct Wanted {
-    after: Option<String>,
-    limit: Option<usize>,
-}
-
-impl Wanted {
-    fn read(query: &str) -> Result<Self, Problem> {
-        let bad =
-            |name: &str, detail| Problem::field(Code::InvalidRequest, json::pointer(name), detail);
-        let mut wanted = Self::default();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let is_twice = match &*name {
-                "after" if is_id(&value) => wanted.after.replace(value.into_owned()).is_some(),
-                "after" => return Err(bad("after", "must be the `next` of a page")),
-                "limit" => {
-                    let limit = value.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
-                    let detail = "must be a number from 1 to 1000";
-                    wanted.limit.replace(limit.ok_or_else(|| bad("limit", detail))?).is_some()
-                }
-                other => {
-                    let name: String = other.chars().take(64).collect();
-                    return Err(bad(&name, "the query parameters are `after` and `limit`"));
-                }
-            };
-            if is_twice {
-                return Err(bad(&name, "is given twice"));
-            }
-        }
-        Ok(wanted)
-    }
 }
 
 fn is_id(text: &str) -> bool {
@@ -158,7 +120,9 @@ async fn revoke(
     request: Request,
 ) -> Result<Response<Body>, Problem> {
     let managed = Managed::of(&app, path, request.headers()).await?;
-    let details = app.tokens.revoke(&managed.reach, managed.id()?).await.map_err(blame)?;
+    let details = app.tokens.details(&managed.reach, managed.id()?).await.map_err(blame)?;
+    grant::check_ends(&managed.credential, &details)?;
+    let details = app.tokens.revoke(&managed.reach, &details.id).await.map_err(blame)?;
     let (by, id) = (&managed.credential.caller.subject, &details.id);
     tracing::info!(id, by, subject = details.caller.subject, "token revoked");
     output::json(StatusCode::OK, &TokenView::of(details))
@@ -241,28 +205,4 @@ fn of_operators(routes: &mut Routes) {
         .answers::<MintedView<'_>>(201, "The one time the new token is shown")
         .fails(rotate::FAILS);
     routes.post("/api/v1/tokens/{id}/rotate", rotate::rotate, endpoint);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn queries_are_read_and_what_is_wrong_is_named() {
-        let id = "0a".repeat(16);
-        let wanted = Wanted::read(&format!("after={id}&limit=7")).unwrap();
-        assert_eq!((wanted.after, wanted.limit), (Some(id), Some(7)));
-        for (query, field) in [
-            ("limit=0", "/limit"),
-            ("limit=1001", "/limit"),
-            ("limit=1&limit=1", "/limit"),
-            ("after=..", "/after"),
-            ("after=", "/after"),
-            ("subject=a", "/subject"),
-        ] {
-            let problem = Wanted::read(query).unwrap_err();
-            assert_eq!(problem.code, Code::InvalidRequest, "{query}");
-            assert_eq!(problem.field.as_deref(), Some(field), "{query}");
-        }
-    }
 }

@@ -12,15 +12,12 @@ use serde::Serialize;
 
 use super::view::KeyView;
 use crate::app::App;
-use crate::errors::Code;
 use crate::http::auth::Access;
 use crate::http::openapi::schema;
-use crate::http::{Params, Problem, json, output};
+use crate::http::paging::{DEFAULT_LIMIT, bad, read_limit};
+use crate::http::{Params, Problem, output};
 use crate::tokens::scope::Kind;
 
-/// How many keys a page has unless the query says otherwise, and at most.
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
 /// Longest prefix, in bytes: as long as a name.
 const MAX_PREFIX: usize = 128;
 
@@ -68,18 +65,12 @@ struct Wanted<'a> {
 
 impl<'a> Wanted<'a> {
     fn read(query: &'a str) -> Result<Self, Problem> {
-        let bad =
-            |name: &str, detail| Problem::field(Code::InvalidRequest, json::pointer(name), detail);
         let (mut wanted, mut seen) = (Self::default(), Vec::new());
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             match &*name {
                 "state" if value == "deleted" => wanted.deleted = true,
                 "state" => return Err(bad("state", "the only value is `deleted`")),
-                "limit" => {
-                    let limit = value.parse().ok().filter(|n| (1..=MAX_LIMIT).contains(n));
-                    let detail = "must be a number from 1 to 1000";
-                    wanted.limit = Some(limit.ok_or_else(|| bad("limit", detail))?);
-                }
+                "limit" => wanted.limit = Some(read_limit(&value)?),
                 "after" => {
                     let detail = "must be the `next` of a page, which is a key's name";
                     wanted.after = Some(value.parse().map_err(|_| bad("after", detail))?);
@@ -116,6 +107,7 @@ fn is_prefix(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::errors::Code;
 
     #[test]
     fn queries_are_read() {

@@ -304,6 +304,24 @@ fn every_route_that_takes_a_credential_has_an_operation() {
     assert!(names.contains("encrypt") && names.contains("token.rotate"));
 }
 
+/// The identity provider may know tenants that are not there: nothing is left below their names.
+#[tokio::test]
+async fn nothing_is_kept_for_a_tenant_that_is_not_there() {
+    let (world, signer) = world().await;
+    let ghost = signer.sign(&claims(&json!({ "tenant": "ghost", "roles": ["idp-admin"] })));
+    for (path, body) in [
+        ("/api/v1/tenants/ghost/tokens", json!({ "subject": "s", "roles": [] })),
+        ("/api/v1/tenants/ghost/keys", json!({ "name": "orders" })),
+    ] {
+        world.post(path, &ghost, body).await.problem(Code::TenantNotFound);
+    }
+    let body = json!({ "key": "orders", "plaintext": "" });
+    let answer = world.post("/api/v1/tenants/ghost/encrypt", &ghost, body).await;
+    answer.problem(Code::PolicyMissing);
+    let kept = world.app.keyring.store().list("tenants").await.unwrap();
+    assert!(!kept.iter().any(|it| it.starts_with("ghost")), "{kept:?}");
+}
+
 #[tokio::test]
 async fn a_token_goes_before_a_certificate() {
     let (world, _) = world().await;

@@ -325,3 +325,44 @@ async fn with_the_last_operator_gone_the_next_start_makes_one() {
     assert!(matches!(verified, Err(TokenError::Expired)), "{verified:?}");
     assert!(!world.app.tokens.has_operator().await.unwrap(), "it lets nobody in");
 }
+
+/// A policy opens whichever keys it likes.
+#[tokio::test]
+async fn who_is_limited_to_some_keys_puts_no_policy_in_place() {
+    let world = World::new().await;
+    let limited = |keys: Value| json!({ "subject": "s", "roles": ["tenant-admin"], "scope": { "keys": keys } });
+    let (some, _) = world.make(TOKENS, &world.admin, limited(json!(["orders-*"]))).await;
+    let (all, _) = world.make(TOKENS, &world.admin, limited(json!(["*"]))).await;
+    let put = async |token: &str| {
+        let request = Request::put(format!("{TENANT}/policy"))
+            .header("authorization", format!("Bearer {token}"))
+            .header("content-type", "application/wasm")
+            .body(Body::from("no component"))
+            .unwrap();
+        world.send(request).await
+    };
+    put(&some).await.problem(Code::OutOfScope);
+    put(&all).await.problem(Code::ComponentInvalid);
+}
+
+#[tokio::test]
+async fn nobody_ends_a_token_that_they_could_not_make() {
+    let world = World::new().await;
+    let admin = |scope: Value| json!({ "subject": "s", "roles": ["tenant-admin"], "scope": scope });
+    let (narrow, narrow_id) =
+        world.make(TOKENS, &world.admin, admin(json!({ "keys": ["a-*"] }))).await;
+    let (_, wide_id) = world.make(TOKENS, &world.admin, admin(json!({ "keys": ["*"] }))).await;
+    for action in ["", "/rotate"] {
+        let path = format!("{TOKENS}/{wide_id}{action}");
+        let method = if action.is_empty() { Method::DELETE } else { Method::POST };
+        world.call(method, &path, &narrow, "").await.problem(Code::OutOfScope);
+    }
+    let body = json!({ "subject": "s", "scope": { "tenants": ["shop-*"] } });
+    let (bounded, _) = world.make(OPERATORS, &world.operator, body).await;
+    let known = world.app.tokens.verify(&world.operator).await.unwrap().unwrap();
+    let path = format!("{OPERATORS}/{}", known.id);
+    world.delete(&path, &bounded).await.problem(Code::OutOfScope);
+    assert!(world.app.tokens.verify(&world.operator).await.unwrap().is_some());
+    world.delete(&format!("{TOKENS}/{narrow_id}"), &narrow).await.ok(200);
+    world.delete(&format!("{TOKENS}/{wide_id}"), &world.admin).await.ok(200);
+}

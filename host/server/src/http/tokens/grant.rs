@@ -1,8 +1,17 @@
-//! Nobody grants more than they hold.
+//! Nobody grants more than they hold, or ends what is more than they hold.
 
 use crate::errors::Code;
 use crate::http::Problem;
-use crate::tokens::{Credential, NewToken, Reach, TENANT_ADMIN};
+use crate::tokens::{Credential, Details, NewToken, Reach, TENANT_ADMIN};
+
+/// Whether `by` may end a token: one that it could make. Else who is limited to little could end what
+/// everybody else works with.
+pub(super) fn check_ends(by: &Credential, old: &Details) -> Result<(), Problem> {
+    by.scope.check_covers(&old.scope).map_err(|missing| {
+        let detail = format!("{missing}, and so cannot end a token that has it");
+        Problem::new(Code::OutOfScope, detail)
+    })
+}
 
 /// Whether `by` may make `new`: its scope is within their own; and if it manages, and could so
 /// make others in turn, it ends no later than they do.
