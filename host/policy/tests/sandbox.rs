@@ -2,211 +2,17 @@
 //! components. Needs the components of `cargo xtask policies`.
 #![allow(clippy::unwrap_used, reason = "it fails by panicking")]
 
-use std::path::PathBuf;
+mod support;
+
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use keyward_crypto::{
-    Algorithm, Alphabet, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Mac, SignatureForm,
-};
 use keyward_policy_host::{
-    AdmissionError, Caller, Compiler, Detail, HostConfig, HostError, KeyHandle, KeyService, Limit,
-    Limits, Observe, Payload, Policy, PolicyError, PolicyHost, Request, Scope, Services,
-    StateEntry, StateService, TrapKind, Value,
+    AdmissionError, Compiler, HostConfig, HostError, Limit, Limits, Payload, PolicyError,
+    PolicyHost, Request, Scope, TrapKind,
 };
-use zeroize::Zeroizing;
-
-const TENANT: &str = "acme";
-
-/// Keys with real cryptography; remembers nothing, owns `demo` of `acme` and `secret` of `other`.
-struct TwoTenants {
-    acme: Arc<OneKey>,
-    other: Arc<OneKey>,
-    delay: Duration,
-}
-
-struct OneKey {
-    tenant: &'static str,
-    name: &'static str,
-    version: KeyVersion,
-}
-
-impl OneKey {
-    fn new(tenant: &'static str, name: &'static str, id: u64) -> Arc<Self> {
-        let material = KeyMaterial::generate(Algorithm::XAes256Gcm).unwrap();
-        let version = KeyVersion::new(Algorithm::XAes256Gcm, KeyId(id), 1, &material).unwrap();
-        Arc::new(Self { tenant, name, version })
-    }
-
-    fn binding<'a>(&'a self, aad: &'a [u8]) -> Binding<'a> {
-        Binding {
-            channel: Channel::Policy,
-            tenant: self.tenant,
-            key_name: self.name,
-            policy_data: aad,
-            context: &[],
-        }
-    }
-}
-
-#[async_trait::async_trait]
-impl KeyService for TwoTenants {
-    async fn open(
-        &self,
-        tenant: &str,
-        name: &str,
-        _version: Option<u32>,
-    ) -> Result<Arc<dyn KeyHandle>, HostError> {
-        if !self.delay.is_zero() {
-            tokio::time::sleep(self.delay).await;
-        }
-        for key in [&self.acme, &self.other] {
-            if key.tenant == tenant && key.name == name {
-                return Ok(Arc::clone(key) as Arc<dyn KeyHandle>);
-            }
-        }
-        Err(HostError::NotFound(format!("no key `{name}`")))
-    }
-}
-
-#[async_trait::async_trait]
-impl KeyHandle for OneKey {
-    fn name(&self) -> &str {
-        self.name
-    }
-    fn version(&self) -> u32 {
-        1
-    }
-    fn algorithm(&self) -> Algorithm {
-        self.version.algorithm()
-    }
-    fn attribute(&self, _name: &str) -> Option<&str> {
-        None
-    }
-    async fn encrypt(&self, data: &[u8], aad: &[u8]) -> Result<Vec<u8>, HostError> {
-        self.version
-            .seal(None, &self.binding(aad), data)
-            .map_err(|error| HostError::Invalid(error.to_string()))
-    }
-    async fn decrypt(&self, data: &[u8], aad: &[u8]) -> Result<Zeroizing<Vec<u8>>, HostError> {
-        self.version
-            .open(&self.binding(aad), data)
-            .map_err(|error| HostError::Invalid(error.to_string()))
-    }
-    async fn mac(&self, _data: &[u8]) -> Result<Mac, HostError> {
-        Err(HostError::Invalid("not a MAC key".into()))
-    }
-    async fn verify(&self, _data: &[u8], _tag: &[u8]) -> Result<bool, HostError> {
-        Err(HostError::Invalid("not a MAC key".into()))
-    }
-    async fn sign(&self, data: &[u8], form: SignatureForm) -> Result<Vec<u8>, HostError> {
-        self.version.sign(data, form).map_err(|error| HostError::Invalid(error.to_string()))
-    }
-    async fn verify_signature(
-        &self,
-        data: &[u8],
-        signature: &[u8],
-        form: SignatureForm,
-    ) -> Result<Option<u32>, HostError> {
-        let valid = self.version.verify(data, signature, form);
-        let valid = valid.map_err(|error| HostError::Invalid(error.to_string()))?;
-        Ok(valid.then_some(1))
-    }
-    async fn public_key(&self) -> Result<Vec<u8>, HostError> {
-        let public = self.version.public_key();
-        let public = public.map_err(|error| HostError::Invalid(error.to_string()))?;
-        Ok(public.der().to_vec())
-    }
-    async fn tokenize(&self, _: &Alphabet, _: &[u8], _: &str) -> Result<String, HostError> {
-        Err(HostError::Invalid("not a deterministic key".into()))
-    }
-    async fn reveal_token(
-        &self,
-        _: &Alphabet,
-        _: &[u8],
-        _: &str,
-    ) -> Result<Zeroizing<String>, HostError> {
-        Err(HostError::Invalid("not a deterministic key".into()))
-    }
-    async fn term(&self, _label: &str, _value: &[u8]) -> Result<[u8; 32], HostError> {
-        Err(HostError::Invalid("not a MAC key".into()))
-    }
-    async fn terms(&self, _label: &str, _value: &[u8]) -> Result<Vec<[u8; 32]>, HostError> {
-        Err(HostError::Invalid("not a MAC key".into()))
-    }
-}
-
-/// Counts what is written, and remembers nothing.
-#[derive(Default)]
-struct Forgetful {
-    written: std::sync::atomic::AtomicU64,
-}
-
-#[async_trait::async_trait]
-impl StateService for Forgetful {
-    async fn get(&self, _: &str, _: &str) -> Result<Option<StateEntry>, HostError> {
-        Ok(None)
-    }
-    async fn put(
-        &self,
-        _: &str,
-        _: &str,
-        _: &[u8],
-        _: Option<u64>,
-        _: Option<u64>,
-    ) -> Result<u64, HostError> {
-        Ok(self.written.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1)
-    }
-    async fn add(&self, _: &str, _: &str, amount: i64, _: Option<u64>) -> Result<i64, HostError> {
-        self.written.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        Ok(amount)
-    }
-    async fn remove(&self, _: &str, _: &str, _: Option<u64>) -> Result<(), HostError> {
-        Ok(())
-    }
-}
-
-fn component(name: &str) -> Vec<u8> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .join("../../target/policies")
-        .join(format!("{name}.wasm"));
-    std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask policies`", path.display()))
-}
-
-fn host_with(config: HostConfig, delay: Duration) -> Arc<PolicyHost> {
-    let keys = TwoTenants {
-        acme: OneKey::new("acme", "demo", 1),
-        other: OneKey::new("other", "secret", 2),
-        delay,
-    };
-    let services = Services { keys: Arc::new(keys), state: Arc::new(Forgetful::default()) };
-    PolicyHost::new(config, services).unwrap()
-}
-
-fn small() -> HostConfig {
-    HostConfig { pool_size: 16, per_tenant: 8, ..HostConfig::default() }
-}
-
-async fn hostile() -> (Arc<PolicyHost>, Arc<Policy>) {
-    let host = host_with(small(), Duration::ZERO);
-    let policy = host.admit(&component("hostile")).await.unwrap();
-    (host, policy)
-}
-
-/// What the hostile guest does is chosen by the purpose.
-fn request(behaviour: &str) -> Request {
-    Request {
-        id: "test".into(),
-        tenant: TENANT.into(),
-        caller: Caller { subject: "svc".into(), roles: vec!["application".into()], claims: vec![] },
-        operation: "encrypt".into(),
-        key: Some("demo".into()),
-        context: None,
-        purpose: Some(behaviour.into()),
-        time: 1_800_000_000_000,
-    }
-}
+use support::{TENANT, component, host_and_state, host_with, hostile, request, small};
 
 async fn behave(behaviour: &str) -> PolicyError {
     let (host, policy) = hostile().await;
@@ -515,104 +321,19 @@ async fn the_policies_import_only_what_they_say() {
     }
 }
 
-fn counting_fuel() -> HostConfig {
-    HostConfig { fuel: true, ..small() }
-}
-
-/// A field of an order, protected and revealed by the policy `fields`, whose key is not there.
-fn protect(body: &str) -> (Request, Payload) {
-    let request = Request { operation: "invoke/protect".into(), ..request("") };
-    let payload = Payload { content_type: "application/json".into(), body: body.into() };
-    (request, payload)
-}
-
+/// A run that asks the state is begun on the caller's stack, and again on a fiber.
 #[tokio::test]
-async fn an_observed_run_tells_all_and_ends_as_any_other() {
-    let host = host_with(counting_fuel(), Duration::ZERO);
-    let policy = host.admit(&component("fields")).await.unwrap();
-    let (request, payload) = protect(r#"{"customer":{"name":"Ada"}}"#);
-    let watch = |detail| {
-        let observe = Observe { detail, script: None };
-        host.observe(&policy, &request, Some(&payload), observe)
-    };
-    let trace = watch(Detail::Values).await.unwrap();
-    let plain = host.invoke(&policy, &request, &payload).await.unwrap_err();
-    assert!(trace.decision.is_ok());
-    let Some(Err(refused)) = &trace.output else { panic!("{trace:?}") };
-    assert_eq!(refused.to_string(), plain.to_string());
-    assert_eq!(trace.calls.len(), 1);
-    assert_eq!(trace.calls[0].function, "keys.open");
-    assert_eq!(trace.calls[0].arguments, [Value::Text("fields".into())]);
-    assert!(matches!(trace.calls[0].result, Value::Refused(HostError::NotFound(_))));
-    assert!(trace.fuel.unwrap() > 100, "{trace:?}");
-    assert!(trace.memory_bytes >= 64 << 10, "{trace:?}");
-    // The same again is the same again, and without fuel nothing is made up.
-    let again = watch(Detail::Values).await.unwrap();
-    assert_eq!((again.fuel, again.calls), (trace.fuel, trace.calls));
-    let uncounted = host_with(small(), Duration::ZERO);
-    let policy = uncounted.admit(&component("fields")).await.unwrap();
-    let trace = uncounted.observe(&policy, &request, None, Observe::default()).await.unwrap();
-    assert_eq!((trace.fuel, trace.output.is_none()), (None, true));
-    assert_eq!(uncounted.pool_metrics().component_instances, 0);
-}
-
-#[tokio::test]
-async fn a_trace_of_lengths_has_no_bytes() {
-    let (host, policy) = hostile().await;
-    let run = |detail| {
-        let observe = Observe { detail, script: None };
-        let request = request("million-calls");
-        let (host, policy) = (&host, &policy);
-        async move { host.observe(policy, &request, None, observe).await.unwrap() }
-    };
-    let calls = run(Detail::Lengths).await.calls;
-    assert_eq!(calls.len(), 10_000);
-    assert!(calls.iter().all(|call| call.result == Value::Length(1)));
-    let calls = run(Detail::Values).await.calls;
-    assert!(calls.iter().all(|call| matches!(call.result, Value::Bytes(_))));
-    assert_eq!(format!("{:?}", calls[0].result), "1 bytes");
-}
-
-#[tokio::test]
-async fn an_observed_run_that_crashes_says_how() {
-    let (host, policy) = hostile().await;
-    for behaviour in ["panic", "loop"] {
-        let request = request(behaviour);
-        let observed = host.observe(&policy, &request, None, Observe::default()).await.unwrap();
-        let observed = observed.decision.unwrap_err();
-        let plain = host.authorize(&policy, &request).await.unwrap_err();
-        assert_eq!(observed.to_string(), plain.to_string());
-    }
-}
-
-#[tokio::test]
-async fn a_replayed_run_is_the_recorded_one_and_stops_where_it_is_not() {
-    let host = host_with(counting_fuel(), Duration::ZERO);
-    let policy = host.admit(&component("fields")).await.unwrap();
-    let (request, payload) = protect(r#"{"customer":{"name":"Ada"}}"#);
-    let recorded = Observe { detail: Detail::Values, script: None };
-    let recorded = host.observe(&policy, &request, Some(&payload), recorded).await.unwrap();
-    let replay = |calls: Vec<_>| Observe { detail: Detail::Values, script: Some(calls) };
-    let same = host.observe(&policy, &request, Some(&payload), replay(recorded.calls.clone()));
-    let same = same.await.unwrap();
-    assert_eq!((&same.divergence, same.calls_left), (&None, 0));
-    assert_eq!(same.calls, recorded.calls);
-    assert_eq!(format!("{:?}", same.output), format!("{:?}", recorded.output));
-    // What the recording says counts, whatever the keys are.
-    let mut other = recorded.calls.clone();
-    other[0].result = Value::Refused(HostError::Unavailable("not now".into()));
-    let other = host.observe(&policy, &request, Some(&payload), replay(other)).await.unwrap();
-    assert_eq!(other.output.unwrap().unwrap_err().to_string(), "not now");
-    // Another call, another argument, a result that cannot be: the run ends there.
-    let mut changed = recorded.calls.clone();
-    changed[0].arguments = vec![Value::Text("other".into())];
-    let mut unfit = recorded.calls.clone();
-    unfit[0].result = Value::Number(1);
-    for script in [Vec::new(), changed, unfit] {
-        let expected = script.first().cloned();
-        let run = host.observe(&policy, &request, Some(&payload), replay(script)).await.unwrap();
-        let divergence = run.divergence.unwrap();
-        assert_eq!((divergence.position, divergence.expected), (0, expected));
-        assert_eq!(divergence.called.function, "keys.open");
-    }
+async fn what_has_an_effect_has_it_once() {
+    let (host, state) = host_and_state();
+    let policy = host.admit(&component("hostile")).await.unwrap();
+    let written = || state.written.load(Ordering::Relaxed);
+    let count = request("state-count");
+    host.authorize(&policy, &count).await.unwrap();
+    assert_eq!(written(), 1);
+    host.authorize_many(&policy, &[count.clone(), count.clone()]).await.unwrap();
+    assert_eq!(written(), 3);
+    let invoked = Request { operation: "invoke/state-count".into(), ..request("allow") };
+    let payload = Payload { content_type: "text/plain".into(), body: vec![] };
+    host.invoke(&policy, &invoked, &payload).await.unwrap();
+    assert_eq!(written(), 4);
 }
