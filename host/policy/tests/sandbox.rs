@@ -9,10 +9,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use keyward_policy_host::{
-    AdmissionError, Compiler, HostConfig, HostError, Limit, Limits, Payload, PolicyError,
-    PolicyHost, Request, Scope, TrapKind,
+    AdmissionError, Compiler, HostConfig, HostError, Limit, Limits, Payload, PolicyError, Request,
+    Scope, TrapKind,
 };
-use support::{TENANT, component, host_and_state, host_with, hostile, request, small};
+use support::{component, host_and_state, host_with, hostile, request, small};
+use zeroize::Zeroizing;
 
 async fn behave(behaviour: &str) -> PolicyError {
     let (host, policy) = hostile().await;
