@@ -8,9 +8,9 @@ use crate::state::{MAX_STATE_NAME, MAX_STATE_VALUE};
 use crate::trace::Value;
 
 impl Instance {
-    /// In every call that asks the store: counts it, and suspends. A run that began on its caller's stack is begun
-    /// anew on a fiber (see [`crate::at_once`]) before the call had an effect, so that no effect
-    /// comes twice.
+    /// In every call that asks the store: counts it, and suspends. A run that began on its caller's
+    /// stack is begun anew on a fiber (see [`crate::at_once`]) before the call had an effect, so that
+    /// no effect comes twice.
     async fn ask_state(&mut self, name: &str) -> Outcome<()> {
         self.count_state_call().map_err(wasmtime::Error::new)?;
         tokio::task::yield_now().await;
