@@ -36,6 +36,12 @@ fn is_rsa(suite: Suite) -> bool {
     matches!(suite, Suite::RsaOaep2048 | Suite::RsaOaep3072 | Suite::RsaOaep4096)
 }
 
+/// Whether flipping this bit of the material gives the same key: X25519 sets or clears these five
+/// bits of a private key before it is used (RFC 7748 section 5, decodeScalar25519).
+fn is_clamped(suite: Suite, byte: usize, bit: u32) -> bool {
+    suite == Suite::HpkeX25519 && matches!((byte, bit), (0, 0..=2) | (31, 6..=7))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -115,8 +121,9 @@ proptest! {
             Case { version: case.version ^ 1, ..case.clone() },
         ];
         // The RSA keys of all cases are one.
+        let is_same_key = is_rsa(case.suite) || is_clamped(case.suite, at.index(32), bit);
         for other in elsewhere.into_iter().filter(|other| {
-            !is_rsa(case.suite) || other.material == case.material
+            !is_same_key || other.material == case.material
         }) {
             refuses(&other, &sealed);
             // Nor with the header of where it was moved to.
@@ -243,6 +250,34 @@ fn empty_and_large_plaintexts() {
             let plaintext = vec![0xa5; length];
             let sealed = key.seal(None, &BINDING, &plaintext).unwrap();
             assert_eq!(key.open(&BINDING, &sealed).unwrap().as_slice(), plaintext);
+        }
+    }
+}
+
+/// Of a private key of X25519 these five bits count for nothing, and every other one counts.
+#[test]
+fn only_clamped_bits_make_no_other_key() {
+    let case = Case {
+        suite: Suite::HpkeX25519,
+        material: [0x5a; 32],
+        key_id: 7,
+        version: 1,
+        channel: Channel::Payload,
+        tenant: "acme".into(),
+        key_name: "main".into(),
+        policy_data: Vec::new(),
+        context: b"context".to_vec(),
+        plaintext: b"plaintext".to_vec(),
+    };
+    let sealed = seal(&case);
+    for byte in 0..32 {
+        for bit in 0..8 {
+            let mut material = case.material;
+            material[byte] ^= 1 << bit;
+            let other = Case { material, ..case.clone() };
+            let opened =
+                other.key::<keyward_crypto::provider::Default>().open(&other.binding(), &sealed);
+            assert_eq!(opened.is_ok(), is_clamped(case.suite, byte, bit), "{byte} {bit}");
         }
     }
 }
