@@ -5,35 +5,18 @@
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
+use crate::contract::{self, ALLOWED_IMPORTS, REQUIRED_EXPORTS};
 use crate::engine;
 use crate::error::AdmissionError;
 use crate::limits::Limits;
-
-/// The interfaces of the contract a policy may import.
-const ALLOWED_IMPORTS: [&str; 13] = [
-    "keyward:policy/types@0.1.0",
-    "keyward:policy/keys@0.1.0",
-    "keyward:policy/sealing@0.1.0",
-    "keyward:policy/opening@0.1.0",
-    "keyward:policy/macs@0.1.0",
-    "keyward:policy/signing@0.1.0",
-    "keyward:policy/verifying@0.1.0",
-    "keyward:policy/index@0.1.0",
-    "keyward:policy/recipients@0.1.0",
-    "keyward:policy/tokens@0.1.0",
-    "keyward:policy/state@0.1.0",
-    "keyward:policy/random@0.1.0",
-    "keyward:policy/log@0.1.0",
-];
-
-/// The interfaces a policy must export.
-const REQUIRED_EXPORTS: [&str; 2] = ["keyward:policy/guard@0.1.0", "keyward:policy/handler@0.1.0"];
 
 /// A component that passed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Parsed {
     /// What it imports: its permissions. Sorted.
     pub imports: Vec<String>,
+    /// The version of the contract it was built for.
+    pub contract: String,
 }
 
 /// Checks a component without compiling it.
@@ -45,8 +28,17 @@ pub fn parse(wasm: &[u8], max_bytes: usize, limits: &Limits) -> Result<Parsed, A
     check_exports(&exports)?;
     check_valid(wasm)?;
     check_needs(wasm, limits)?;
+    let names = imports.iter().chain(&exports).map(String::as_str);
+    let contract = contract::newest(names).unwrap_or(contract::VERSION).to_owned();
     imports.sort();
-    Ok(Parsed { imports })
+    Ok(Parsed { imports, contract })
+}
+
+/// The error for interfaces of a contract from the future, if there is one among the names.
+fn newer(names: &[String]) -> Option<AdmissionError> {
+    let newest = contract::newest(names.iter().map(String::as_str));
+    let needs = newest.filter(|version| contract::is_newer(version))?;
+    Some(AdmissionError::NewerContract { needs: needs.to_owned(), has: contract::VERSION })
 }
 
 pub fn check_size(wasm: &[u8], max_bytes: usize) -> Result<(), AdmissionError> {
@@ -72,7 +64,15 @@ pub fn check_is_component(wasm: &[u8]) -> Result<(), AdmissionError> {
 pub fn check_imports(imports: &[String]) -> Result<(), AdmissionError> {
     let foreign = |name: &&String| !ALLOWED_IMPORTS.contains(&name.as_str());
     let wanted: Vec<String> = imports.iter().filter(foreign).cloned().collect();
-    if wanted.is_empty() { Ok(()) } else { Err(AdmissionError::ForbiddenImports { wanted }) }
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    // What only a newer host has is told apart from what none ever had.
+    let is_newer = |name: &String| contract::version_of(name).is_some_and(contract::is_newer);
+    Err(match newer(&wanted) {
+        Some(error) if wanted.iter().all(is_newer) => error,
+        _ => AdmissionError::ForbiddenImports { wanted },
+    })
 }
 
 pub fn check_exports(exports: &[String]) -> Result<(), AdmissionError> {
@@ -81,7 +81,10 @@ pub fn check_exports(exports: &[String]) -> Result<(), AdmissionError> {
         .filter(|name| !exports.iter().any(|export| export == *name))
         .map(|name| (*name).to_owned())
         .collect();
-    if missing.is_empty() { Ok(()) } else { Err(AdmissionError::MissingExports { missing }) }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(newer(exports).unwrap_or(AdmissionError::MissingExports { missing }))
 }
 
 pub fn check_valid(wasm: &[u8]) -> Result<(), AdmissionError> {
@@ -197,6 +200,24 @@ mod tests {
             wanted,
             ["wasi:clocks/wall-clock@0.2.0", "keyward:policy/log@0.2.0", "anything"]
         );
+    }
+
+    #[test]
+    fn a_contract_from_the_future_says_so() {
+        for text in [
+            r#"(component (import "keyward:policy/log@0.1.0" (instance))
+                (import "keyward:policy/quorum@0.2.0" (instance)))"#,
+            r#"(component (component $c) (instance $i (instantiate $c))
+                (export "keyward:policy/guard@0.2.0" (instance $i)))"#,
+        ] {
+            let error = parse_text(text).unwrap_err();
+            assert!(matches!(error, AdmissionError::NewerContract { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains("needs contract 0.2.0, this host has 0.1.0"), "{text}");
+        }
+        // An older one that no host has any more is not of the future.
+        let error = parse_text(r#"(component (import "keyward:policy/log@0.0.9" (instance)))"#);
+        assert!(matches!(error, Err(AdmissionError::ForbiddenImports { .. })), "{error:?}");
     }
 
     #[test]

@@ -92,6 +92,15 @@ impl ArtefactStore {
         write().inspect_err(|_| drop(std::fs::remove_file(&temporary)))
     }
 
+    /// Removes an artefact; one that is not there is no error.
+    pub fn remove(&self, digest_hex: &str) -> io::Result<()> {
+        let Some(path) = self.path(digest_hex) else { return Ok(()) };
+        match std::fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     fn path(&self, digest_hex: &str) -> Option<PathBuf> {
         Some(self.dir.as_ref()?.join(format!("{}.cwasm", self.name(digest_hex))))
     }

@@ -235,6 +235,26 @@ pub enum AdmissionError {
         /// The imports that are not ours, as the component names them.
         wanted: Vec<String>,
     },
+    /// It was built for a version of the contract that this host does not have yet.
+    #[error(
+        "the component needs contract {needs}, this host has {has}: update the host, or build the \
+         component against keyward:policy@{has}"
+    )]
+    NewerContract {
+        /// The version it was built for.
+        needs: String,
+        /// The newest this host has.
+        has: &'static str,
+    },
+    /// It wants more than was allowed to it.
+    #[error(
+        "the component wants more than the ceiling allows: {reason}. Build it with less, or have \
+         an operator raise the ceiling"
+    )]
+    AboveCeiling {
+        /// What is wanted, and what is allowed.
+        reason: String,
+    },
     /// It does not export what a policy must.
     #[error("the component does not export {}", missing.join(", "))]
     MissingExports {
@@ -272,6 +292,9 @@ pub enum AdmissionError {
         /// What is wrong.
         reason: String,
     },
+    /// No instance is free to ask the component what it offers. Nothing is wrong with it.
+    #[error("all policy instances are in use; retry shortly")]
+    Busy,
     /// The host could not run the compiler or keep the artefact.
     #[error("the host could not prepare the component: {reason}")]
     Host {
@@ -287,12 +310,15 @@ impl AdmissionError {
             Self::TooLarge { .. } => "component_too_large",
             Self::NotAComponent { .. } => "component_invalid",
             Self::ForbiddenImports { .. } => "component_forbidden_imports",
+            Self::NewerContract { .. } => "component_newer_contract",
+            Self::AboveCeiling { .. } => "component_above_ceiling",
             Self::MissingExports { .. } => "component_missing_exports",
             Self::WrongTypes { .. } => "component_wrong_types",
             Self::NeedsTooMuch { .. } => "component_needs_too_much",
             Self::CompileFailed { .. } => "component_compile_failed",
             Self::CompileTimeout(_) => "component_compile_timeout",
             Self::BadDescription { .. } => "component_bad_description",
+            Self::Busy => "policy_busy",
             Self::Host { .. } => "component_host_failed",
         }
     }

@@ -13,6 +13,7 @@ use crate::admission;
 use crate::artefact::{self, ArtefactStore, TrustedCode};
 use crate::at_once::{self, AtOnce, MustWait};
 use crate::bindings::{Operation, Payload, Plan, Request, World, WorldPre, types};
+use crate::ceiling::Ceiling;
 use crate::compiler::Compiler;
 use crate::engine::{self, PoolMetrics};
 use crate::error::{AdmissionError, HostError, Limit, PolicyError, Scope, SetupError, TrapKind};
@@ -122,7 +123,18 @@ impl PolicyHost {
     /// Checks, compiles and describes a component. The same component admitted again shares its
     /// code with the first, and each policy has its own share of the pool.
     pub async fn admit(&self, wasm: &[u8]) -> Result<Arc<Policy>, AdmissionError> {
+        self.admit_within(wasm, &Ceiling::default()).await
+    }
+
+    /// The same for a component that may not want more than `ceiling`, which is checked before
+    /// anything is compiled.
+    pub async fn admit_within(
+        &self,
+        wasm: &[u8],
+        ceiling: &Ceiling,
+    ) -> Result<Arc<Policy>, AdmissionError> {
         let parsed = admission::parse(wasm, self.config.max_component_bytes, &self.config.limits)?;
+        ceiling.check(&parsed.imports, wasm.len())?;
         let hex = hex::encode(keyward_crypto::sha256(wasm));
         if let Some(program) = self.programs().get(&hex).and_then(Weak::upgrade) {
             return Ok(self.policy(program));
@@ -133,6 +145,7 @@ impl PolicyHost {
             digest: format!("sha256:{hex}"),
             size: wasm.len(),
             imports: parsed.imports,
+            contract: parsed.contract,
             operations,
             at_once,
             on_fiber,
@@ -142,6 +155,12 @@ impl PolicyHost {
         programs.insert(hex, Arc::downgrade(&program));
         drop(programs);
         Ok(self.policy(program))
+    }
+
+    /// Removes what was compiled of the component with this digest (hexadecimal digits), which is
+    /// not needed any more. Policies that run keep it to their end.
+    pub fn forget(&self, digest_hex: &str) -> std::io::Result<()> {
+        self.artefacts.remove(digest_hex)
     }
 
     fn policy(&self, program: Arc<Program>) -> Arc<Policy> {
@@ -185,9 +204,7 @@ impl PolicyHost {
 
     async fn describe(&self, pre: &WorldPre<Instance>) -> Result<Vec<Operation>, AdmissionError> {
         let bad = |reason: String| AdmissionError::BadDescription { reason };
-        let _permit = self.slots.try_acquire().map_err(|_| AdmissionError::Host {
-            reason: "all policy instances are in use; retry shortly".into(),
-        })?;
+        let _permit = self.slots.try_acquire().map_err(|_| AdmissionError::Busy)?;
         let operations = self
             .on_fiber(self.instance("", ""), async |store| {
                 let world = pre.instantiate_async(&mut *store).await?;

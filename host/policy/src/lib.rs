@@ -15,7 +15,9 @@ mod admission;
 mod artefact;
 mod at_once;
 mod bindings;
+mod ceiling;
 pub mod compiler;
+mod contract;
 mod engine;
 mod error;
 mod functions;
@@ -32,6 +34,7 @@ mod trace;
 mod watch;
 
 pub use crate::bindings::{Algorithm, Caller, Obligation, Operation, Payload, Plan, Request};
+pub use crate::ceiling::Ceiling;
 pub use crate::compiler::Compiler;
 pub use crate::engine::PoolMetrics;
 pub use crate::error::{

@@ -13,6 +13,7 @@ pub(crate) struct Program {
     pub digest: String,
     pub size: usize,
     pub imports: Vec<String>,
+    pub contract: String,
     pub operations: Vec<Operation>,
     pub at_once: AtOnce,
     pub on_fiber: WorldPre<Instance>,
@@ -40,6 +41,11 @@ impl Policy {
     /// The interfaces it imports: its permissions. Sorted.
     pub fn imports(&self) -> &[String] {
         &self.program.imports
+    }
+
+    /// The version of the contract it was built for, such as `0.1.0`.
+    pub fn contract(&self) -> &str {
+        &self.program.contract
     }
 
     /// What `invoke` offers.
