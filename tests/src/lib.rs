@@ -16,6 +16,7 @@ mod contract;
 pub mod load;
 mod process;
 pub mod python;
+pub mod stamp;
 mod server;
 mod tenant;
 pub mod vault;

@@ -103,6 +103,10 @@ impl Server {
         let mut launch = Launch::new(home.path(), &["serve", "--config", file.to_str().unwrap()])
             .env("KEYWARD_DATA_DIR", home.path().join("data").to_str().unwrap())
             .env("KEYWARD_LISTEN", "127.0.0.1:0");
+        // Most tests are not about signatures; those that are say so, here or in the file.
+        if !config.contains("allow_unsigned") {
+            launch = launch.env("KEYWARD_POLICY_ALLOW_UNSIGNED", "true");
+        }
         for (name, value) in env {
             launch = launch.env(name, value);
         }

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use keyward_tests::{Client, Server, python};
+use keyward_tests::{Client, Server, policy, python};
 use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/openapi.json";
@@ -95,6 +95,13 @@ fn complete(id: &str, example: &mut Value, server: &Server, key: &str) {
         }
         "verifyMac" => {
             example["mac"] = made("/mac", json!({ "key": "tags", "input": input }), "mac");
+        }
+        "activateKeptPolicy" => {
+            example["digest"] = demo.get("/policy").expect(200).json()["digest"].take();
+        }
+        "rollBackPolicy" => {
+            let operator = server.operator().below("/api/v1/tenants/demo");
+            operator.put_policy(&policy("baseline")).expect(200);
         }
         "destroyKey" => example["confirm"] = key.into(),
         "restoreKey" => drop(keys.send("DELETE", &format!("/{key}"), &[], b"").expect(200)),

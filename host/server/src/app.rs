@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::jwt::Jwt;
 use crate::metrics::Requests;
 use crate::net::{Tls, TlsStatistics};
-use crate::policies::Policies;
+use crate::policies::{self, Policies};
 use crate::readiness::{Readiness, Waiting};
 use crate::restores::Restores;
 use crate::state::States;
@@ -129,6 +129,10 @@ impl App {
             compiler: config.compiler,
             fuel: false,
         };
+        let kept = policies::Settings {
+            allow_unsigned: policy.allow_unsigned.unwrap_or(false),
+            max_kept: policy.max_kept,
+        };
         let shared = backend.is_shared();
         let cache = CacheConfig { shared, ..cache };
         let keyring = Keyring::new(store, cache);
@@ -144,7 +148,7 @@ impl App {
             default_outage: cache.default_outage,
             tokens: Tokens::new(&keyring, &cache),
             jwt: config.jwt.map(Jwt::start).transpose().map_err(StartError::Identity)?,
-            policies: Policies::new(host, &keyring, components, shared),
+            policies: Policies::new(host, &keyring, components, shared, kept),
             audit,
             readiness: if shared { Readiness::starting() } else { Readiness::started() },
             backend,

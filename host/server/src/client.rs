@@ -20,11 +20,10 @@ use clap::Subcommand;
 
 use self::api::Api;
 use self::call::Call;
-use self::commands::{backups, data, keys, management, receipts, streams, tokens};
+use self::commands::{backups, data, keys, management, policies, receipts, streams, tokens};
 use self::connection::Connection;
 use self::failure::Failure;
 use self::show::Printer;
-use crate::author;
 
 /// What the client does.
 #[derive(Subcommand)]
@@ -67,12 +66,12 @@ pub enum Command {
         #[command(subcommand)]
         command: tokens::Command,
     },
-    /// Write, build and test policies; activate one, or show the active one
+    /// Write, build and test policies; push, sign, activate, roll back and compare them
     Policy {
         #[command(flatten)]
         connection: Connection,
         #[command(subcommand)]
-        command: management::PolicyCommand,
+        command: policies::Command,
     },
     /// Look after a server
     Server {
@@ -143,10 +142,7 @@ async fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Key { connection, command } => plain(&connection, command.call()?).await,
         Command::Tenant { connection, command } => plain(&connection, command.call()).await,
         Command::Token { connection, command } => plain(&connection, command.call()?).await,
-        Command::Policy { connection, command: management::PolicyCommand::Author(command) } => {
-            author::run(command, connection.json()).await
-        }
-        Command::Policy { connection, command } => plain(&connection, command.call()?).await,
+        Command::Policy { connection, command } => command.run(&connection).await,
         Command::Server { connection, command } => plain(&connection, command.call()).await,
         Command::Data(command) => command.run().await,
         Command::Encrypt { connection, command } => command.run(&connection).await,

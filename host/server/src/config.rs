@@ -152,6 +152,11 @@ pub struct PolicyConfig {
     pub state_bytes: usize,
     /// How long a compilation may take.
     pub compile_timeout: Duration,
+    /// Whether policies without a signature pass where an operator set nothing else for the tenant;
+    /// `None`: only with `keyward dev`.
+    pub allow_unsigned: Option<bool>,
+    /// Most components a tenant keeps.
+    pub max_kept: usize,
 }
 
 /// When uses are counted into the store, and keys rotated.

@@ -149,7 +149,7 @@ codes! {
     PolicyNotSet "policy_not_set" NOT_FOUND "No policy"
         "The tenant has no policy to show."
     PolicyUnusable "policy_unusable" SERVICE_UNAVAILABLE "Policy did not load"
-        "The tenant's active policy could not be loaded at start; nothing is allowed until it is put again."
+        "The tenant's active policy could not be loaded, or is above the tenant's ceiling; `detail` says which. Nothing is allowed until another one is activated, or the ceiling is raised."
     PolicyRefused "policy_refused" FORBIDDEN "Refused by policy"
         "The tenant's policy does not allow it. `detail` is the policy's reason."
     PolicyInvalid "policy_invalid" BAD_REQUEST "Invalid by policy"
@@ -164,6 +164,22 @@ codes! {
         "The plaintext or ciphertext is longer than the policy's `max-bytes` obligation allows."
     OperationNotFound "operation_not_found" NOT_FOUND "No such operation"
         "The tenant's policy offers no operation of that name. GET …/policy lists what it offers."
+
+    // The policies a tenant keeps
+    PolicyNotKept "policy_not_kept" NOT_FOUND "Policy not kept"
+        "The tenant keeps no component of that digest. Push it, or see GET …/policies."
+    PolicyInUse "policy_in_use" CONFLICT "Policy in use"
+        "The component is active, or what a roll-back leads to, and cannot be deleted."
+    PolicyActiveDiffers "policy_active_differs" CONFLICT "Another policy is active"
+        "The active policy is not the one that `if_active` names. `detail` names it. Nothing was changed."
+    PolicyNoPrevious "policy_no_previous" CONFLICT "No policy to go back to"
+        "No other policy was active before this one."
+    PoliciesTooMany "policies_too_many" CONFLICT "Too many policies kept"
+        "The tenant keeps `policy.max_kept` components. `detail` names some that can be deleted."
+    PolicyUntrusted "policy_untrusted" FORBIDDEN "Policy not trusted"
+        "The component is not signed as the tenant's policies must be. `detail` says by whom it has to be."
+    PolicySignatureInvalid "policy_signature_invalid" BAD_REQUEST "Signature not valid"
+        "A `Keyward-Policy-Signature` header is not of the right form, or its signature is not of this component for this tenant."
 
     // A broken policy
     PolicyTrap "policy_trap" BAD_GATEWAY "Policy crashed"
@@ -198,6 +214,10 @@ codes! {
         "The body is not a WebAssembly component the sandbox accepts."
     ComponentForbiddenImports "component_forbidden_imports" UNPROCESSABLE_ENTITY "Forbidden imports"
         "The component imports what Keyward does not offer. `detail` lists it."
+    ComponentNewerContract "component_newer_contract" UNPROCESSABLE_ENTITY "Newer contract"
+        "The component needs a version of the contract that this host does not have yet."
+    ComponentAboveCeiling "component_above_ceiling" UNPROCESSABLE_ENTITY "Above the ceiling"
+        "The component wants more than the tenant's ceiling allows. `detail` says what was wanted and what is allowed."
     ComponentMissingExports "component_missing_exports" UNPROCESSABLE_ENTITY "Missing exports"
         "The component does not export what a policy must."
     ComponentWrongTypes "component_wrong_types" UNPROCESSABLE_ENTITY "Wrong types"
@@ -423,12 +443,15 @@ impl From<&AdmissionError> for Code {
             AdmissionError::TooLarge { .. } => Self::ComponentTooLarge,
             AdmissionError::NotAComponent { .. } => Self::ComponentInvalid,
             AdmissionError::ForbiddenImports { .. } => Self::ComponentForbiddenImports,
+            AdmissionError::NewerContract { .. } => Self::ComponentNewerContract,
+            AdmissionError::AboveCeiling { .. } => Self::ComponentAboveCeiling,
             AdmissionError::MissingExports { .. } => Self::ComponentMissingExports,
             AdmissionError::WrongTypes { .. } => Self::ComponentWrongTypes,
             AdmissionError::NeedsTooMuch { .. } => Self::ComponentNeedsTooMuch,
             AdmissionError::CompileFailed { .. } => Self::ComponentCompileFailed,
             AdmissionError::CompileTimeout(_) => Self::ComponentCompileTimeout,
             AdmissionError::BadDescription { .. } => Self::ComponentBadDescription,
+            AdmissionError::Busy => Self::PolicyBusy,
             _ => Self::Internal,
         }
     }
@@ -495,6 +518,9 @@ mod tests {
             AdmissionError::TooLarge { size: 0, limit: 0 },
             AdmissionError::NotAComponent { reason: String::new() },
             AdmissionError::ForbiddenImports { wanted: vec![] },
+            AdmissionError::NewerContract { needs: String::new(), has: "" },
+            AdmissionError::AboveCeiling { reason: String::new() },
+            AdmissionError::Busy,
             AdmissionError::MissingExports { missing: vec![] },
             AdmissionError::WrongTypes { reason: String::new() },
             AdmissionError::NeedsTooMuch { what: "", needed: 0, limit: 0 },

@@ -1,13 +1,23 @@
-//! Which policy each tenant has active, kept across restarts.
+//! Which components each tenant keeps, and which one is its policy, across restarts.
 //!
-//! The component's bytes are kept by their digest; which one is active is a record in the store,
-//! changed only by compare-and-set. A policy that does not load leaves its tenant with nothing
-//! allowed, and every other tenant and the server as they were. Until the records have been read
-//! for the first time, nobody is told that a tenant has no policy.
+//! A component's bytes are kept by their digest, with a record for each tenant that keeps it; which
+//! one is active is another record, changed only by compare-and-set. A policy that does not load, or
+//! wants more than its tenant's ceiling, leaves its tenant with nothing allowed, and every other
+//! tenant and the server as they were. Until the records have been read for the first time, nobody
+//! is told that a tenant has no policy.
 
+mod activation;
 mod backed_up;
+mod ceiling;
 mod components;
+mod difference;
+mod digest;
+mod kept;
 mod record;
+mod registry;
+mod rules;
+pub mod signature;
+mod trust;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -17,18 +27,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_keyring::store::{Store, StoreError};
-use keyward_keyring::{Change, Keyring, TenantName};
+use keyward_keyring::{Keyring, TenantName};
 use keyward_policy_host::{Policy, PolicyHost};
 
 use self::backed_up::BackedUp;
+pub use self::ceiling::CeilingRecord;
 use self::components::{ComponentError, Components};
-pub use self::record::PolicyRecord;
-use crate::clock;
+pub use self::difference::{Changed, Difference, OperationChange};
+pub use self::digest::{ComponentDigest, NoDigest};
+pub use self::kept::Kept;
+use self::kept::KeptStore;
+pub use self::record::{Activation, HISTORY, PolicyRecord, Why};
+pub use self::registry::Pushed;
+use self::rules::Rules;
+pub use self::trust::{Signer, Trust, TrustRecord, Verdict};
 use crate::errors::Code;
 use crate::http::Problem;
 
-/// How often an activation tries again when somebody else changed the record.
-const ATTEMPTS: usize = 5;
 /// Tenants whose policies are loaded at a time.
 const LOADS: usize = 8;
 
@@ -36,45 +51,67 @@ const LOADS: usize = 8;
 pub struct Active {
     /// Ready to run.
     pub policy: Arc<Policy>,
-    /// Since when, and by whom.
-    pub record: PolicyRecord,
+    /// Since when, by whom and how.
+    pub record: Activation,
+    /// Whether it could be activated now, as far as signatures go. One that could not stays until
+    /// it is replaced: to trust somebody no longer is no reason to stop what runs.
+    pub verdict: Verdict,
 }
 
 #[derive(Clone)]
 enum Slot {
     Ready(Arc<Active>),
-    /// Did not load; the reason is in the log.
-    Failed,
+    /// Shut; what a caller is told.
+    Failed(Arc<str>),
 }
 
-/// The tenants' active policies.
+/// What the server's settings say of policies that tenants keep.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether policies without a signature pass where an operator set nothing else.
+    pub allow_unsigned: bool,
+    /// Most components a tenant keeps.
+    pub max_kept: usize,
+}
+
+/// The tenants' policies.
 pub struct Policies {
     host: Arc<PolicyHost>,
     store: Arc<dyn Store>,
     /// Tells other hosts.
     keyring: Keyring,
     components: Components,
+    kept: KeptStore,
+    settings: Settings,
     /// Whether the records have been read.
     loaded: AtomicBool,
     /// Read on every request, replaced on an activation.
     slots: ArcSwap<HashMap<String, Slot>>,
-    /// Orders activations of this process.
-    activating: tokio::sync::Mutex<()>,
+    /// Orders changes that this process makes.
+    order: tokio::sync::Mutex<()>,
 }
 
 impl Policies {
     /// Keeps components in `dir`, which exists, and in the keyring's store if it is `shared` with
     /// other hosts.
-    pub fn new(host: Arc<PolicyHost>, keyring: &Keyring, dir: PathBuf, shared: bool) -> Self {
+    pub fn new(
+        host: Arc<PolicyHost>,
+        keyring: &Keyring,
+        dir: PathBuf,
+        shared: bool,
+        settings: Settings,
+    ) -> Self {
         let store = Arc::clone(keyring.store());
         Self {
             host,
             components: Components::new(dir, Arc::clone(&store), shared),
+            kept: KeptStore::new(Arc::clone(&store)),
             store,
             keyring: keyring.clone(),
+            settings,
             loaded: AtomicBool::new(false),
             slots: ArcSwap::from_pointee(HashMap::new()),
-            activating: tokio::sync::Mutex::new(()),
+            order: tokio::sync::Mutex::new(()),
         }
     }
 
@@ -92,12 +129,9 @@ impl Policies {
     pub fn active(&self, tenant: &TenantName) -> Result<Arc<Active>, Problem> {
         match self.slots.load().get(tenant.as_str()) {
             Some(Slot::Ready(active)) => Ok(Arc::clone(active)),
-            Some(Slot::Failed) => Err(Problem::new(
-                Code::PolicyUnusable,
-                "the tenant's active policy did not load at start, so nothing is allowed; an \
-                 operator finds the reason in the server's log, or activates a policy with PUT \
-                 …/policy",
-            )),
+            Some(Slot::Failed(detail)) => {
+                Err(Problem::new(Code::PolicyUnusable, detail.to_string()))
+            }
             None if !self.loaded.load(Ordering::Acquire) => Err(Problem::new(
                 Code::NotReady,
                 "the server has not yet read which policies are active; retry after the time given",
@@ -115,7 +149,7 @@ impl Policies {
 
     /// How many tenants' policies did not load.
     pub fn failed(&self) -> usize {
-        self.slots.load().values().filter(|slot| matches!(slot, Slot::Failed)).count()
+        self.slots.load().values().filter(|slot| matches!(slot, Slot::Failed(_))).count()
     }
 
     /// How many tenants have a policy that is ready to run.
@@ -126,7 +160,7 @@ impl Policies {
     /// Loads what is active by the records of these tenants, and forgets all others. Fails, and
     /// changes nothing, when the store does.
     pub async fn load(&self, tenants: &[TenantName]) -> Result<(), StoreError> {
-        let _order = self.activating.lock().await;
+        let _order = self.order.lock().await;
         let slots: HashMap<String, Slot> = stream::iter(tenants.to_vec())
             .map(|tenant| async move {
                 let slot = self.slot(&tenant).await?;
@@ -144,7 +178,7 @@ impl Policies {
     /// Loads what is active by the tenant's record, which another host may have changed. Fails,
     /// and changes nothing, when the store does.
     pub async fn reload(&self, tenant: &TenantName) -> Result<(), StoreError> {
-        let _order = self.activating.lock().await;
+        let _order = self.order.lock().await;
         let slot = self.slot(tenant).await?;
         if let Some(Slot::Ready(active)) = &slot {
             let record = &active.record;
@@ -160,32 +194,77 @@ impl Policies {
             return Ok(None);
         };
         let record = PolicyRecord::from_bytes(&stored.value);
-        if let (Some(record), Some(Slot::Ready(active))) =
-            (&record, self.slots.load().get(tenant.as_str()))
-            && active.record.digest == record.digest
-        {
-            let active = Active { policy: Arc::clone(&active.policy), record: record.clone() };
-            return Ok(Some(Slot::Ready(Arc::new(active))));
-        }
-        match self.load_one(record).await {
-            Ok(active) => Ok(Some(Slot::Ready(Arc::new(active)))),
+        let rules = self.rules(tenant).await?;
+        match self.loaded_policy(tenant, record).await {
+            Ok((policy, record)) => {
+                if let Err(error) = rules.ceiling.check(policy.imports(), policy.size()) {
+                    tracing::error!(%tenant, %error, "policy is above its ceiling; tenant is shut");
+                    let detail = format!("the tenant's active policy is shut: {error}");
+                    return Ok(Some(Slot::Failed(detail.into())));
+                }
+                let verdict = self.verdict(tenant, &policy, &record, &rules).await?;
+                Ok(Some(Slot::Ready(Arc::new(Active { policy, record, verdict }))))
+            }
             Err(ComponentError::Store(error)) => Err(error),
             Err(ComponentError::Unusable(reason)) => {
                 tracing::error!(%tenant, reason, "policy did not load; tenant is shut");
-                Ok(Some(Slot::Failed))
+                Ok(Some(Slot::Failed(
+                    "the tenant's active policy did not load at start, so nothing is allowed; an \
+                     operator finds the reason in the server's log, or activates a policy with PUT \
+                     …/policy"
+                        .into(),
+                )))
             }
         }
     }
 
-    async fn load_one(&self, record: Option<PolicyRecord>) -> Result<Active, ComponentError> {
-        let unusable = |reason: String| ComponentError::Unusable(reason);
-        let record = record.ok_or_else(|| unusable("its record is damaged".into()))?;
-        let wasm = self.components.read(&record).await?;
-        let policy = self.host.admit(&wasm).await.map_err(|error| unusable(error.to_string()))?;
-        if policy.digest() != record.digest {
-            return Err(unusable("its component's digest is another".into()));
+    /// The policy a record names: the one that runs, or from its component.
+    async fn loaded_policy(
+        &self,
+        tenant: &TenantName,
+        record: Option<PolicyRecord>,
+    ) -> Result<(Arc<Policy>, Activation), ComponentError> {
+        let damaged = || ComponentError::Unusable("its record is damaged".into());
+        let active = record.ok_or_else(damaged)?.active;
+        if let Some(Slot::Ready(running)) = self.slots.load().get(tenant.as_str())
+            && running.record.digest == active.digest
+        {
+            return Ok((Arc::clone(&running.policy), active));
         }
-        Ok(Active { policy, record })
+        let digest: ComponentDigest = active.digest.parse().map_err(|_| damaged())?;
+        let wasm = self.components.read(&digest).await?;
+        let admitted = self.host.admit(&wasm).await;
+        let policy = admitted.map_err(|error| ComponentError::Unusable(error.to_string()))?;
+        Ok((policy, active))
+    }
+
+    /// What signatures say of a policy that is active. A component that was put before there were
+    /// records of those that are kept gets one.
+    async fn verdict(
+        &self,
+        tenant: &TenantName,
+        policy: &Policy,
+        record: &Activation,
+        rules: &Rules,
+    ) -> Result<Verdict, StoreError> {
+        let Ok(digest) = policy.digest().parse::<ComponentDigest>() else {
+            return Ok(rules.trust.verdict(tenant, &Kept::of(policy, 0, "")));
+        };
+        let kept = match self.kept.get(tenant, &digest).await? {
+            Some(kept) => kept,
+            None => {
+                let kept = Kept::of(policy, record.activated_at, &record.activated_by);
+                if let Err(error) = self.kept.put(tenant, &digest, &kept).await {
+                    tracing::warn!(%tenant, %error, "an active policy has no record of its own");
+                }
+                kept
+            }
+        };
+        let verdict = rules.trust.verdict(tenant, &kept);
+        if let Verdict::Refused(reason) = &verdict {
+            tracing::warn!(%tenant, digest = %digest, reason, "the active policy is not trusted");
+        }
+        Ok(verdict)
     }
 
     fn set(&self, tenant: &TenantName, slot: Option<&Slot>) {
@@ -197,55 +276,6 @@ impl Policies {
             };
             slots
         });
-    }
-
-    /// Admits a component and makes it the tenant's policy for every request from now on.
-    pub async fn activate(
-        &self,
-        tenant: &TenantName,
-        wasm: bytes::Bytes,
-        activated_by: &str,
-    ) -> Result<Arc<Active>, Problem> {
-        let policy = self.host.admit(&wasm).await?;
-        let record = PolicyRecord {
-            digest: policy.digest().to_owned(),
-            activated_at: clock::unix_ms(),
-            activated_by: activated_by.to_owned(),
-        };
-        let order = self.activating.lock().await;
-        self.components.keep(&record, &wasm).await.map_err(|error| match error {
-            ComponentError::Store(error) => Problem::store(&error),
-            ComponentError::Unusable(reason) => Problem::internal(reason),
-        })?;
-        self.write_record(tenant, &record).await?;
-        let active = Arc::new(Active { policy, record });
-        self.set(tenant, Some(&Slot::Ready(Arc::clone(&active))));
-        tracing::info!(%tenant, digest = active.record.digest, by = activated_by, "policy active");
-        drop(order);
-        self.keyring.announce(Change::Policy(tenant.clone())).await;
-        Ok(active)
-    }
-
-    async fn write_record(
-        &self,
-        tenant: &TenantName,
-        record: &PolicyRecord,
-    ) -> Result<(), Problem> {
-        let path = record::path(tenant);
-        let bytes = record.to_bytes();
-        for _ in 0..ATTEMPTS {
-            let written =
-                match self.store.get(&path).await.map_err(|error| Problem::store(&error))? {
-                    None => self.store.create(&path, &bytes).await,
-                    Some(old) => self.store.replace(&path, &bytes, old.revision).await,
-                };
-            match written {
-                Ok(_) => return Ok(()),
-                Err(StoreError::Exists { .. } | StoreError::RevisionMismatch { .. }) => {}
-                Err(error) => return Err(Problem::store(&error)),
-            }
-        }
-        Err(Problem::new(Code::Conflict, "others are changing this tenant's policy; retry"))
     }
 }
 

@@ -5,8 +5,8 @@
 //!
 //! | path | content | in the backup of a tenant |
 //! |---|---|---|
-//! | `tenants/<t>`, `tenants/<t>/…` | keys, versions, policy | its own |
-//! | `components/<digest>`, `components/<digest>/<n>` | a policy's component | that its policy names |
+//! | `tenants/<t>`, `tenants/<t>/…` | keys, versions, policies | its own |
+//! | `components/<digest>`, `components/<digest>/<n>` | a policy's component | that it keeps or has active |
 //! | `tokens/<id>` | a token's hash and reach | those whose reach is the tenant |
 //! | `operators/<id>` | marks a token as an operator's | none |
 //! | `token-uses/<id>` | when a token was last used | never |
@@ -84,14 +84,16 @@ pub(super) fn is_token_of(tenant: &TenantName, value: &[u8]) -> bool {
     })
 }
 
-/// The folder of the component that a policy record names, if `path` is one.
+/// The folder of the component that a policy record names, if `path` is one: that of the active
+/// policy, or that of one that is kept.
 pub(super) fn component_of(path: &str, value: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Policy {
         digest: String,
     }
     let (tenant, rest) = path.strip_prefix("tenants/")?.split_once('/')?;
-    if tenant.is_empty() || rest != "policy" {
+    let kept = rest.strip_prefix("policies/");
+    if tenant.is_empty() || (rest != "policy" && kept.is_none_or(|name| name.contains('/'))) {
         return None;
     }
     let digest = serde_json::from_slice::<Policy>(value).ok()?.digest;
@@ -140,6 +142,11 @@ mod tests {
         let policy = format!(r#"{{"digest":"sha256:{}"}}"#, "a".repeat(64));
         let component = component_of("tenants/a/policy", policy.as_bytes());
         assert_eq!(component, Some(format!("components/{}", "a".repeat(64))));
+        let kept = format!("tenants/a/policies/{}", "a".repeat(64));
+        let component = component_of(&kept, policy.as_bytes());
+        assert_eq!(component, Some(format!("components/{}", "a".repeat(64))));
+        assert_eq!(component_of("tenants/a/policies/a/b", policy.as_bytes()), None);
+        assert_eq!(component_of("tenants/a/policy-trust", policy.as_bytes()), None);
         assert_eq!(component_of("tenants/a/keys/policy", policy.as_bytes()), None);
         assert_eq!(component_of("tenants/a/policy", br#"{"digest":"sha256:../x"}"#), None);
     }

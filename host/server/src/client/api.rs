@@ -59,6 +59,8 @@ impl<'a> Api<'a> {
     /// Makes a call. Gives the body of its answer.
     pub async fn call(&self, call: Call) -> Result<Bytes, Failure> {
         let request = self.request(call.method, call.place, &call.path, &call.query, call.who)?;
+        let headers = call.headers.into_iter();
+        let request = headers.fold(request, |request, (name, value)| request.header(name, value));
         let request = match call.sent {
             Sent::Nothing => request,
             Sent::Json(fields) => {

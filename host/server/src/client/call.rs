@@ -33,6 +33,7 @@ pub struct Call {
     pub(super) place: Place,
     pub(super) path: Vec<String>,
     pub(super) query: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(&'static str, String)>,
     pub(super) sent: Sent,
     pub(super) who: Who,
     pub(super) show: Show,
@@ -46,6 +47,7 @@ impl Call {
             place: Place::Tenant,
             path: path.iter().map(|&segment| segment.to_owned()).collect(),
             query: Vec::new(),
+            headers: Vec::new(),
             sent: Sent::Nothing,
             who: Who::Manager,
             show: Show::Auto,
@@ -83,6 +85,12 @@ impl Call {
     /// The same with a query parameter, unless it is `None`.
     pub fn query(mut self, name: &'static str, value: Option<impl ToString>) -> Self {
         self.query.extend(value.map(|value| (name, value.to_string())));
+        self
+    }
+
+    /// The same with a header of its own.
+    pub fn header(mut self, name: &'static str, value: String) -> Self {
+        self.headers.push((name, value));
         self
     }
 

@@ -204,6 +204,8 @@ impl<'a> Reader<'a> {
             max_component: self.bytes(&s::MAX_COMPONENT)?,
             state_bytes: self.bytes(&s::STATE_BYTES)?,
             compile_timeout: self.duration(&s::COMPILE_TIMEOUT)?,
+            allow_unsigned: self.0.get(&s::ALLOW_UNSIGNED).and_then(kind::switch),
+            max_kept: self.bytes_count(&s::MAX_KEPT)?,
         })
     }
 }

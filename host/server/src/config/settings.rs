@@ -116,6 +116,10 @@ settings! {
         "Largest component accepted.";
     COMPILE_TIMEOUT: Some("policy.compile_timeout"), "KEYWARD_POLICY_COMPILE_TIMEOUT", Kind::Duration(SECOND, HOUR), Some("30s"),
         "How long compiling a component may take.";
+    ALLOW_UNSIGNED: Some("policy.allow_unsigned"), "KEYWARD_POLICY_ALLOW_UNSIGNED", Kind::Switch, None,
+        "Whether a policy without a trusted signature can be pushed and activated. What an operator sets for a tenant goes before it. Unset: `false` for `keyward serve`, `true` for `keyward dev`.";
+    MAX_KEPT: Some("policy.max_kept"), "KEYWARD_POLICY_MAX_KEPT", Kind::Count(2, 1000), Some("50"),
+        "Most policies that one tenant keeps, the active one included.";
     CACHE_TTL: Some("cache.ttl"), "KEYWARD_CACHE_TTL", Kind::Duration(SECOND, 24 * HOUR), Some("15m"),
         "How long a loaded key or a verified token is used without asking the store.";
     CACHE_SWEEP: Some("cache.sweep"), "KEYWARD_CACHE_SWEEP", Kind::Duration(10, HOUR), Some("5m"),

@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use keyward_keyring::store::{Record, Store, StoreError};
 
-use super::components::{Records, digest};
+use super::ComponentDigest;
+use super::components::Records;
 
 const FOLDER: &str = "components/";
 
@@ -59,7 +60,7 @@ impl BackedUp {
         let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
         let wasm = read.map_err(|error| corrupted(error.to_string()))?;
         let wasm = Bytes::from(wasm.map_err(|error| corrupted(error.to_string()))?);
-        if digest(&wasm) != format!("sha256:{hex}") {
+        if ComponentDigest::of(&wasm).hex() != hex {
             return Err(corrupted("its digest is another".to_owned()));
         }
         let read = Some((hex.to_owned(), wasm.clone()));
@@ -119,21 +120,19 @@ mod tests {
     use keyward_keyring::store::memory::MemoryStore;
 
     use super::super::components::Components;
-    use super::super::record::PolicyRecord;
     use super::*;
 
     #[tokio::test]
     async fn files_look_like_the_records_of_a_shared_store() {
         let wasm = Bytes::from(vec![3; 600_000]);
-        let record =
-            PolicyRecord { digest: digest(&wasm), activated_at: 1, activated_by: "test".into() };
-        let folder = format!("components/{}", record.digest_hex().unwrap());
+        let digest = ComponentDigest::of(&wasm);
+        let folder = format!("components/{}", digest.hex());
         let (files, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let empty: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let shared: Arc<dyn Store> = Arc::new(MemoryStore::default());
         for (dir, store, is_shared) in [(&files, &empty, false), (&others, &shared, true)] {
             let components = Components::new(dir.path().into(), Arc::clone(store), is_shared);
-            components.keep(&record, &wasm).await.unwrap();
+            components.keep(&digest, &wasm).await.unwrap();
         }
         assert!(empty.list("").await.unwrap().is_empty());
         let seen = BackedUp::new(Arc::clone(&empty), files.path().into());
@@ -146,7 +145,7 @@ mod tests {
         }
         assert!(seen.get(&format!("{folder}/3")).await.unwrap().is_none());
         // A component that is gone or changed is no good to a backup.
-        let path = files.path().join(record.file_name().unwrap());
+        let path = files.path().join(format!("{}.wasm", digest.hex()));
         std::fs::write(&path, b"something else").unwrap();
         let seen = BackedUp::new(Arc::clone(&empty), files.path().into());
         assert!(matches!(seen.get(&folder).await, Err(StoreError::Corrupted { .. })));

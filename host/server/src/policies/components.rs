@@ -14,7 +14,7 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_keyring::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use super::PolicyRecord;
+use super::ComponentDigest;
 use crate::files;
 
 /// Bytes of one record: in base64 it stays below what the smallest storage of a Vault accepts.
@@ -85,17 +85,17 @@ impl Components {
         &self.dir
     }
 
-    /// Keeps `wasm`, whose digest `record` states, before any record names it.
+    /// Keeps `wasm`, which has this digest, before any record names it.
     pub(super) async fn keep(
         &self,
-        record: &PolicyRecord,
+        digest: &ComponentDigest,
         wasm: &Bytes,
     ) -> Result<(), ComponentError> {
-        self.keep_file(record, wasm.clone()).await?;
+        self.keep_file(digest, wasm.clone()).await?;
         if !self.shared {
             return Ok(());
         }
-        let folder = folder(record)?;
+        let folder = folder(digest);
         match fetch(&self.store, &folder).await {
             Ok(Some(kept)) if kept == *wasm => Ok(()),
             Ok(_) | Err(ComponentError::Unusable(_)) => share(&self.store, &folder, wasm).await,
@@ -103,9 +103,9 @@ impl Components {
         }
     }
 
-    /// The bytes that `record` names, with that digest.
-    pub(super) async fn read(&self, record: &PolicyRecord) -> Result<Bytes, ComponentError> {
-        let path = self.path(record)?;
+    /// The bytes with this digest.
+    pub(super) async fn read(&self, digest: &ComponentDigest) -> Result<Bytes, ComponentError> {
+        let path = self.path(digest);
         let file = path.clone();
         let read = tokio::task::spawn_blocking(move || std::fs::read(&file)).await;
         let read = read.map_err(|error| unusable(&error))?;
@@ -113,7 +113,7 @@ impl Components {
             ComponentError::Unusable(format!("cannot read {}: {error}", path.display()))
         });
         let local = local.and_then(|wasm| {
-            if digest(&wasm) == record.digest {
+            if ComponentDigest::of(&wasm) == *digest {
                 return Ok(wasm);
             }
             let shown = path.display();
@@ -122,25 +122,41 @@ impl Components {
         if local.is_ok() {
             return local;
         }
-        let Some(wasm) = fetch(&self.store, &folder(record)?).await? else {
+        let Some(wasm) = fetch(&self.store, &folder(digest)).await? else {
             let missing = "its component is not in the shared store";
             return if self.shared { Err(ComponentError::Unusable(missing.into())) } else { local };
         };
-        if digest(&wasm) != record.digest {
+        if ComponentDigest::of(&wasm) != *digest {
             return Err(ComponentError::Unusable("the shared component was changed".into()));
         }
-        if let Err(error) = self.keep_file(record, wasm.clone()).await {
+        if let Err(error) = self.keep_file(digest, wasm.clone()).await {
             tracing::warn!(%error, "a shared component is not kept here");
         }
         Ok(wasm)
     }
 
-    fn path(&self, record: &PolicyRecord) -> Result<PathBuf, ComponentError> {
-        record.file_name().map(|name| self.dir.join(name)).ok_or_else(damaged)
+    /// Removes the bytes, here and from the store. The record that names how many others there are
+    /// goes first, so that nobody finds half a component.
+    pub(super) async fn remove(&self, digest: &ComponentDigest) -> Result<(), ComponentError> {
+        let folder = folder(digest);
+        self.store.delete(&folder).await?;
+        for name in self.store.list(&folder).await? {
+            self.store.delete(&format!("{folder}/{name}")).await?;
+        }
+        let path = self.path(digest);
+        let removed = tokio::task::spawn_blocking(move || std::fs::remove_file(path)).await;
+        match removed.map_err(|error| unusable(&error))? {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(unusable(&error)),
+            _ => Ok(()),
+        }
     }
 
-    async fn keep_file(&self, record: &PolicyRecord, wasm: Bytes) -> Result<(), ComponentError> {
-        let path = self.path(record)?;
+    fn path(&self, digest: &ComponentDigest) -> PathBuf {
+        self.dir.join(format!("{}.wasm", digest.hex()))
+    }
+
+    async fn keep_file(&self, digest: &ComponentDigest, wasm: Bytes) -> Result<(), ComponentError> {
+        let path = self.path(digest);
         let written = tokio::task::spawn_blocking(move || write_unless_kept(&path, &wasm)).await;
         written.map_err(|error| unusable(&error))?.map_err(|error| unusable(&error))
     }
@@ -153,13 +169,8 @@ fn write_unless_kept(path: &Path, wasm: &[u8]) -> std::io::Result<()> {
     files::write_atomic(path, wasm, 0o600)
 }
 
-pub(super) fn digest(wasm: &[u8]) -> String {
-    format!("sha256:{}", hex::encode(keyward_crypto::sha256(wasm)))
-}
-
-fn folder(record: &PolicyRecord) -> Result<String, ComponentError> {
-    let digest = record.digest_hex().ok_or_else(damaged)?;
-    Ok(format!("components/{digest}"))
+fn folder(digest: &ComponentDigest) -> String {
+    format!("components/{}", digest.hex())
 }
 
 fn damaged() -> ComponentError {
@@ -219,10 +230,6 @@ mod tests {
 
     use super::*;
 
-    fn record(wasm: &[u8]) -> PolicyRecord {
-        PolicyRecord { digest: digest(wasm), activated_at: 1, activated_by: "test".into() }
-    }
-
     #[tokio::test]
     async fn another_host_finds_it_in_the_shared_store() {
         let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
@@ -230,14 +237,14 @@ mod tests {
         let [here, there] =
             [0, 1].map(|n| Components::new(dirs[n].path().into(), Arc::clone(&store), true));
         let wasm = Bytes::from(vec![7; CHUNK * 2 + 1]);
-        let record = record(&wasm);
-        assert!(matches!(there.read(&record).await, Err(ComponentError::Unusable(_))));
-        here.keep(&record, &wasm).await.unwrap();
-        assert_eq!(there.read(&record).await.unwrap(), wasm);
+        let digest = ComponentDigest::of(&wasm);
+        assert!(matches!(there.read(&digest).await, Err(ComponentError::Unusable(_))));
+        here.keep(&digest, &wasm).await.unwrap();
+        assert_eq!(there.read(&digest).await.unwrap(), wasm);
         // From now on it has a file of its own.
         let empty = Arc::new(MemoryStore::default());
         let alone = Components::new(dirs[1].path().into(), empty, false);
-        assert_eq!(alone.read(&record).await.unwrap(), wasm);
+        assert_eq!(alone.read(&digest).await.unwrap(), wasm);
     }
 
     #[tokio::test]
@@ -246,15 +253,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let components = Components::new(dir.path().into(), Arc::clone(&store), true);
         let wasm = Bytes::from_static(b"component");
-        let record = record(&wasm);
-        components.keep(&record, &wasm).await.unwrap();
-        let chunk = format!("{}/0", folder(&record).unwrap());
+        let digest = ComponentDigest::of(&wasm);
+        components.keep(&digest, &wasm).await.unwrap();
+        let chunk = format!("{}/0", folder(&digest));
         let revision = store.get(&chunk).await.unwrap().unwrap().revision;
         store.replace(&chunk, b"something else", revision).await.unwrap();
-        std::fs::remove_file(components.path(&record).unwrap()).unwrap();
-        assert!(matches!(components.read(&record).await, Err(ComponentError::Unusable(_))));
-        components.keep(&record, &wasm).await.unwrap();
-        std::fs::remove_file(components.path(&record).unwrap()).unwrap();
-        assert_eq!(components.read(&record).await.unwrap(), wasm);
+        std::fs::remove_file(components.path(&digest)).unwrap();
+        assert!(matches!(components.read(&digest).await, Err(ComponentError::Unusable(_))));
+        components.keep(&digest, &wasm).await.unwrap();
+        std::fs::remove_file(components.path(&digest)).unwrap();
+        assert_eq!(components.read(&digest).await.unwrap(), wasm);
+    }
+
+    #[tokio::test]
+    async fn what_is_removed_is_gone_here_and_there() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+        let dir = tempfile::tempdir().unwrap();
+        let components = Components::new(dir.path().into(), Arc::clone(&store), true);
+        let wasm = Bytes::from(vec![7; CHUNK + 1]);
+        let digest = ComponentDigest::of(&wasm);
+        components.keep(&digest, &wasm).await.unwrap();
+        for _ in 0..2 {
+            components.remove(&digest).await.unwrap();
+            assert!(matches!(components.read(&digest).await, Err(ComponentError::Unusable(_))));
+            assert!(store.list("components").await.unwrap().is_empty());
+            assert!(!components.path(&digest).exists());
+        }
     }
 }

@@ -3,7 +3,12 @@ use crate::app::App;
 use crate::testing;
 
 fn record(digest: &str) -> PolicyRecord {
-    PolicyRecord { digest: digest.into(), activated_at: 1, activated_by: "test".into() }
+    PolicyRecord::new(Activation {
+        digest: digest.into(),
+        activated_at: 1,
+        activated_by: "test".into(),
+        why: Why::Upload,
+    })
 }
 
 #[tokio::test]
@@ -44,9 +49,17 @@ async fn concurrent_writers_of_the_record_all_come_through() {
     app.keyring.create_tenant(&tenant).await.unwrap();
     let writers = (0..4).map(|n| {
         let (app, tenant) = (Arc::clone(&app), tenant.clone());
-        async move { app.policies.write_record(&tenant, &record(&n.to_string())).await }
+        async move {
+            let next = record(&n.to_string());
+            let change = |old: Option<PolicyRecord>| {
+                Ok(old.map_or(next.clone(), |old| old.followed_by(next.active.clone())))
+            };
+            app.policies.change(&tenant, change).await
+        }
     });
     for written in futures_util::future::join_all(writers).await {
-        assert_eq!(written, Ok(()));
+        assert!(written.is_ok(), "{written:?}");
     }
+    let last = app.policies.record(&tenant).await.unwrap().unwrap();
+    assert_eq!(last.history().count(), 4, "none is lost");
 }

@@ -1,6 +1,4 @@
-//! `keyward tenant|policy|server …`
-
-use std::path::PathBuf;
+//! `keyward tenant|server …`
 
 use clap::Subcommand;
 use reqwest::Method;
@@ -8,7 +6,6 @@ use serde_json::Value;
 
 use super::super::call::{Call, Place};
 use super::super::connection::Who;
-use super::super::failure::Failure;
 
 /// What can be done with tenants.
 #[derive(Subcommand)]
@@ -44,37 +41,6 @@ impl TenantCommand {
                 Call::new(Method::PUT, &["outage"]).field("outage", Some(Value::from(contract)))
             }
         }
-    }
-}
-
-/// What can be done with a policy.
-#[derive(Subcommand)]
-pub enum PolicyCommand {
-    /// Admit a component and make it the tenant's policy
-    Activate {
-        /// The component (.wasm)
-        file: PathBuf,
-    },
-    /// Show the active policy
-    Show,
-    #[command(flatten)]
-    Author(crate::author::Command),
-}
-
-impl PolicyCommand {
-    /// The call it makes.
-    pub fn call(self) -> Result<Call, Failure> {
-        Ok(match self {
-            Self::Activate { file } => {
-                let wasm = std::fs::read(&file);
-                let wasm = wasm.map_err(|error| Failure::file("read", &file, &error))?;
-                Call::new(Method::PUT, &["policy"]).bytes("application/wasm", wasm)
-            }
-            Self::Show => Call::get(&["policy"]),
-            Self::Author(_) => {
-                return Err(Failure::Usage("this command needs no server".into()));
-            }
-        })
     }
 }
 

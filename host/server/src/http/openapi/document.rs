@@ -236,6 +236,10 @@ fn path_parameter(generator: &mut SchemaGenerator, name: &str) -> Value {
             (schema_of::<schema::TokenId>(generator), example)
         }
         "version" => (schema_of::<schema::Version>(generator), json!(1)),
+        "digest" => {
+            let example = "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae";
+            (schema_of::<schema::ComponentDigest>(generator), json!(example))
+        }
         // Whatever the policy offers.
         _ => (schema_of::<String>(generator), json!("protect")),
     };

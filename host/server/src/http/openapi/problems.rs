@@ -106,13 +106,19 @@ pub const COMPONENT: &[Code] = &[
     ComponentTooLarge,
     ComponentInvalid,
     ComponentForbiddenImports,
+    ComponentNewerContract,
+    ComponentAboveCeiling,
     ComponentMissingExports,
     ComponentWrongTypes,
     ComponentNeedsTooMuch,
     ComponentCompileFailed,
     ComponentCompileTimeout,
     ComponentBadDescription,
+    PolicyBusy,
 ];
+
+/// Where a component is pushed, beside [`COMPONENT`].
+pub const PUSH: &[Code] = &[PoliciesTooMany, PolicyUntrusted, PolicySignatureInvalid];
 
 /// Where a backup is restored.
 pub const RESTORE: &[Code] = &[

@@ -259,6 +259,33 @@ forms! {
         "type": "string", "pattern": "^[0-9a-f]{32}$",
         "description": "Names a public key that receipts are checked with."
     }
+    ComponentDigest {
+        "type": "string", "pattern": "^sha256:[0-9a-f]{64}$",
+        "description": "The SHA-256 of a component."
+    }
+    SignerKeyId {
+        "type": "string", "pattern": "^[0-9a-f]{32}$",
+        "description": "Names a public key that signatures of policies are checked with."
+    }
+    SignerName {
+        "type": "string", "minLength": 1, "maxLength": 128, "pattern": LINE,
+        "description": "Whose key it is, for people. At most 128 bytes."
+    }
+    SignerPublicKey {
+        "type": "string", "maxLength": 1024,
+        "description": "An Ed25519 public key: SubjectPublicKeyInfo (RFC 8410), PEM."
+    }
+    PolicySignatureHeader {
+        "type": "string", "pattern": "^[0-9a-f]{32}:[A-Za-z0-9+/]{86}==$",
+        "description": "A key's id and a signature: docs/policies.md."
+    }
+    PolicyInterface {
+        "type": "string", "enum": [
+            "keys", "sealing", "opening", "macs", "signing", "verifying", "index", "random", "log"
+        ],
+        "description": "An interface of the contract that a policy may import."
+    }
+    MaxPolicySize { "type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_992_u64 }
     RestoreWindow {
         "type": "integer", "minimum": 0, "maximum": 31_536_000, "description": "Seconds."
     }
@@ -299,6 +326,7 @@ lists! {
     ErrorCode "A stable error code (docs/errors.md)."
         Code::ALL.iter().map(|code| code.as_str()).collect()
     KeyState "What state a key is in." vec!["enabled", "disabled", "deleted", "destroying"]
+    ActivationCause "How a policy became active." vec!["upload", "activate", "rollback"]
     HistoryAction "What was done to a key."
         keyward_keyring::Action::ALL.iter().map(|action| action.name()).collect()
 }
