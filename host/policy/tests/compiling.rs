@@ -86,7 +86,8 @@ async fn artefacts_of_another_host_are_compiled_anew() {
         entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
     };
     host(Compiler::InProcess, Some((dir.path(), 1))).admit(&wasm).await.unwrap();
-    let [artefact] = &files()[..] else { panic!("{:?}", files()) };
+    let made = files();
+    let [artefact] = made.as_slice() else { panic!("{made:?}") };
     let ours = std::fs::read(artefact).unwrap();
     // A host that cannot compile takes it, under the same key alone.
     let broken = |key| host(script("exit 3"), Some((dir.path(), key)));

@@ -170,12 +170,33 @@ async fn activate_policy(
     if current.is_ok_and(|active| active.record.digest == digest) {
         return Ok(());
     }
-    match app.policies.put(tenant, wasm.into(), Vec::new(), ACTIVATED_BY).await {
-        Ok(_) => Ok(()),
-        Err(Problem { detail, .. }) => {
-            Err(DevError::BadPolicy { path, reason: detail.into_owned() })
-        }
+    let wasm = bytes::Bytes::from(wasm);
+    let put = || app.policies.put(tenant, wasm.clone(), Vec::new(), ACTIVATED_BY);
+    let mut activated = put().await;
+    if activated.as_ref().is_err_and(|problem| problem.code == Code::PoliciesTooMany) {
+        activated = match make_room(app, tenant).await {
+            Ok(()) => put().await,
+            Err(problem) => Err(problem),
+        };
     }
+    let bad = |Problem { detail, .. }| DevError::BadPolicy { path, reason: detail.into_owned() };
+    activated.map(drop).map_err(bad)
+}
+
+/// Deletes the oldest of the policies that were activated here and are not needed any more, for
+/// each build of the examples makes another one.
+async fn make_room(app: &App, tenant: &TenantName) -> Result<(), Problem> {
+    let (mut kept, _) = app.policies.page_of_kept(tenant, None, usize::MAX).await?;
+    let record = app.policies.record(tenant).await?;
+    kept.retain(|kept| {
+        let is_needed = record.as_ref().is_some_and(|record| record.needs(&kept.digest));
+        kept.pushed_by == ACTIVATED_BY && !is_needed
+    });
+    let oldest = kept.iter().min_by_key(|kept| kept.pushed_at);
+    if let Some(digest) = oldest.and_then(|kept| kept.digest.parse().ok()) {
+        app.policies.delete(tenant, &digest).await?;
+    }
+    Ok(())
 }
 
 /// `target/policies` for `target/debug/keyward`.
