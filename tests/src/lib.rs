@@ -16,8 +16,8 @@ mod contract;
 pub mod load;
 mod process;
 pub mod python;
-pub mod stamp;
 mod server;
+pub mod stamp;
 mod tenant;
 pub mod vault;
 

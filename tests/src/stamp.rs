@@ -15,9 +15,8 @@ pub fn stamp(number: u32) -> String {
 pub fn stamped(number: u32) -> Vec<u8> {
     let mut wasm = policy("stamp");
     let stamp = stamp(number);
-    let places: Vec<usize> = (0..=wasm.len() - PLACE.len())
-        .filter(|&at| &wasm[at..at + PLACE.len()] == PLACE)
-        .collect();
+    let places: Vec<usize> =
+        (0..=wasm.len() - PLACE.len()).filter(|&at| &wasm[at..at + PLACE.len()] == PLACE).collect();
     assert!(!places.is_empty(), "the component has no place for a stamp");
     for at in places {
         wasm[at..at + PLACE.len()].copy_from_slice(stamp.as_bytes());

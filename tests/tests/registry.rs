@@ -89,7 +89,8 @@ fn a_pushed_policy_decides_nothing_until_it_is_activated() {
     let told: Vec<_> = history["history"].as_array().unwrap().iter().collect();
     let whys: Vec<_> = told.iter().map(|it| it["why"].as_str().unwrap()).collect();
     let expected = [
-        "activate", "activate", "rollback", "rollback", "upload", "activate", "rollback", "rollback",
+        "activate", "activate", "rollback", "rollback", "upload", "activate", "rollback",
+        "rollback",
     ];
     assert_eq!(whys, expected);
     assert_eq!((&told[1]["by"], &told[1]["digest"]), (&json!("operator"), &json!(two)));
@@ -143,7 +144,8 @@ fn there_is_room_for_so_many_and_what_is_not_needed_can_go() {
     sorted.sort();
     assert_eq!([digests(&first), digests(&rest)].concat(), sorted);
 
-    let delete = |digest: &str| tenant.admin.send("DELETE", &format!("/policies/{digest}"), &[], b"");
+    let delete =
+        |digest: &str| tenant.admin.send("DELETE", &format!("/policies/{digest}"), &[], b"");
     delete(&all[1]).problem(409, "policy_in_use").detail("active policy");
     delete(&all[0]).problem(409, "policy_in_use").detail("roll-back");
     push(&other.admin, &stamped(12)).expect(201);
@@ -285,7 +287,11 @@ fn policies_are_signed_by_whom_an_operator_trusts() {
         let acme = [&acme.admin_token, &acme.app_token]
             .map(|token| server.client().token(token).below("/api/v1/tenants/acme"));
         let shown = acme[1].get("/policy").expect(200).json();
-        assert_eq!((&shown["trusted"], &shown["signed_by"]), (&json!(false), &json!([])), "{round}");
+        assert_eq!(
+            (&shown["trusted"], &shown["signed_by"]),
+            (&json!(false), &json!([])),
+            "{round}"
+        );
         assert!(shown["distrust"].as_str().unwrap().contains("no trusted signers"));
         assert_eq!(which(&acme[1]), stamp(2), "{round}");
         rollback(&acme[0]).problem(403, "policy_untrusted");
@@ -431,9 +437,7 @@ fn hosts_over_one_vault_share_what_is_kept_and_set() {
     activate(&admin, &one).expect(200);
     activate(&admin, &two).expect(200);
     assert_eq!(which(&app), stamp(2));
-    eventually("activated there", &|| {
-        tenant.app.get("/policy").json()["digest"] == json!(two)
-    });
+    eventually("activated there", &|| tenant.app.get("/policy").json()["digest"] == json!(two));
     rollback(&tenant.admin).expect(200);
     eventually("rolled back here", &|| which(&app) == stamp(1));
     assert_eq!(

@@ -101,13 +101,14 @@ async fn component(app: &App, request: Request) -> Result<(Bytes, Vec<Signature>
 
 fn signatures(headers: &HeaderMap) -> Result<Vec<Signature>, Problem> {
     let bad = |detail: &'static str| Problem::new(Code::PolicySignatureInvalid, detail);
-    let given = headers.get_all(HEADER).iter().map(|value| {
-        let signature = value.to_str().ok().and_then(Signature::from_header);
-        signature.ok_or_else(|| {
+    let given =
+        headers.get_all(HEADER).iter().map(|value| {
+            let signature = value.to_str().ok().and_then(Signature::from_header);
+            signature.ok_or_else(|| {
             bad("the header Keyward-Policy-Signature must be a key's id (32 hexadecimal digits), a \
                  colon, and an Ed25519 signature in base64; `keyward policy push --sign` makes it")
         })
-    });
+        });
     let signatures = given.collect::<Result<Vec<_>, _>>()?;
     if signatures.len() > MAX_SIGNATURES {
         return Err(bad("a request may have at most 8 Keyward-Policy-Signature headers"));
@@ -165,7 +166,9 @@ pub fn routes(routes: &mut Routes) {
         .fails(&[Code::PolicyNotSet, Code::PolicyUnusable]);
     routes.get(path, show, endpoint);
     let endpoint = Endpoint::new(Tag::Tenants, Who::Managers, "activatePolicy", "Put a policy")
-        .about("The body is a WebAssembly component; it is admitted, kept and made the active policy.")
+        .about(
+            "The body is a WebAssembly component; it is admitted, kept and made the active policy.",
+        )
         .answers::<PolicyView<'_>>(200, "It is active")
         .fails(&[Code::PolicyNotKept]);
     routes.put(path, put, takes_component(endpoint));

@@ -133,7 +133,8 @@ mod tests {
         let spaced = [operation("a", r#"{ "y": 2, "x": 1 }"#), operation("c", "{}")];
         assert!(changes(&old, &spaced).is_empty());
         let other = [operation("a", r#"{"x":2}"#), operation("b", "not json")];
-        let fields = |name: &str| OperationChange { name: name.into(), fields: vec!["input_schema"] };
+        let fields =
+            |name: &str| OperationChange { name: name.into(), fields: vec!["input_schema"] };
         assert_eq!(changes(&old, &other), [fields("a"), fields("b")]);
     }
 }

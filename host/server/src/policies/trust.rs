@@ -120,7 +120,8 @@ impl Trust {
     /// Whether the component may be the tenant's policy.
     pub fn verdict(&self, tenant: &TenantName, kept: &Kept) -> Verdict {
         let statement = signature::statement(tenant.as_str(), &kept.digest, kept.size);
-        let signed = |key: &SignerKey| kept.signatures.iter().any(|it| key.verifies(&statement, it));
+        let signed =
+            |key: &SignerKey| kept.signatures.iter().any(|it| key.verifies(&statement, it));
         let names: Vec<String> = self
             .signers
             .iter()

@@ -80,8 +80,7 @@ async fn roll_back(
 ) -> Result<Response<Body>, Problem> {
     let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
     let bytes = body::read_optional_json(&app, request).await?;
-    let asked =
-        if bytes.is_empty() { RollBack { digest: None } } else { json::parse(&bytes)? };
+    let asked = if bytes.is_empty() { RollBack { digest: None } } else { json::parse(&bytes)? };
     let to = asked.digest.as_ref().map(|text| digest("digest", text)).transpose()?;
     if let Some(to) = &to {
         audit::target(&format!("policy {to}"));

@@ -250,8 +250,11 @@ fn interfaces(given: Vec<String>) -> Result<BTreeSet<String>, Problem> {
 pub(super) fn routes(routes: &mut Routes) {
     let managing = |id, summary| Endpoint::new(Tag::Tenants, Who::Managers, id, summary);
     let operating = |id, summary| {
-        Endpoint::new(Tag::Tenants, Who::Operators, id, summary)
-            .fails(&[Code::TenantNotFound, Code::InvalidName, Code::Conflict])
+        Endpoint::new(Tag::Tenants, Who::Operators, id, summary).fails(&[
+            Code::TenantNotFound,
+            Code::InvalidName,
+            Code::Conflict,
+        ])
     };
     let path = "/api/v1/tenants/{tenant}/policy/trust";
     let endpoint = managing("getPolicyTrust", "Whose signatures policies need")

@@ -58,7 +58,8 @@ impl Pair {
             *(if name == "from" { &mut from } else { &mut to }) = Some(digest);
             Ok(())
         })?;
-        let to = to.ok_or_else(|| bad("to", "is missing: the digest of the component to compare"))?;
+        let to =
+            to.ok_or_else(|| bad("to", "is missing: the digest of the component to compare"))?;
         Ok(Self { from, to })
     }
 }
