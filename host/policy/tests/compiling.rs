@@ -7,15 +7,16 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use keyward_policy_host::{
-    AdmissionError, Compiler, HostConfig, HostError, KeyHandle, KeyService, PolicyHost,
+    AdmissionError, Compiler, HostConfig, HostError, KeyHandle, KeyService, PolicyHost, Services,
+    StateEntry, StateService,
 };
 use zeroize::Zeroizing;
 
-/// No keys: nothing runs here but `describe`.
-struct NoKeys;
+/// No keys and nothing remembered: nothing runs here but `describe`.
+struct Nothing;
 
 #[async_trait::async_trait]
-impl KeyService for NoKeys {
+impl KeyService for Nothing {
     async fn open(
         &self,
         _tenant: &str,
@@ -23,6 +24,33 @@ impl KeyService for NoKeys {
         _version: Option<u32>,
     ) -> Result<Arc<dyn KeyHandle>, HostError> {
         Err(HostError::NotFound(format!("no key `{name}`")))
+    }
+}
+
+fn none_kept() -> HostError {
+    HostError::Unavailable("nothing is kept".into())
+}
+
+#[async_trait::async_trait]
+impl StateService for Nothing {
+    async fn get(&self, _: &str, _: &str) -> Result<Option<StateEntry>, HostError> {
+        Ok(None)
+    }
+    async fn put(
+        &self,
+        _: &str,
+        _: &str,
+        _: &[u8],
+        _: Option<u64>,
+        _: Option<u64>,
+    ) -> Result<u64, HostError> {
+        Err(none_kept())
+    }
+    async fn add(&self, _: &str, _: &str, _: i64, _: Option<u64>) -> Result<i64, HostError> {
+        Err(none_kept())
+    }
+    async fn remove(&self, _: &str, _: &str, _: Option<u64>) -> Result<(), HostError> {
+        Err(none_kept())
     }
 }
 
@@ -41,7 +69,8 @@ fn host(compiler: Compiler, artefacts: Option<(&Path, u8)>) -> Arc<PolicyHost> {
         compiler,
         ..HostConfig::default()
     };
-    PolicyHost::new(config, Arc::new(NoKeys)).unwrap()
+    let services = Services { keys: Arc::new(Nothing), state: Arc::new(Nothing) };
+    PolicyHost::new(config, services).unwrap()
 }
 
 /// A compiler that does what a shell script says.

@@ -279,12 +279,6 @@ forms! {
         "type": "string", "pattern": "^[0-9a-f]{32}:[A-Za-z0-9+/]{86}==$",
         "description": "A key's id and a signature: docs/policies.md."
     }
-    PolicyInterface {
-        "type": "string", "enum": [
-            "keys", "sealing", "opening", "macs", "signing", "verifying", "index", "random", "log"
-        ],
-        "description": "An interface of the contract that a policy may import."
-    }
     MaxPolicySize { "type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_992_u64 }
     RestoreWindow {
         "type": "integer", "minimum": 0, "maximum": 31_536_000, "description": "Seconds."
@@ -326,6 +320,8 @@ lists! {
     ErrorCode "A stable error code (docs/errors.md)."
         Code::ALL.iter().map(|code| code.as_str()).collect()
     KeyState "What state a key is in." vec!["enabled", "disabled", "deleted", "destroying"]
+    PolicyInterface "An interface of the contract that a policy may import."
+        keyward_policy_host::Ceiling::interfaces().collect()
     ActivationCause "How a policy became active." vec!["upload", "activate", "rollback"]
     HistoryAction "What was done to a key."
         keyward_keyring::Action::ALL.iter().map(|action| action.name()).collect()
