@@ -71,7 +71,7 @@ fn a_thousand_activations_under_load_lose_and_mix_nothing() {
             })
             .collect();
         // Also when one of these fails, so that the failure is seen.
-        let changes = scope.spawn(|| {
+        let changing = scope.spawn(|| {
             for round in 0..ACTIVATIONS {
                 let next = &digests[round % 2];
                 let answer = if round % 3 == 0 {
@@ -87,9 +87,9 @@ fn a_thousand_activations_under_load_lose_and_mix_nothing() {
                 assert_eq!(which, format!("{stamp} {stamp}"));
             }
         });
-        let changed = changes.join();
+        let done = changing.join();
         over.store(true, Ordering::Relaxed);
-        assert!(changed.is_ok(), "a change failed");
+        assert!(done.is_ok(), "a change failed");
         clients.into_iter().map(|client| client.join().unwrap()).collect()
     });
     let batches: Vec<Vec<String>> = seen.iter().flat_map(|seen| seen.batches.clone()).collect();

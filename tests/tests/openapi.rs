@@ -22,6 +22,8 @@ const KEYS: [(&str, &str); 3] =
 /// The key that is deleted, disabled and destroyed in the place of `demo`, so that the others stay
 /// of use.
 const SCRATCH: &str = "scratch";
+/// The tenant whose policies are bounded in the place of `demo`'s, which would be shut.
+const BOUNDED: &str = "bounded";
 
 fn committed() -> Value {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs/openapi.json");
@@ -44,6 +46,7 @@ fn prepared() -> Server {
         keys.post("", &json!({ "name": name, "algorithm": algorithm })).expect(201);
     }
     keys.post("", &json!({ "name": SCRATCH, "exportable": true })).expect(201);
+    server.operator().post("/api/v1/tenants", &json!({ "name": BOUNDED })).expect(201);
     server
 }
 
@@ -194,6 +197,7 @@ const SETTINGS: &str = r#"
 "path.tenant" = "demo"
 "path.name" = "demo"
 "path.key" = "demo"
+"path.digest" = "DIGEST"
 "query.tenant" = "demo"
 [phases.coverage]
 unexpected-methods = []
@@ -219,6 +223,15 @@ fn run(token: &str, server: &Server) {
     fs::write(&document, strict(committed()).to_string()).unwrap();
     let hooks = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("python/hooks.py");
     let mut settings = format!("hooks = {:?}\n{SETTINGS}", hooks.to_str().unwrap());
+    let digest = server.demo().get("/policy").expect(200).str("/digest");
+    settings = settings.replace("DIGEST", &digest);
+    for id in ["setPolicyTrust", "setPolicyCeiling"] {
+        let _ = write!(
+            settings,
+            "[[operations]]\ninclude-operation-id = \"{id}\"\n\
+             parameters = {{ \"path.tenant\" = \"{BOUNDED}\" }}\n"
+        );
+    }
     for (id, key) in INSTEAD {
         let _ = write!(
             settings,

@@ -99,7 +99,7 @@ async fn a_compiler_that_fails_fails_one_upload() {
     let start = Instant::now();
     let refused = host(script("sleep 600"), None).admit(&wasm).await.err().unwrap();
     assert!(matches!(refused, AdmissionError::CompileTimeout(_)), "{refused}");
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_mins(1), "{:?}", start.elapsed());
     let none = Compiler::Child { program: "/nowhere/keyward".into(), args: Vec::new() };
     let refused = host(none, None).admit(&wasm).await.err().unwrap();
     assert!(matches!(refused, AdmissionError::Host { .. }), "{refused}");

@@ -250,15 +250,15 @@ impl Policies {
         let Ok(digest) = policy.digest().parse::<ComponentDigest>() else {
             return Ok(rules.trust.verdict(tenant, &Kept::of(policy, 0, "")));
         };
-        let kept = match self.kept.get(tenant, &digest).await? {
-            Some(kept) => kept,
-            None => {
-                let kept = Kept::of(policy, record.activated_at, &record.activated_by);
-                if let Err(error) = self.kept.put(tenant, &digest, &kept).await {
-                    tracing::warn!(%tenant, %error, "an active policy has no record of its own");
-                }
-                kept
+        let found = self.kept.get(tenant, &digest).await?;
+        let kept = if let Some(kept) = found {
+            kept
+        } else {
+            let kept = Kept::of(policy, record.activated_at, &record.activated_by);
+            if let Err(error) = self.kept.put(tenant, &digest, &kept).await {
+                tracing::warn!(%tenant, %error, "an active policy has no record of its own");
             }
+            kept
         };
         let verdict = rules.trust.verdict(tenant, &kept);
         if let Verdict::Refused(reason) = &verdict {

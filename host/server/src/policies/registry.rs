@@ -25,6 +25,7 @@ pub struct Pushed {
     pub is_new: bool,
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is for `map_err`")]
 fn unavailable(error: StoreError) -> Problem {
     Problem::store(&error)
 }

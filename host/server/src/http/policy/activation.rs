@@ -20,7 +20,7 @@ use crate::http::json::{self, Text};
 use crate::http::openapi::{Endpoint, Tag, Who, problems, schema};
 use crate::http::routes::Routes;
 use crate::http::{Params, Problem, body, output};
-use crate::policies::{ComponentDigest, HISTORY};
+use crate::policies::{ComponentDigest, HISTORY, PolicyRecord};
 
 /// What activating a component that is kept fails with.
 const ACTIVATE: &[Code] = &[Code::PolicyNotKept, Code::PolicyUntrusted];
@@ -121,7 +121,7 @@ async fn history(
 ) -> Result<Response<Body>, Problem> {
     let Access { tenant, .. } = Access::managing(&app, path, request.headers()).await?;
     let record = app.policies.record(&tenant).await?;
-    let entries = record.iter().flat_map(|record| record.history());
+    let entries = record.iter().flat_map(PolicyRecord::history);
     let history = entries.map(|entry| ActivationView {
         digest: &entry.digest,
         since: clock::rfc3339(entry.activated_at),
@@ -192,16 +192,15 @@ async fn difference(
 ) -> Result<Response<Body>, Problem> {
     let Access { tenant, .. } = Access::managing(&app, path, request.headers()).await?;
     let Pair { from, to } = Pair::read(request.uri().query().unwrap_or_default())?;
-    let from = match from {
-        Some(from) => from,
-        None => {
-            let record = app.policies.record(&tenant).await?;
-            let active = record.and_then(|record| record.active.digest.parse().ok());
-            active.ok_or_else(|| {
-                let detail = "no policy is active to compare with; name one: from=DIGEST";
-                Problem::new(Code::PolicyNotSet, detail)
-            })?
-        }
+    let from = if let Some(from) = from {
+        from
+    } else {
+        let record = app.policies.record(&tenant).await?;
+        let active = record.and_then(|record| record.active.digest.parse().ok());
+        active.ok_or_else(|| {
+            let detail = "no policy is active to compare with; name one: from=DIGEST";
+            Problem::new(Code::PolicyNotSet, detail)
+        })?
     };
     let found = app.policies.difference(&tenant, &from, &to).await?;
     let changed = found.operations_changed.iter();
