@@ -75,6 +75,7 @@ fn path_of(template: &str) -> String {
         .replace("{version}", "1")
         .replace("{operation}", "none")
         .replace("{id}", &"0".repeat(32))
+        .replace("{digest}", &format!("sha256:{}", "0".repeat(64)))
 }
 
 async fn world() -> (World, Signer) {
