@@ -1,0 +1,1 @@
+export * from 'keyward:policy/index@0.1.0';

@@ -1,0 +1,1 @@
+export * from 'keyward:policy/keys@0.1.0';

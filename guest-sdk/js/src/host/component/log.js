@@ -1,0 +1,1 @@
+export * from 'keyward:policy/log@0.1.0';

@@ -1,0 +1,1 @@
+export * from 'keyward:policy/macs@0.1.0';

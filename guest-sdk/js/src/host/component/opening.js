@@ -1,0 +1,1 @@
+export * from 'keyward:policy/opening@0.1.0';

@@ -1,0 +1,1 @@
+export * from 'keyward:policy/random@0.1.0';

@@ -1,0 +1,1 @@
+export * from 'keyward:policy/sealing@0.1.0';

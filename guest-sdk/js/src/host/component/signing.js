@@ -1,0 +1,1 @@
+export * from 'keyward:policy/signing@0.1.0';

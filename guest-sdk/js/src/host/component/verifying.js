@@ -1,0 +1,1 @@
+export * from 'keyward:policy/verifying@0.1.0';

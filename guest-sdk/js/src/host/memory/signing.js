@@ -1,0 +1,3 @@
+import { world } from './world.js';
+
+export const sign = (key, data) => world().sign(key, data);

@@ -1,0 +1,12 @@
+// Importing this module is the permission `keyward:policy/random`.
+
+import * as host from '#host/random';
+
+import { grant } from './permissions.js';
+
+grant('random', host);
+
+/** Random bytes from the host's cryptographic generator, at most 64 KiB. */
+export function randomBytes(length) {
+  return host.bytes(length);
+}

@@ -1,0 +1,2 @@
+// Importing the module is the permission; it exports nothing.
+export {};

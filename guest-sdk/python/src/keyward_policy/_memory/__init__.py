@@ -1,0 +1,1 @@
+"""The host in memory that a policy's own tests run against: one module for each interface."""

@@ -1,0 +1,5 @@
+"""Importing this module is the permission `keyward:policy/sealing`: it lets the methods of `Key` work."""
+
+from ._permissions import grant
+
+grant("sealing")
