@@ -12,6 +12,9 @@ use crate::{Answer, contract};
 /// No answer of a test takes this long.
 const TIMEOUT: Duration = Duration::from_secs(40);
 
+/// But one that waits for a compiler.
+const PATIENCE: Duration = Duration::from_mins(10);
+
 /// Sends requests below one address, with one credential.
 #[derive(Clone)]
 pub struct Client {
@@ -29,15 +32,16 @@ impl Client {
 
     /// The same, with TLS set up so.
     pub fn with_tls(base: &str, tls: ureq::tls::TlsConfig) -> Self {
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .timeout_global(Some(TIMEOUT))
-            .max_redirects(0)
-            .tls_config(tls)
-            .build();
-        let (agent, root) = (config.new_agent(), base.to_owned());
+        let (agent, root) = (agent(tls, TIMEOUT), base.to_owned());
         Self { agent, base: root.clone(), root, authorization: None }
+    }
+
+    /// The same client, which waits for minutes: for a policy that takes long to compile, on a
+    /// machine with much else to do.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        let plain = ureq::tls::TlsConfig::default();
+        Self { agent: agent(plain, PATIENCE), ..self.clone() }
     }
 
     /// The same client with this bearer token.
@@ -141,6 +145,17 @@ impl Client {
     pub fn decrypt(&self, body: &Value) -> Vec<u8> {
         crate::unb64(&self.post("/decrypt", body).expect(200).str("/plaintext"))
     }
+}
+
+fn agent(tls: ureq::tls::TlsConfig, timeout: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .timeout_global(Some(timeout))
+        .max_redirects(0)
+        .tls_config(tls)
+        .build();
+    config.new_agent()
 }
 
 /// How long the server may take to answer before the client says that it sends no more.

@@ -166,6 +166,7 @@ const FELT: &[(&str, &str)] = &[
     ("policy.host_call_bytes", "64KiB"),
     ("policy.log_bytes", "0"),
     ("policy.max_component", "512KiB"),
+    ("policy.image.max_component", "512KiB"),
     ("cache.ttl", "1s"),
     ("cache.max_bytes", "64KiB"),
     ("log.format", "json"),

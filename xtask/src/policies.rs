@@ -2,8 +2,12 @@
 //!
 //! A guest is a package whose manifest says `[package.metadata.keyward] policy = "NAME"`. It is
 //! compiled to a core module in `target/wasm`, and `wit-component` turns that into
-//! `target/policies/NAME.wasm`. What is up to date is not built again.
+//! `target/policies/NAME.wasm`. What is up to date is not built again. Policies in other languages
+//! are [`scripted`].
 
+mod javascript;
+mod python;
+pub mod scripted;
 mod toolchain;
 
 use std::fs;
@@ -43,7 +47,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let shown = component.strip_prefix(&workspace).unwrap_or(&component);
         println!("policies: {} ({} bytes)", shown.display(), bytes.len());
     }
-    Ok(())
+    scripted::build(&workspace)
 }
 
 /// The guests among the workspace's packages, by name.

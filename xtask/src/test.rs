@@ -8,6 +8,7 @@ use crate::{Result, openssl, policies, promtool, python, vault, workspace};
 /// `arguments` go to `cargo test` as they are, for instance `-p keyward-tests`.
 pub fn run(arguments: &[String]) -> Result<()> {
     policies::run(&[])?;
+    policies::scripted::test()?;
     let vault = vault::environment()?;
     let promtool = promtool::find_or_fetch()?;
     openssl::find_or_install()?;

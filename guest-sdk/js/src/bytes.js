@@ -8,10 +8,20 @@ export function bytes(data) {
   if (typeof data === 'string') {
     return encoder.encode(data);
   }
-  if (data instanceof Uint8Array) {
-    return data;
+  if (ArrayBuffer.isView(data)) {
+    return own(data);
   }
   throw new TypeError('expected a string or a Uint8Array');
+}
+
+/**
+ * The same bytes as a Uint8Array of the policy's own: those of the host come from another realm, where
+ * `instanceof` is of no use. Anything else stays what it is.
+ */
+export function own(data) {
+  return ArrayBuffer.isView(data) && !(data instanceof Uint8Array)
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : data;
 }
 
 /** UTF-8 as text; throws on bytes that are none. */

@@ -2,6 +2,7 @@
 // `@keyward/policy/sealing` grants one when it is imported; the build puts into the component those
 // that the policy's code imports, and no other.
 
+import { own } from './bytes.js';
 import { fromHost } from './errors.js';
 
 const granted = new Map();
@@ -23,7 +24,8 @@ export function call(name, method, ...args) {
     const module = name === 'index' ? 'index-terms' : name;
     throw new Error(`\`${method}\` needs \`import '@keyward/policy/${module}'\` in the policy`);
   }
-  return attempt(() => functions[method](...args));
+  const result = attempt(() => functions[method](...args));
+  return Array.isArray(result) ? result.map(own) : own(result);
 }
 
 /** Does `work`; an error of the host becomes one of `errors.js`. */
@@ -37,5 +39,5 @@ export function attempt(work) {
 
 /** One result of a call for many: the value, or the error it would have thrown. */
 export function outcome(result) {
-  return result.tag === 'ok' ? result.val : fromHost({ payload: result.val });
+  return result.tag === 'ok' ? own(result.val) : fromHost({ payload: result.val });
 }

@@ -1,4 +1,4 @@
-import { bytes } from './bytes.js';
+import { bytes, own } from './bytes.js';
 import { PolicyError } from './errors.js';
 import { call, isGranted } from './permissions.js';
 import { Plan } from './plan.js';
@@ -42,7 +42,7 @@ export function definePolicy({ authorize, operations = {} }) {
         if (!operation) {
           throw new Error(`no operation \`${seen.operation}\``);
         }
-        const answer = operation.invoke(seen, payload);
+        const answer = operation.invoke(seen, { contentType: payload.contentType, body: own(payload.body) });
         return {
           contentType: answer.contentType ?? payload.contentType,
           body: bytes(answer.body),

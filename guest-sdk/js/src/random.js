@@ -2,11 +2,11 @@
 
 import * as host from '#host/random';
 
-import { grant } from './permissions.js';
+import { call, grant } from './permissions.js';
 
 grant('random', host);
 
 /** Random bytes from the host's cryptographic generator, at most 64 KiB. */
 export function randomBytes(length) {
-  return host.bytes(length);
+  return call('random', 'bytes', length);
 }

@@ -1,3 +1,5 @@
+import { own } from './bytes.js';
+
 const INVOKE = 'invoke/';
 
 /** Who is asking, as the host authenticated them. */
@@ -30,7 +32,7 @@ export class Request {
     this.caller = new Caller(fields.caller);
     this.operation = fields.operation;
     this.key = fields.key;
-    this.context = fields.context;
+    this.context = own(fields.context);
     this.purpose = fields.purpose;
     // Milliseconds since 1970: exact as a number for 285,000 years.
     this.time = Number(fields.time);

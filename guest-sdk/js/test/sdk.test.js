@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { runInNewContext } from 'node:vm';
 
 import {
   bytes,
@@ -87,6 +88,19 @@ test('with it, keys do what they are for', async () => {
   on.rotate('mac');
   const answer = on.caller('a').invoke(policy(allowed, { work: { invoke: work } }), 'work', '');
   assert.equal(text(answer.body), 'done');
+});
+
+test('bytes of another realm are bytes', () => {
+  const foreign = runInNewContext('new Uint8Array([1, 2, 3])');
+  assert.ok(!(foreign instanceof Uint8Array));
+  assert.deepEqual(bytes(foreign), new Uint8Array([1, 2, 3]));
+  const seen = [];
+  const looks = policy(allowed, {
+    look: { invoke: (request, { body }) => (seen.push(request.context, body), { body }) },
+  });
+  const request = { caller: { roles: [], claims: [] }, operation: 'invoke/look', context: foreign, time: 0n };
+  looks.handler.invoke(request, { contentType: 'text/plain', body: foreign });
+  assert.ok(seen.every((data) => data instanceof Uint8Array));
 });
 
 test('what a policy encrypts opens through a policy alone', () => {

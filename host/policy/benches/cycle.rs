@@ -1,5 +1,6 @@
 //! The policy cycle: a fresh instance, one decision, gone. With 1, 200 and 2,000 distinct
-//! policies taken in turn, without and with one encryption by the host.
+//! policies taken in turn, without and with one encryption by the host. Then the same policy in
+//! JavaScript and in Python, in the image engine.
 //!
 //! `cargo xtask bench` runs it; KEYWARD_POLICIES names the directory of built components.
 #![allow(clippy::unwrap_used, reason = "it fails by panicking")]
@@ -10,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion};
 use keyward_policy_host::{
-    Caller, HostConfig, HostError, KeyHandle, KeyService, Policy, PolicyHost, Request, Services,
-    StateEntry, StateService,
+    Caller, EngineKind, HostConfig, HostError, ImageConfig, KeyHandle, KeyService, Policy,
+    PolicyHost, Request,
 };
 use zeroize::Zeroizing;
 
@@ -54,6 +55,11 @@ impl StateService for NoKeys {
     }
 }
 
+/// Neither.
+fn services() -> Services {
+    Services { keys: Arc::new(NoKeys), state: Arc::new(NoKeys) }
+}
+
 fn main() {
     let directory = std::env::var_os("KEYWARD_POLICIES").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/policies")),
@@ -66,6 +72,13 @@ fn main() {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(&wasm));
+    for language in ["records-js", "records-py"] {
+        let path = directory.join(format!("{language}.wasm"));
+        match std::fs::read(&path) {
+            Ok(wasm) => runtime.block_on(run_image(language, &wasm)),
+            Err(error) => println!("{}: {error}; not measured", path.display()),
+        }
+    }
 }
 
 async fn run(wasm: &[u8]) {
@@ -75,25 +88,10 @@ async fn run(wasm: &[u8]) {
         artefact_key: Zeroizing::new([7; 32]),
         ..HostConfig::default()
     };
-    let host =
-        PolicyHost::new(config, Services { keys: Arc::new(NoKeys), state: Arc::new(NoKeys) })
-            .unwrap();
+    let host = PolicyHost::new(config, services()).unwrap();
     let material = KeyMaterial::generate(Algorithm::XAes256Gcm).unwrap();
     let key = KeyVersion::new(Algorithm::XAes256Gcm, KeyId(1), 1, &material).unwrap();
-    let request = Request {
-        id: "bench".into(),
-        tenant: "demo".into(),
-        caller: Caller {
-            subject: "bench".into(),
-            roles: vec!["application".into(), "support".into(), "billing".into()],
-            claims: Vec::new(),
-        },
-        operation: "encrypt".into(),
-        key: Some("demo".into()),
-        context: Some(b"row 17".to_vec()),
-        purpose: Some("billing".into()),
-        time: 1_800_000_000_000,
-    };
+    let request = request();
     println!(
         "policy cycle: fresh instance + authorize + drop (records.wasm, {} bytes)",
         wasm.len()
@@ -116,6 +114,39 @@ async fn run(wasm: &[u8]) {
     }
 }
 
+fn request() -> Request {
+    Request {
+        id: "bench".into(),
+        tenant: "demo".into(),
+        caller: Caller {
+            subject: "bench".into(),
+            roles: vec!["application".into(), "support".into(), "billing".into()],
+            claims: Vec::new(),
+        },
+        operation: "encrypt".into(),
+        key: Some("demo".into()),
+        context: Some(b"row 17".to_vec()),
+        purpose: Some("billing".into()),
+        time: 1_800_000_000_000,
+    }
+}
+
+/// One policy with an interpreter inside: how long it takes to compile, and its cycle.
+async fn run_image(name: &str, wasm: &[u8]) {
+    let config = HostConfig { image: Some(ImageConfig::default()), ..HostConfig::default() };
+    let host = PolicyHost::new(config, services()).unwrap();
+    let start = Instant::now();
+    let policy = host.admit(wasm).await.unwrap();
+    let compiled = start.elapsed();
+    assert_eq!(policy.engine(), EngineKind::Image);
+    let [p50, p90, p99] = measure_rounds(&host, &[policy], &request(), None, 2_000).await;
+    println!(
+        "{name}.wasm, {} bytes: admitted in {:.1} s; p50 {p50:.0} us, p90 {p90:.0} us, p99 {p99:.0} us",
+        wasm.len(),
+        compiled.as_secs_f64()
+    );
+}
+
 /// The same policy with another digest: a custom section with a number appended.
 fn distinct(wasm: &[u8], number: usize) -> Vec<u8> {
     let mut wasm = wasm.to_vec();
@@ -132,7 +163,16 @@ async fn measure(
     request: &Request,
     key: Option<&KeyVersion>,
 ) -> [f64; 3] {
-    let rounds = 20_000.max(policies.len() * 5);
+    measure_rounds(host, policies, request, key, 20_000.max(policies.len() * 5)).await
+}
+
+async fn measure_rounds(
+    host: &PolicyHost,
+    policies: &[Arc<Policy>],
+    request: &Request,
+    key: Option<&KeyVersion>,
+    rounds: usize,
+) -> [f64; 3] {
     let plaintext = [7_u8; 64];
     let mut times: Vec<Duration> = Vec::with_capacity(rounds);
     for round in 0..rounds + policies.len() {

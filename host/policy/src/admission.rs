@@ -1,14 +1,14 @@
 //! What an uploaded component must be before anything is compiled.
 //!
-//! Size, then syntax and validity, then its imports against the contract's, then its exports. All
-//! of it is parsing; none of the component's code runs here.
+//! Size, then syntax and validity, then its imports against the contract's, then its exports, then
+//! which engine has what it needs. All of it is parsing; none of the component's code runs here.
 
 use wasmparser::{Parser, Payload, Validator, WasmFeatures};
 
 use crate::contract::{self, ALLOWED_IMPORTS, REQUIRED_EXPORTS};
-use crate::engine;
+use crate::engine::EngineKind;
 use crate::error::AdmissionError;
-use crate::limits::Limits;
+use crate::needs::{Needs, Offer, largest};
 
 /// A component that passed.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,21 +17,23 @@ pub struct Parsed {
     pub imports: Vec<String>,
     /// The version of the contract it was built for.
     pub contract: String,
+    /// The engine that has what it needs.
+    pub engine: EngineKind,
 }
 
-/// Checks a component without compiling it.
-pub fn parse(wasm: &[u8], max_bytes: usize, limits: &Limits) -> Result<Parsed, AdmissionError> {
-    check_size(wasm, max_bytes)?;
+/// Checks a component without compiling it, for a host with these engines.
+pub fn parse(wasm: &[u8], offers: &[Offer]) -> Result<Parsed, AdmissionError> {
+    check_size(wasm, largest(offers))?;
     check_is_component(wasm)?;
     let (mut imports, exports) = top_level_names(wasm)?;
     check_imports(&imports)?;
     check_exports(&exports)?;
     check_valid(wasm)?;
-    check_needs(wasm, limits)?;
+    let engine = Needs::of(wasm)?.choose(wasm.len(), offers)?;
     let names = imports.iter().chain(&exports).map(String::as_str);
     let contract = contract::newest(names).unwrap_or(contract::VERSION).to_owned();
     imports.sort();
-    Ok(Parsed { imports, contract })
+    Ok(Parsed { imports, contract, engine })
 }
 
 /// The error for interfaces of a contract from the future, if there is one among the names.
@@ -116,40 +118,6 @@ pub fn top_level_names(wasm: &[u8]) -> Result<(Vec<String>, Vec<String>), Admiss
     Ok((imports, exports))
 }
 
-/// Refuses a component whose modules want more than a slot of the pool holds.
-pub fn check_needs(wasm: &[u8], limits: &Limits) -> Result<(), AdmissionError> {
-    let (mut memories, mut tables) = (0, 0);
-    for payload in Parser::new(0).parse_all(wasm) {
-        match payload.map_err(|error| invalid(&error))? {
-            Payload::MemorySection(section) => {
-                for memory in section {
-                    memories += 1;
-                    let pages = memory.map_err(|error| invalid(&error))?.initial;
-                    let bytes = pages.saturating_mul(64 << 10);
-                    within("bytes of memory at start", bytes, limits.memory_bytes as u64)?;
-                }
-            }
-            Payload::TableSection(section) => {
-                for table in section {
-                    tables += 1;
-                    let elements = table.map_err(|error| invalid(&error))?.ty.initial;
-                    within("table elements at start", elements, limits.table_elements as u64)?;
-                }
-            }
-            _ => {}
-        }
-    }
-    within("memories", memories, engine::MAX_MEMORIES.into())?;
-    within("tables", tables, engine::MAX_TABLES.into())
-}
-
-fn within(what: &'static str, needed: u64, limit: u64) -> Result<(), AdmissionError> {
-    if needed <= limit {
-        return Ok(());
-    }
-    Err(AdmissionError::NeedsTooMuch { what, needed, limit })
-}
-
 /// The features the engine has; the engine refuses the rest again when it compiles.
 fn features() -> WasmFeatures {
     WasmFeatures::WASM2 | WasmFeatures::COMPONENT_MODEL | WasmFeatures::EXTENDED_CONST
@@ -162,16 +130,79 @@ pub fn invalid(error: &wasmparser::BinaryReaderError) -> AdmissionError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
 
     fn parse_text(text: &str) -> Result<Parsed, AdmissionError> {
-        parse(&wat::parse_str(text).unwrap(), 1 << 20, &Limits::default())
+        parse(&wat::parse_str(text).unwrap(), &[compact(1 << 20)])
+    }
+
+    fn compact(max_bytes: usize) -> Offer {
+        Offer { engine: EngineKind::Compact, limits: Limits::default(), max_bytes }
+    }
+
+    fn image(max_bytes: usize) -> Offer {
+        Offer { engine: EngineKind::Image, limits: Limits::for_image(), max_bytes }
+    }
+
+    /// A component with everything a policy must have, and `more`.
+    fn policy_with(more: &str) -> Vec<u8> {
+        wat::parse_str(format!(
+            r#"(component
+                {more}
+                (component $empty)
+                (instance $i (instantiate $empty))
+                (export "keyward:policy/guard@0.1.0" (instance $i))
+                (export "keyward:policy/handler@0.1.0" (instance $i)))"#
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_component_runs_in_the_first_engine_that_has_what_it_needs() {
+        let offers = [compact(2 << 20), image(4 << 20)];
+        let data = |kib: usize| {
+            let text = "x".repeat(kib << 10);
+            format!(r#"(core module (memory 100) (data (i32.const 0) "{text}"))"#)
+        };
+        let instances =
+            |count| format!("(core module $m){}", "(core instance (instantiate $m))".repeat(count));
+        for (more, engine) in [
+            (String::new(), EngineKind::Compact),
+            ("(core module (memory 256))".into(), EngineKind::Compact),
+            ("(core module (memory 257))".into(), EngineKind::Image),
+            ("(core module (table 2048 funcref))".into(), EngineKind::Compact),
+            ("(core module (table 2049 funcref))".into(), EngineKind::Image),
+            (instances(8), EngineKind::Compact),
+            (instances(9), EngineKind::Image),
+            (data(1_024), EngineKind::Compact),
+            (data(1_025), EngineKind::Image),
+            // Too large for the one, though it needs little.
+            (
+                format!(r#"(core module (@custom "x" "{}"))"#, "x".repeat(2 << 20)),
+                EngineKind::Image,
+            ),
+        ] {
+            let parsed = parse(&policy_with(&more), &offers).unwrap();
+            assert_eq!(parsed.engine, engine, "{}", &more[..more.len().min(40)]);
+        }
+    }
+
+    #[test]
+    fn what_no_engine_has_is_refused_and_without_the_image_engine_its_components_are() {
+        let large = policy_with("(core module (memory 257))");
+        let error = parse(&large, &[compact(1 << 20)]).unwrap_err();
+        assert!(matches!(error, AdmissionError::NeedsTooMuch { limit: 0x0100_0000, .. }));
+        let larger = policy_with("(core module (memory 1025))");
+        let error = parse(&larger, &[compact(1 << 20), image(1 << 20)]).unwrap_err();
+        let AdmissionError::NeedsTooMuch { what, needed, limit } = error else { panic!("{error}") };
+        assert_eq!((what, needed, limit), ("bytes of memory at start", 1025 << 16, 64 << 20));
     }
 
     #[test]
     fn what_is_not_a_component_is_refused() {
         for bytes in [&b""[..], b"\0asm", b"not wasm at all", &[0; 100]] {
             assert!(matches!(
-                parse(bytes, 1 << 20, &Limits::default()),
+                parse(bytes, &[compact(1 << 20)]),
                 Err(AdmissionError::NotAComponent { .. })
             ));
         }
@@ -181,7 +212,7 @@ mod tests {
 
     #[test]
     fn size_is_checked_first() {
-        let error = parse(&[0; 11], 10, &Limits::default()).unwrap_err();
+        let error = parse(&[0; 11], &[compact(10)]).unwrap_err();
         assert!(matches!(error, AdmissionError::TooLarge { size: 11, limit: 10 }));
     }
 
@@ -236,7 +267,7 @@ mod tests {
         let wasm =
             wat::parse_str(r#"(component (import "x" (func)) (core module (func)))"#).unwrap();
         for len in 0..wasm.len() {
-            assert!(parse(&wasm[..len], 1 << 20, &Limits::default()).is_err(), "cut to {len}");
+            assert!(parse(&wasm[..len], &[compact(1 << 20)]).is_err(), "cut to {len}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Compiled artefacts: kept on disk under an authentication tag, and loaded as native code only
 //! when the tag is right.
 //!
-//! A file is named by the SHA-256 of the component, the engine's compatibility hash and the
+//! A file is named by the SHA-256 of the component, its engine's compatibility hash and the
 //! wasmtime version, so an upgrade finds nothing and compiles anew. Its content is a 32-byte
 //! HMAC-SHA-256 tag over name and code, then the code. The tag's key is derived from the host's
 //! root key: who can write the directory, but lacks that key, cannot make the host run anything.
@@ -132,10 +132,22 @@ pub fn load(engine: &Engine, code: &TrustedCode) -> wasmtime::Result<Component> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::EngineKind;
 
     fn store(dir: &std::path::Path, key: u8) -> ArtefactStore {
-        let engine = crate::engine::for_compiling(false).unwrap();
+        store_of(EngineKind::Compact, dir, key)
+    }
+
+    fn store_of(engine: EngineKind, dir: &std::path::Path, key: u8) -> ArtefactStore {
+        let engine = crate::engine::for_compiling(engine, false).unwrap();
         ArtefactStore::new(Some(dir.into()), Zeroizing::new([key; 32]), &engine).unwrap()
+    }
+
+    #[test]
+    fn an_artefact_is_of_one_engine() {
+        let dir = tempfile::tempdir().unwrap();
+        store(dir.path(), 1).put("aa", &TrustedCode(b"code".to_vec())).unwrap();
+        assert!(store_of(EngineKind::Image, dir.path(), 1).get("aa").is_none());
     }
 
     #[test]

@@ -12,11 +12,16 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use crate::engine;
+use crate::engine::{self, EngineKind};
 use crate::error::AdmissionError;
 
-/// Most native code one component may become: it is about five times the size of its wasm.
+/// Most native code one component may become: it is about five times the size of its wasm, three
+/// times where an interpreter is most of it.
 const MAX_CODE_BYTES: u64 = 256 << 20;
+/// How the child is told for which engine it compiles; the only variable in its environment.
+const ENGINE_VARIABLE: &str = "KEYWARD_COMPILE_ENGINE";
+/// CPU time of the child, in seconds: several times what a policy in JavaScript takes.
+const CHILD_CPU_SECONDS: u64 = 300;
 /// Address space of the child.
 const CHILD_ADDRESS_SPACE: u64 = 4 << 30;
 /// How much of the child's complaint is passed on.
@@ -37,9 +42,10 @@ pub enum Compiler {
 }
 
 impl Compiler {
-    /// Compiles a component that was parsed and validated before.
+    /// Compiles a component that was parsed and validated before, for one engine.
     pub(crate) async fn compile(
         &self,
+        engine: EngineKind,
         wasm: &[u8],
         timeout: Duration,
         fuel: bool,
@@ -47,7 +53,7 @@ impl Compiler {
         match self {
             Self::InProcess => {
                 let wasm = wasm.to_vec();
-                tokio::task::spawn_blocking(move || compile(&wasm, fuel))
+                tokio::task::spawn_blocking(move || compile(engine, &wasm, fuel))
                     .await
                     .map_err(|error| host(&error))?
                     .map_err(|reason| AdmissionError::CompileFailed { reason })
@@ -57,6 +63,7 @@ impl Compiler {
                 command
                     .args(args)
                     .env_clear()
+                    .env(ENGINE_VARIABLE, engine.name())
                     .stdin(Stdio::piped())
                     .stdout(Stdio::piped())
                     .stderr(Stdio::piped())
@@ -111,8 +118,8 @@ async fn run_child(
     Err(AdmissionError::CompileFailed { reason })
 }
 
-fn compile(wasm: &[u8], fuel: bool) -> Result<Vec<u8>, String> {
-    let engine = engine::for_compiling(fuel).map_err(|error| format!("{error:#}"))?;
+fn compile(engine: EngineKind, wasm: &[u8], fuel: bool) -> Result<Vec<u8>, String> {
+    let engine = engine::for_compiling(engine, fuel).map_err(|error| format!("{error:#}"))?;
     engine.precompile_component(wasm).map_err(|error| format!("{error:#}"))
 }
 
@@ -137,15 +144,18 @@ fn child() -> Result<(), String> {
         (Resource::Core, 0),
         (Resource::Fsize, 0),
         (Resource::Nofile, 16),
-        (Resource::Cpu, 60),
+        (Resource::Cpu, CHILD_CPU_SECONDS),
         (Resource::As, CHILD_ADDRESS_SPACE),
     ];
     for (resource, limit) in limits {
         setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })
             .map_err(|error| format!("cannot limit the compiler: {error}"))?;
     }
+    let engine = std::env::var(ENGINE_VARIABLE).unwrap_or_default();
+    let engine = EngineKind::named(&engine)
+        .ok_or_else(|| format!("{ENGINE_VARIABLE} must be `compact` or `image`, not `{engine}`"))?;
     let mut wasm = Vec::new();
     std::io::stdin().read_to_end(&mut wasm).map_err(|error| error.to_string())?;
-    let code = compile(&wasm, false)?;
+    let code = compile(engine, &wasm, false)?;
     std::io::stdout().write_all(&code).map_err(|error| error.to_string())
 }

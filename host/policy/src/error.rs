@@ -330,14 +330,24 @@ impl AdmissionError {
 pub enum SetupError {
     /// The engine refused its settings, most often for want of address space.
     #[error(
-        "the policy engine cannot start: {reason}. The pool reserves about 17 MiB of address space \
-         for each of its {pool_size} instances; lower `policy.pool_size` or raise `ulimit -v`"
+        "the policy engine cannot start: {reason}. The pool reserves about {slot_mib} MiB of \
+         address space for each of its {pool_size} instances; lower `{setting}` or raise `ulimit -v`"
     )]
     Engine {
         /// What wasmtime said.
         reason: String,
         /// The configured pool size.
         pool_size: u32,
+        /// The setting that gives it.
+        setting: &'static str,
+        /// Address space of one instance.
+        slot_mib: usize,
+    },
+    /// The host functions cannot be linked.
+    #[error("the policy engine's host functions cannot be linked: {reason}")]
+    Linker {
+        /// What wasmtime said.
+        reason: String,
     },
     /// A limit is out of range.
     #[error("{name} must be between {min} and {max}, not {value}")]

@@ -5,46 +5,44 @@ mod observe;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
-use wasmtime::component::{HasSelf, Linker, ResourceTableError};
-use wasmtime::{Engine, PoolConcurrencyLimitError, Store, Trap};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::spawn_blocking;
+use wasmtime::Store;
 
-use crate::admission;
-use crate::artefact::{self, ArtefactStore, TrustedCode};
-use crate::at_once::{self, AtOnce, MustWait};
-use crate::bindings::{Operation, Payload, Plan, Request, World, WorldPre, types};
+use crate::admission::{self, Parsed};
+use crate::at_once::AtOnce;
+use crate::bindings::{Operation, Payload, Plan, Request, WorldPre, types};
 use crate::ceiling::Ceiling;
 use crate::compiler::Compiler;
-use crate::engine::{self, PoolMetrics};
-use crate::error::{AdmissionError, HostError, Limit, PolicyError, Scope, SetupError, TrapKind};
+use crate::engine::{self, EngineKind, PoolMetrics};
+use crate::error::{AdmissionError, HostError, PolicyError, Scope, SetupError};
 use crate::instance::Instance;
 use crate::keys::KeyService;
-use crate::limits::{HostConfig, Limits};
-use crate::obligations::Obligations;
+use crate::limits::{HostConfig, ImageConfig};
+use crate::needs::Offer;
+use crate::outcome::{checked, obligations_of_invoke};
 use crate::policy::{Policy, Program};
+use crate::sandbox::{Sandbox, take};
 use crate::state::StateService;
 
 pub use self::observe::Observe;
 
-/// Most bytes of authenticated data a plan may carry.
-const MAX_AUTHENTICATED_DATA: usize = 4 << 10;
-/// Most obligations of a plan.
-const MAX_OBLIGATIONS: usize = 16;
 /// Most operations a policy may describe.
 const MAX_OPERATIONS: usize = 64;
 /// Largest description or schema of an operation, in bytes.
 const MAX_SCHEMA: usize = 64 << 10;
 
-/// The sandbox: one engine, one pool, all tenants' policies.
+/// The sandbox: both engines, all tenants' policies.
 pub struct PolicyHost {
-    engine: Engine,
-    linkers: Linkers,
+    compact: Arc<Sandbox>,
+    image: Option<Arc<Sandbox>>,
     services: Arc<Services>,
-    artefacts: ArtefactStore,
+    offers: Vec<Offer>,
     compiler: Compiler,
-    config: Settings,
-    /// In front of the pool, so that a full pool is an answer and not an error within wasmtime.
-    slots: Semaphore,
+    compile_timeout: std::time::Duration,
+    fuel: bool,
+    /// Compilations at a time: each takes all cores, and some hundred MiB for an image.
+    compiling: Semaphore,
     programs: Mutex<HashMap<String, Weak<Program>>>,
 }
 
@@ -56,68 +54,51 @@ pub struct Services {
     pub state: Arc<dyn StateService>,
 }
 
-/// The host functions, for both ways to run.
-struct Linkers {
-    at_once: Linker<Instance>,
-    on_fiber: Linker<Instance>,
-}
-
-impl Linkers {
-    fn new(engine: &Engine) -> wasmtime::Result<Self> {
-        let mut on_fiber = Linker::new(engine);
-        World::add_to_linker::<_, HasSelf<_>>(&mut on_fiber, |instance: &mut Instance| instance)?;
-        Ok(Self { at_once: at_once::linker(engine)?, on_fiber })
-    }
-}
-
-struct Settings {
-    per_tenant: usize,
-    limits: Limits,
-    max_component_bytes: usize,
-    compile_timeout: std::time::Duration,
-    fuel: bool,
-}
+/// Compilations at a time.
+const COMPILATIONS: usize = 2;
 
 impl PolicyHost {
-    /// Starts the engine and its clock.
+    /// Starts the engines and their clock.
     pub fn new(config: HostConfig, services: Services) -> Result<Arc<Self>, SetupError> {
-        check_range("policy.pool_size", config.pool_size.into(), 1, 10_000)?;
-        check_range("policy.per_tenant", config.per_tenant.into(), 1, config.pool_size.into())?;
-        let memory = config.limits.memory_bytes as u64;
-        check_range("policy.memory_bytes", memory, 64 << 10, Limits::MAX_MEMORY_BYTES as u64)?;
-        let engine = engine::for_running(config.pool_size, config.fuel)?;
-        engine::start_ticker(&engine)?;
-        let linkers = Linkers::new(&engine).map_err(|error| SetupError::Engine {
-            reason: format!("{error:#}"),
+        let sandbox = |kind, bounds| {
+            let (dir, key) = (config.artefact_dir.clone(), config.artefact_key.clone());
+            Sandbox::new(kind, bounds, config.fuel, dir, key).map(Arc::new)
+        };
+        let bounds = ImageConfig {
             pool_size: config.pool_size,
-        })?;
-        let artefacts = ArtefactStore::new(config.artefact_dir, config.artefact_key, &engine)?;
-        Ok(Arc::new(Self {
-            engine,
-            linkers,
+            per_tenant: config.per_tenant,
+            limits: config.limits,
+            max_component_bytes: config.max_component_bytes,
+        };
+        let compact = sandbox(EngineKind::Compact, bounds)?;
+        let image = config.image.map(|bounds| sandbox(EngineKind::Image, bounds)).transpose()?;
+        let host = Self {
+            compact,
+            image,
             services: Arc::new(services),
-            artefacts,
+            offers: config.offers(),
             compiler: config.compiler,
-            config: Settings {
-                per_tenant: config.per_tenant as usize,
-                limits: config.limits,
-                max_component_bytes: config.max_component_bytes,
-                compile_timeout: config.compile_timeout,
-                fuel: config.fuel,
-            },
-            slots: Semaphore::new(config.pool_size as usize),
+            compile_timeout: config.compile_timeout,
+            fuel: config.fuel,
+            compiling: Semaphore::new(COMPILATIONS),
             programs: Mutex::new(HashMap::new()),
-        }))
+        };
+        engine::start_ticker(host.sandboxes().map(|sandbox| sandbox.engine()))?;
+        Ok(Arc::new(host))
     }
 
-    /// Bounds on each run.
-    pub fn limits(&self) -> &Limits {
-        &self.config.limits
+    fn sandboxes(&self) -> impl Iterator<Item = &Arc<Sandbox>> {
+        std::iter::once(&self.compact).chain(&self.image)
     }
 
-    /// How full the pool is.
-    pub fn pool_metrics(&self) -> PoolMetrics {
-        engine::pool_metrics(&self.engine)
+    /// How long a compilation may take.
+    pub fn compile_timeout(&self) -> std::time::Duration {
+        self.compile_timeout
+    }
+
+    /// How full the pools are.
+    pub fn pool_metrics(&self) -> impl Iterator<Item = (EngineKind, PoolMetrics)> {
+        self.sandboxes().map(|sandbox| (sandbox.kind, sandbox.pool_metrics()))
     }
 
     /// Checks, compiles and describes a component. The same component admitted again shares its
@@ -133,20 +114,33 @@ impl PolicyHost {
         wasm: &[u8],
         ceiling: &Ceiling,
     ) -> Result<Arc<Policy>, AdmissionError> {
-        let parsed = admission::parse(wasm, self.config.max_component_bytes, &self.config.limits)?;
-        ceiling.check(&parsed.imports, wasm.len())?;
-        let hex = hex::encode(keyward_crypto::sha256(wasm));
+        let wasm: Arc<[u8]> = wasm.into();
+        let (bytes, offers) = (Arc::clone(&wasm), self.offers.clone());
+        // Reading twenty megabytes takes a tenth of a second.
+        let (parsed, hex) = spawn_blocking(move || {
+            let parsed = admission::parse(&bytes, &offers)?;
+            Ok::<_, AdmissionError>((parsed, hex::encode(keyward_crypto::sha256(&bytes))))
+        })
+        .await
+        .map_err(|error| host_failed(&error))??;
+        let Parsed { imports, contract, engine } = parsed;
+        ceiling.check(&imports, wasm.len())?;
         if let Some(program) = self.programs().get(&hex).and_then(Weak::upgrade) {
-            return Ok(self.policy(program));
+            return Ok(Self::policy(program));
         }
-        let (at_once, on_fiber) = self.prepare(wasm, &hex).await?;
-        let operations = self.describe(&on_fiber).await?;
+        let sandbox = self
+            .sandboxes()
+            .find(|sandbox| sandbox.kind == engine)
+            .ok_or_else(|| host_failed(&"the component's engine is gone"))?;
+        let (at_once, on_fiber) = self.prepare(sandbox, &wasm, &hex).await?;
+        let operations = self.describe(sandbox, &on_fiber).await?;
         let program = Arc::new(Program {
             digest: format!("sha256:{hex}"),
             size: wasm.len(),
-            imports: parsed.imports,
-            contract: parsed.contract,
+            imports,
+            contract,
             operations,
+            sandbox: Arc::clone(sandbox),
             at_once,
             on_fiber,
         });
@@ -154,17 +148,19 @@ impl PolicyHost {
         programs.retain(|_, program| program.strong_count() > 0);
         programs.insert(hex, Arc::downgrade(&program));
         drop(programs);
-        Ok(self.policy(program))
+        Ok(Self::policy(program))
     }
 
     /// Removes what was compiled of the component with this digest (hexadecimal digits), which is
     /// not needed any more. Policies that run keep it to their end.
     pub fn forget(&self, digest_hex: &str) -> std::io::Result<()> {
-        self.artefacts.remove(digest_hex)
+        // A host with other settings may have run it in the other engine.
+        self.sandboxes().try_for_each(|sandbox| sandbox.forget(digest_hex))
     }
 
-    fn policy(&self, program: Arc<Program>) -> Arc<Policy> {
-        Arc::new(Policy { program, slots: Semaphore::new(self.config.per_tenant) })
+    fn policy(program: Arc<Program>) -> Arc<Policy> {
+        let slots = Semaphore::new(program.sandbox.per_tenant);
+        Arc::new(Policy { program, slots })
     }
 
     fn programs(&self) -> std::sync::MutexGuard<'_, HashMap<String, Weak<Program>>> {
@@ -173,40 +169,32 @@ impl PolicyHost {
 
     async fn prepare(
         &self,
+        sandbox: &Arc<Sandbox>,
         wasm: &[u8],
         hex: &str,
-    ) -> Result<(AtOnce, WorldPre<Instance>), AdmissionError> {
-        let host =
-            |error: &dyn std::fmt::Display| AdmissionError::Host { reason: error.to_string() };
-        let component = match self.artefacts.get(hex) {
-            Some(code) => artefact::load(&self.engine, &code).ok(),
-            None => None,
-        };
-        let component = if let Some(component) = component {
+    ) -> Result<(Option<AtOnce>, WorldPre<Instance>), AdmissionError> {
+        let kept = blocking(sandbox, hex, Sandbox::kept).await?;
+        let component = if let Some(component) = kept {
             component
         } else {
+            let _turn = self.compiling.acquire().await.map_err(|error| host_failed(&error))?;
             let code =
-                self.compiler.compile(wasm, self.config.compile_timeout, self.config.fuel).await?;
-            let code = TrustedCode::from_own_compiler(code);
-            // Also refuses what compiles but could never have a slot of the pool.
-            let component = artefact::load(&self.engine, &code)
-                .map_err(|error| AdmissionError::CompileFailed { reason: format!("{error:#}") })?;
-            self.artefacts.put(hex, &code).map_err(|error| host(&error))?;
-            component
+                self.compiler.compile(sandbox.kind, wasm, self.compile_timeout, self.fuel).await?;
+            blocking(sandbox, hex, move |sandbox: &Sandbox, hex: &str| sandbox.load(hex, code))
+                .await??
         };
-        let wrong_types =
-            |error: wasmtime::Error| AdmissionError::WrongTypes { reason: format!("{error:#}") };
-        let pre = self.linkers.on_fiber.instantiate_pre(&component).map_err(wrong_types)?;
-        let on_fiber = WorldPre::new(pre).map_err(wrong_types)?;
-        let at_once = AtOnce::new(&self.linkers.at_once, &component).map_err(wrong_types)?;
-        Ok((at_once, on_fiber))
+        sandbox.link(&component)
     }
 
-    async fn describe(&self, pre: &WorldPre<Instance>) -> Result<Vec<Operation>, AdmissionError> {
+    async fn describe(
+        &self,
+        sandbox: &Sandbox,
+        pre: &WorldPre<Instance>,
+    ) -> Result<Vec<Operation>, AdmissionError> {
         let bad = |reason: String| AdmissionError::BadDescription { reason };
-        let _permit = self.slots.try_acquire().map_err(|_| AdmissionError::Busy)?;
-        let operations = self
-            .on_fiber(self.instance("", ""), async |store| {
+        let _permit = sandbox.acquire().map_err(|_| AdmissionError::Busy)?;
+        let operations = sandbox
+            .on_fiber(sandbox.instance("", "", &self.services), async |store| {
                 let world = pre.instantiate_async(&mut *store).await?;
                 world.keyward_policy_handler().call_describe(store).await
             })
@@ -244,13 +232,14 @@ impl PolicyHost {
 
     /// Asks the policy for its decision.
     pub async fn authorize(&self, policy: &Policy, request: &Request) -> Result<Plan, PolicyError> {
-        let _slots = self.acquire(policy)?;
+        let _slots = Self::acquire(policy)?;
         let program = &policy.program;
-        let plan = match self.at_once(request, |store| program.at_once.authorize(store, request)) {
+        let at_once = self.at_once(program, request, |run, store| run.authorize(store, request));
+        let plan = match at_once {
             Some(outcome) => outcome?,
             None => {
                 // Boxed: a fiber's future is large, and seldom needed.
-                Box::pin(self.on_fiber(self.instance_for(request), async |store| {
+                Box::pin(program.sandbox.on_fiber(self.instance(program, request), async |store| {
                     let world = program.on_fiber.instantiate_async(&mut *store).await?;
                     world.keyward_policy_guard().call_authorize(store, request).await
                 }))
@@ -270,19 +259,20 @@ impl PolicyHost {
         let Some(first) = requests.first() else {
             return Ok(Vec::new());
         };
-        let _slots = self.acquire(policy)?;
+        let _slots = Self::acquire(policy)?;
         let program = &policy.program;
-        let plans =
-            match self.at_once(first, |store| program.at_once.authorize_many(store, requests)) {
-                Some(outcome) => outcome?,
-                None => {
-                    Box::pin(self.on_fiber(self.instance_for(first), async |store| {
-                        let world = program.on_fiber.instantiate_async(&mut *store).await?;
-                        world.keyward_policy_guard().call_authorize_many(store, requests).await
-                    }))
-                    .await?
-                }
-            };
+        let at_once =
+            self.at_once(program, first, |run, store| run.authorize_many(store, requests));
+        let plans = match at_once {
+            Some(outcome) => outcome?,
+            None => {
+                Box::pin(program.sandbox.on_fiber(self.instance(program, first), async |store| {
+                    let world = program.on_fiber.instantiate_async(&mut *store).await?;
+                    world.keyward_policy_guard().call_authorize_many(store, requests).await
+                }))
+                .await?
+            }
+        };
         if plans.len() != requests.len() {
             return Err(PolicyError::BadPlan {
                 reason: format!("{} answers to {} requests", plans.len(), requests.len()),
@@ -309,7 +299,7 @@ impl PolicyHost {
         if !policy.operations().iter().any(|operation| operation.name == name) {
             return Err(PolicyError::UnknownOperation { name: name.to_owned() });
         }
-        let _slots = self.acquire(policy)?;
+        let _slots = Self::acquire(policy)?;
         let program = &policy.program;
         let mut obligations = None;
         let mut decide = |plan: Result<Plan, types::Error>| -> Result<(), PolicyError> {
@@ -317,12 +307,13 @@ impl PolicyHost {
             obligations = Some(obligations_of_invoke(plan, payload)?);
             Ok(())
         };
-        let at_once = self
-            .at_once(request, |store| program.at_once.invoke(store, request, payload, &mut decide));
+        let at_once = self.at_once(program, request, |run, store| {
+            run.invoke(store, request, payload, &mut decide)
+        });
         let outcome = match at_once {
             Some(outcome) => outcome,
             None => {
-                Box::pin(self.on_fiber(self.instance_for(request), async |store| {
+                Box::pin(program.sandbox.on_fiber(self.instance(program, request), async |store| {
                     let world = program.on_fiber.instantiate_async(&mut *store).await?;
                     let guard = world.keyward_policy_guard();
                     let plan = guard.call_authorize(&mut *store, request).await?;
@@ -341,139 +332,36 @@ impl PolicyHost {
         Ok(outcome??.map_err(HostError::from)?)
     }
 
-    fn acquire<'a>(
-        &'a self,
-        policy: &'a Policy,
-    ) -> Result<(SemaphorePermit<'a>, SemaphorePermit<'a>), PolicyError> {
-        let take = |slots: &'a Semaphore, scope| match slots.try_acquire() {
-            Ok(permit) => Ok(permit),
-            Err(TryAcquireError::NoPermits | TryAcquireError::Closed) => {
-                Err(PolicyError::Busy { scope })
-            }
-        };
-        Ok((take(&policy.slots, Scope::Tenant)?, take(&self.slots, Scope::Pool)?))
+    fn acquire(policy: &Policy) -> Result<(SemaphorePermit<'_>, SemaphorePermit<'_>), PolicyError> {
+        Ok((take(&policy.slots, Scope::Tenant)?, policy.program.sandbox.acquire()?))
     }
 
-    fn instance(&self, tenant: &str, request_id: &str) -> Instance {
-        let (services, limits) = (Arc::clone(&self.services), self.config.limits);
-        let mut instance = Instance::new(tenant.into(), request_id.to_owned(), services, limits);
-        instance.counts_fuel = self.config.fuel;
-        instance
-    }
-
-    fn instance_for(&self, request: &Request) -> Instance {
-        self.instance(&request.tenant, &request.id)
+    fn instance(&self, program: &Program, request: &Request) -> Instance {
+        program.sandbox.instance(&request.tenant, &request.id, &self.services)
     }
 
     /// Runs `work` here and now. `None`: it would have to wait, and nothing of it is left.
     fn at_once<T>(
         &self,
+        program: &Program,
         request: &Request,
-        work: impl FnOnce(&mut Store<Instance>) -> wasmtime::Result<T>,
+        work: impl FnOnce(&AtOnce, &mut Store<Instance>) -> wasmtime::Result<T>,
     ) -> Option<Result<T, PolicyError>> {
-        let mut store = self.instance_for(request).into_store_at_once(&self.engine);
-        let outcome = work(&mut store);
-        if outcome.as_ref().is_err_and(wasmtime::Error::is::<MustWait>) {
-            return None;
-        }
-        store.data_mut().write_log();
-        Some(outcome.map_err(|error| classify(&error, &self.config.limits)))
-    }
-
-    /// Runs `work` within the wall clock, waiting where it has to.
-    async fn on_fiber<T>(
-        &self,
-        instance: Instance,
-        work: impl AsyncFnOnce(&mut Store<Instance>) -> wasmtime::Result<T>,
-    ) -> Result<T, PolicyError> {
-        let mut store = instance.into_store_on_fiber(&self.engine);
-        let outcome = self.within_wall(&mut store, work).await;
-        store.data_mut().write_log();
-        outcome
-    }
-
-    /// The same in a store at hand; what the run logged stays in it.
-    async fn within_wall<T>(
-        &self,
-        store: &mut Store<Instance>,
-        work: impl AsyncFnOnce(&mut Store<Instance>) -> wasmtime::Result<T>,
-    ) -> Result<T, PolicyError> {
-        let wall = self.config.limits.wall;
-        match tokio::time::timeout(wall, work(store)).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => Err(classify(&error, &self.config.limits)),
-            Err(_) => Err(PolicyError::Limit(Limit::Wall(wall))),
-        }
+        let run = program.at_once.as_ref()?;
+        program.sandbox.at_once(self.instance(program, request), |store| work(run, store))
     }
 }
 
-fn check_range(name: &'static str, value: u64, min: u64, max: u64) -> Result<(), SetupError> {
-    if (min..=max).contains(&value) {
-        return Ok(());
-    }
-    Err(SetupError::Limit { name, value, min, max })
+/// Works with a sandbox's files and code where waiting holds up nobody.
+async fn blocking<T: Send + 'static>(
+    sandbox: &Arc<Sandbox>,
+    digest_hex: &str,
+    work: impl FnOnce(&Sandbox, &str) -> T + Send + 'static,
+) -> Result<T, AdmissionError> {
+    let (sandbox, digest_hex) = (Arc::clone(sandbox), digest_hex.to_owned());
+    spawn_blocking(move || work(&sandbox, &digest_hex)).await.map_err(|error| host_failed(&error))
 }
 
-/// A plan the host can work with.
-fn checked(plan: Plan) -> Result<Plan, PolicyError> {
-    let bad = |reason: String| PolicyError::BadPlan { reason };
-    if plan.authenticated_data.len() > MAX_AUTHENTICATED_DATA {
-        return Err(bad(format!(
-            "{} bytes of authenticated data; at most {MAX_AUTHENTICATED_DATA} are allowed",
-            plan.authenticated_data.len()
-        )));
-    }
-    if plan.obligations.len() > MAX_OBLIGATIONS {
-        return Err(bad(format!("more than {MAX_OBLIGATIONS} obligations")));
-    }
-    if plan.version == Some(0) {
-        return Err(bad("key versions begin at 1".into()));
-    }
-    Ok(plan)
-}
-
-/// What the plan of an invoke obliges to, after what can be checked of it was.
-fn obligations_of_invoke(
-    plan: Result<Plan, types::Error>,
-    payload: &Payload,
-) -> Result<Obligations, PolicyError> {
-    let plan = checked(plan.map_err(HostError::from)?)?;
-    let obligations = Obligations::of(&plan)?;
-    obligations.check_len(payload.body.len())?;
-    Ok(obligations)
-}
-
-fn classify(error: &wasmtime::Error, limits: &Limits) -> PolicyError {
-    if let Some(limit) = error.downcast_ref::<Limit>() {
-        return PolicyError::Limit(*limit);
-    }
-    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        return PolicyError::Limit(Limit::Handles(limits.handles));
-    }
-    if error.downcast_ref::<PoolConcurrencyLimitError>().is_some() {
-        return PolicyError::Busy { scope: Scope::Pool };
-    }
-    if let Some(trap) = error.downcast_ref::<Trap>() {
-        let kind = match trap {
-            Trap::UnreachableCodeReached => TrapKind::Unreachable,
-            Trap::StackOverflow => TrapKind::StackOverflow,
-            Trap::MemoryOutOfBounds | Trap::TableOutOfBounds => TrapKind::OutOfBounds,
-            Trap::StringOutOfBounds
-            | Trap::ListOutOfBounds
-            | Trap::InvalidDiscriminant
-            | Trap::InvalidChar
-            | Trap::UnalignedPointer => TrapKind::BadValue,
-            _ => TrapKind::Other,
-        };
-        return PolicyError::Trap { kind, detail: trap.to_string() };
-    }
-    let root = error.root_cause().to_string();
-    // wasmtime keeps these error types to itself.
-    if root.contains("fuel allocated for hostcalls") {
-        return PolicyError::Limit(Limit::HostCallBytes(limits.host_call_bytes));
-    }
-    if root.contains("handle") && root.contains("limit") {
-        return PolicyError::Limit(Limit::Handles(limits.handles));
-    }
-    PolicyError::Trap { kind: TrapKind::BadValue, detail: root.chars().take(200).collect() }
+fn host_failed(error: &dyn std::fmt::Display) -> AdmissionError {
+    AdmissionError::Host { reason: error.to_string() }
 }

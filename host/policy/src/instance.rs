@@ -8,7 +8,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use crate::at_once::MustWait;
 use crate::bindings::log::Level;
-use crate::engine::TICK;
+use crate::engine::{EngineKind, TICK};
 use crate::error::Limit;
 use crate::host::Services;
 use crate::limits::Limits;
@@ -33,6 +33,8 @@ pub struct Instance {
     pub request_id: String,
     pub services: Arc<Services>,
     pub limits: Limits,
+    /// Which engine runs it.
+    engine: EngineKind,
     /// Open key handles.
     pub handles: ResourceTable,
     host_calls_left: u32,
@@ -56,6 +58,7 @@ impl Instance {
         request_id: String,
         services: Arc<Services>,
         limits: Limits,
+        engine: EngineKind,
     ) -> Self {
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(limits.handles);
@@ -64,6 +67,7 @@ impl Instance {
             request_id,
             services,
             limits,
+            engine,
             handles,
             host_calls_left: limits.host_calls,
             state_calls_left: limits.state_calls,
@@ -190,14 +194,14 @@ impl ResourceLimiter for Instance {
     }
 
     fn instances(&self) -> usize {
-        crate::engine::MAX_CORE_INSTANCES as usize
+        self.engine.slot().core_instances as usize
     }
 
     fn memories(&self) -> usize {
-        crate::engine::MAX_MEMORIES as usize
+        self.engine.slot().memories as usize
     }
 
     fn tables(&self) -> usize {
-        crate::engine::MAX_TABLES as usize
+        self.engine.slot().tables as usize
     }
 }

@@ -1,6 +1,6 @@
 //! The sandbox that runs tenants' policies.
 //!
-//! This crate owns the wasmtime engine and its instance pool, the admission of uploaded
+//! This crate owns the wasmtime engines and their instance pools, the admission of uploaded
 //! components, their compiled artefacts, and the functions a policy may call. It gives every
 //! request a fresh instance and turns each way a policy can fail into a typed error.
 //!
@@ -25,9 +25,12 @@ mod host;
 mod instance;
 mod keys;
 mod limits;
+mod needs;
 mod noting;
 mod obligations;
+mod outcome;
 mod policy;
+mod sandbox;
 mod state;
 mod survey;
 mod trace;
@@ -36,15 +39,16 @@ mod watch;
 pub use crate::bindings::{Algorithm, Caller, Obligation, Operation, Payload, Plan, Request};
 pub use crate::ceiling::Ceiling;
 pub use crate::compiler::Compiler;
-pub use crate::engine::PoolMetrics;
+pub use crate::engine::{EngineKind, PoolMetrics};
 pub use crate::error::{
     AdmissionError, HostError, Limit, PolicyError, Scope, SetupError, TrapKind,
 };
 pub use crate::host::{Observe, PolicyHost, Services};
 pub use crate::keys::{KeyHandle, KeyService};
-pub use crate::limits::{HostConfig, Limits};
+pub use crate::limits::{HostConfig, ImageConfig, Limits};
+pub use crate::needs::Needs;
 pub use crate::obligations::{ObligationError, Obligations};
 pub use crate::policy::Policy;
 pub use crate::state::{MAX_STATE_NAME, MAX_STATE_VALUE, StateEntry, StateService};
-pub use crate::survey::{Needs, Survey, survey};
+pub use crate::survey::{Survey, survey};
 pub use crate::trace::{Detail, Divergence, HostCall, KeyRef, LogEntry, Trace, Value};

@@ -6,11 +6,14 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::compiler::Compiler;
+use crate::engine::EngineKind;
+use crate::needs::Offer;
 
 /// Bounds on one run of one policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Linear memory, in bytes. At most [`Limits::MAX_MEMORY_BYTES`], the size of a pool slot.
+    /// Linear memory, in bytes. At most the size of a pool slot: [`Limits::MAX_MEMORY_BYTES`], or
+    /// [`Limits::MAX_IMAGE_MEMORY_BYTES`] for policies of the image engine.
     pub memory_bytes: usize,
     /// Table elements.
     pub table_elements: usize,
@@ -33,6 +36,22 @@ pub struct Limits {
 impl Limits {
     /// Size of a pool slot: no policy of the compact pool can have more linear memory.
     pub const MAX_MEMORY_BYTES: usize = 16 << 20;
+    /// Size of a slot of the image pool.
+    pub const MAX_IMAGE_MEMORY_BYTES: usize = 128 << 20;
+    /// Elements of a table in the image pool: an interpreter has one for each function it may call
+    /// by address.
+    pub(crate) const MAX_IMAGE_TABLE_ELEMENTS: usize = 32 << 10;
+
+    /// The defaults for policies that run in the image engine. A policy in JavaScript or Python
+    /// starts with 10 to 13 MiB, and its interpreter is some fifty times slower than native code.
+    pub fn for_image() -> Self {
+        Self {
+            memory_bytes: 64 << 20,
+            table_elements: Self::MAX_IMAGE_TABLE_ELEMENTS,
+            cpu: Duration::from_millis(500),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for Limits {
@@ -51,9 +70,10 @@ impl Default for Limits {
     }
 }
 
-/// How a [`PolicyHost`](crate::PolicyHost) is set up.
-pub struct HostConfig {
-    /// Instances at once, over all tenants: the size of the pool.
+/// The engine for components with an interpreter inside, such as JavaScript's or Python's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageConfig {
+    /// Instances at once, over all tenants: the size of its pool.
     pub pool_size: u32,
     /// Instances at once of one tenant's policy.
     pub per_tenant: u32,
@@ -61,6 +81,31 @@ pub struct HostConfig {
     pub limits: Limits,
     /// Largest component accepted, in bytes.
     pub max_component_bytes: usize,
+}
+
+impl Default for ImageConfig {
+    fn default() -> Self {
+        Self {
+            pool_size: 64,
+            per_tenant: 32,
+            limits: Limits::for_image(),
+            max_component_bytes: 48 << 20,
+        }
+    }
+}
+
+/// How a [`PolicyHost`](crate::PolicyHost) is set up.
+pub struct HostConfig {
+    /// Instances of the compact engine at once, over all tenants: the size of its pool.
+    pub pool_size: u32,
+    /// Instances of the compact engine at once of one tenant's policy.
+    pub per_tenant: u32,
+    /// Bounds on each run in the compact engine.
+    pub limits: Limits,
+    /// Largest component the compact engine accepts, in bytes.
+    pub max_component_bytes: usize,
+    /// The engine for larger components; none: they are refused.
+    pub image: Option<ImageConfig>,
     /// How long a compilation may take.
     pub compile_timeout: Duration,
     /// Where compiled artefacts are kept; none: compile at every admission. The directory must
@@ -77,15 +122,34 @@ pub struct HostConfig {
     pub fuel: bool,
 }
 
+impl HostConfig {
+    /// What its engines offer to a component, the first choice first.
+    pub(crate) fn offers(&self) -> Vec<Offer> {
+        let compact = Offer {
+            engine: EngineKind::Compact,
+            limits: self.limits,
+            max_bytes: self.max_component_bytes,
+        };
+        let image = self.image.map(|image| Offer {
+            engine: EngineKind::Image,
+            limits: image.limits,
+            max_bytes: image.max_component_bytes,
+        });
+        std::iter::once(compact).chain(image).collect()
+    }
+}
+
 impl Default for HostConfig {
-    /// The measured settings, compiling in this process and keeping no artefacts.
+    /// The measured settings, compiling in this process and keeping no artefacts; without the image
+    /// engine.
     fn default() -> Self {
         Self {
             pool_size: 1_000,
             per_tenant: 250,
             limits: Limits::default(),
             max_component_bytes: 16 << 20,
-            compile_timeout: Duration::from_secs(30),
+            image: None,
+            compile_timeout: Duration::from_mins(2),
             artefact_dir: None,
             artefact_key: Zeroizing::new([0; 32]),
             compiler: Compiler::InProcess,

@@ -6,7 +6,9 @@ use tokio::sync::Semaphore;
 
 use crate::at_once::AtOnce;
 use crate::bindings::{Operation, WorldPre};
+use crate::engine::EngineKind;
 use crate::instance::Instance;
+use crate::sandbox::Sandbox;
 
 /// The compiled component and what is known of it. Tenants that use the same component share it.
 pub(crate) struct Program {
@@ -15,7 +17,10 @@ pub(crate) struct Program {
     pub imports: Vec<String>,
     pub contract: String,
     pub operations: Vec<Operation>,
-    pub at_once: AtOnce,
+    /// Where it runs.
+    pub sandbox: Arc<Sandbox>,
+    /// None: its runs take too long to be tried here and now.
+    pub at_once: Option<AtOnce>,
     pub on_fiber: WorldPre<Instance>,
 }
 
@@ -36,6 +41,11 @@ impl Policy {
     /// Size of the component, in bytes.
     pub fn size(&self) -> usize {
         self.program.size
+    }
+
+    /// Which engine runs it.
+    pub fn engine(&self) -> EngineKind {
+        self.program.sandbox.kind
     }
 
     /// The interfaces it imports: its permissions. Sorted.

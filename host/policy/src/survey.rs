@@ -3,8 +3,10 @@
 use wasmparser::{CustomSectionReader, KnownCustom, Parser, Payload};
 
 use crate::admission;
+use crate::engine::EngineKind;
 use crate::error::AdmissionError;
-use crate::limits::Limits;
+use crate::limits::HostConfig;
+use crate::needs::{Needs, largest};
 
 /// Custom section of the SDK that a policy was written with: name, a space, version.
 const SDK_SECTION: &str = "keyward:sdk";
@@ -22,6 +24,8 @@ pub struct Survey {
     pub exports: Vec<String>,
     /// What it needs.
     pub needs: Needs,
+    /// The engine that has all of it, if one has.
+    pub engine: Option<EngineKind>,
     /// SDK it was written with, as name and version, if it says so.
     pub sdk: Option<(String, String)>,
     /// Languages and tools it was made with, as name and version.
@@ -31,31 +35,21 @@ pub struct Survey {
     pub objections: Vec<AdmissionError>,
 }
 
-/// What the modules of a component want, all together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Needs {
-    /// Core modules.
-    pub modules: u64,
-    /// Linear memories.
-    pub memories: u64,
-    /// Bytes of memory at start, of the largest.
-    pub memory_bytes: u64,
-    /// Tables.
-    pub tables: u64,
-    /// Elements of the largest table at start.
-    pub table_elements: u64,
-}
-
-/// Describes a component for a host with these limits. Fails if it is none.
-pub fn survey(wasm: &[u8], max_bytes: usize, limits: &Limits) -> Result<Survey, AdmissionError> {
+/// Describes a component for a host that is set up so. Fails if it is none.
+pub fn survey(wasm: &[u8], config: &HostConfig) -> Result<Survey, AdmissionError> {
+    let offers = config.offers();
     admission::check_is_component(wasm)?;
     let (mut imports, mut exports) = admission::top_level_names(wasm)?;
     let mut objections = Vec::new();
-    objections.extend(admission::check_size(wasm, max_bytes).err());
+    objections.extend(admission::check_size(wasm, largest(&offers)).err());
     objections.extend(admission::check_imports(&imports).err());
     objections.extend(admission::check_exports(&exports).err());
     objections.extend(admission::check_valid(wasm).err());
-    objections.extend(admission::check_needs(wasm, limits).err());
+    let needs = Needs::of(wasm)?;
+    // The size has been judged.
+    let engine = needs.choose(wasm.len().min(largest(&offers)), &offers);
+    let (engine, lacks) = (engine.as_ref().ok().copied(), engine.err());
+    objections.extend(lacks);
     imports.sort();
     exports.sort();
     let mut survey = Survey {
@@ -63,30 +57,17 @@ pub fn survey(wasm: &[u8], max_bytes: usize, limits: &Limits) -> Result<Survey, 
         size: wasm.len(),
         imports,
         exports,
-        needs: Needs::default(),
+        needs,
+        engine,
         sdk: None,
         made_with: Vec::new(),
         objections,
     };
     for payload in Parser::new(0).parse_all(wasm) {
-        match payload.map_err(|error| admission::invalid(&error))? {
-            Payload::ModuleSection { .. } => survey.needs.modules += 1,
-            Payload::MemorySection(section) => {
-                for memory in section.into_iter().flatten() {
-                    let bytes = memory.initial.saturating_mul(64 << 10);
-                    survey.needs.memories += 1;
-                    survey.needs.memory_bytes = survey.needs.memory_bytes.max(bytes);
-                }
-            }
-            Payload::TableSection(section) => {
-                for table in section.into_iter().flatten() {
-                    survey.needs.tables += 1;
-                    let elements = survey.needs.table_elements.max(table.ty.initial);
-                    survey.needs.table_elements = elements;
-                }
-            }
-            Payload::CustomSection(section) => survey.read_custom(&section),
-            _ => {}
+        if let Payload::CustomSection(section) =
+            payload.map_err(|error| admission::invalid(&error))?
+        {
+            survey.read_custom(&section);
         }
     }
     Ok(survey)
@@ -127,7 +108,9 @@ mod tests {
                     (@custom "keyward:sdk" "some-sdk 1.2")))"#,
         )
         .unwrap();
-        let survey = survey(&wasm, 10, &Limits::default()).unwrap();
+        let survey =
+            survey(&wasm, &HostConfig { max_component_bytes: 10, ..HostConfig::default() })
+                .unwrap();
         let codes: Vec<_> = survey.objections.iter().map(AdmissionError::code).collect();
         let expected = [
             "component_too_large",
@@ -145,7 +128,7 @@ mod tests {
     #[test]
     fn what_is_no_component_has_no_survey() {
         for bytes in [&b""[..], b"\0asm\x01\0\0\0", b"text"] {
-            assert!(survey(bytes, 1 << 20, &Limits::default()).is_err());
+            assert!(survey(bytes, &HostConfig::default()).is_err());
         }
     }
 }

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use keyward_policy_host::{Detail, HostConfig, HostError, Observe, Payload, Request, Value};
-use support::{component, host_with, hostile, request, small};
+use support::{component, host_with, hostile, pool, request, small};
 
 fn counting_fuel() -> HostConfig {
     HostConfig { fuel: true, ..small() }
@@ -47,7 +47,7 @@ async fn an_observed_run_tells_all_and_ends_as_any_other() {
     let policy = uncounted.admit(&component("fields")).await.unwrap();
     let trace = uncounted.observe(&policy, &request, None, Observe::default()).await.unwrap();
     assert_eq!((trace.fuel, trace.output.is_none()), (None, true));
-    assert_eq!(uncounted.pool_metrics().component_instances, 0);
+    assert_eq!(pool(&uncounted).component_instances, 0);
 }
 
 #[tokio::test]

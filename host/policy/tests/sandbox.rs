@@ -12,7 +12,7 @@ use keyward_policy_host::{
     AdmissionError, Compiler, HostConfig, HostError, Limit, Limits, Payload, PolicyError, Request,
     Scope, TrapKind,
 };
-use support::{component, host_and_state, host_with, hostile, request, small};
+use support::{component, host_and_state, host_with, hostile, pool, request, small};
 use zeroize::Zeroizing;
 
 async fn behave(behaviour: &str) -> PolicyError {
@@ -20,8 +20,8 @@ async fn behave(behaviour: &str) -> PolicyError {
     let error = host.authorize(&policy, &request(behaviour)).await.unwrap_err();
     // Whatever happened, the next request is served and nothing is left in the pool.
     host.authorize(&policy, &request("allow")).await.unwrap();
-    assert_eq!(host.pool_metrics().component_instances, 0, "{behaviour}");
-    assert_eq!(host.pool_metrics().memories, 0, "{behaviour}");
+    assert_eq!(pool(&host).component_instances, 0, "{behaviour}");
+    assert_eq!(pool(&host).memories, 0, "{behaviour}");
     error
 }
 
@@ -164,8 +164,8 @@ async fn a_full_share_is_an_immediate_answer_and_dropped_waits_free_it() {
         let _ = task.await;
     }
     host.authorize(&policy, &request("allow")).await.unwrap();
-    assert_eq!(host.pool_metrics().component_instances, 0);
-    assert_eq!(host.pool_metrics().stacks, 0);
+    assert_eq!(pool(&host).component_instances, 0);
+    assert_eq!(pool(&host).stacks, 0);
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_wait_for_a_key_is_bounded_by_the_wall_clock() {
     let policy = host.admit(&component("hostile")).await.unwrap();
     let error = host.authorize(&policy, &request("open-own")).await.unwrap_err();
     assert!(matches!(error, PolicyError::Limit(Limit::Wall(_))), "{error:?}");
-    assert_eq!(host.pool_metrics().component_instances, 0);
+    assert_eq!(pool(&host).component_instances, 0);
 }
 
 /// What has to wait is begun anew on a fiber; nothing of the first attempt may show.
@@ -196,7 +196,7 @@ async fn a_run_that_waits_has_one_outcome_and_logs_once() {
         assert_eq!(plan.obligations[0].value, "opened demo");
         let log = String::from_utf8(written.lock().unwrap().clone()).unwrap();
         assert_eq!(log.matches("about to open").count(), 1, "{log}");
-        assert_eq!(host.pool_metrics().component_instances, 0);
+        assert_eq!(pool(&host).component_instances, 0);
     }
 }
 

@@ -123,6 +123,7 @@ impl App {
             per_tenant: policy.per_tenant,
             limits: policy.limits,
             max_component_bytes: policy.max_component,
+            image: policy.image,
             compile_timeout: policy.compile_timeout,
             artefact_dir: Some(artefacts),
             artefact_key,
@@ -143,7 +144,10 @@ impl App {
         let host = PolicyHost::new(host_config, services)?;
         let app = Arc::new(Self {
             http,
-            max_component: policy.max_component,
+            max_component: policy
+                .image
+                .map_or(0, |image| image.max_component_bytes)
+                .max(policy.max_component),
             default_tenant: config.default_tenant,
             default_outage: cache.default_outage,
             tokens: Tokens::new(&keyring, &cache),

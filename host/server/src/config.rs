@@ -20,7 +20,7 @@ use std::time::Duration;
 use keyward_keyring::embedded::RootKeySource;
 use keyward_keyring::vault::VaultConfig;
 use keyward_keyring::{CacheConfig, TenantName};
-use keyward_policy_host::{Compiler, Limits};
+use keyward_policy_host::{Compiler, ImageConfig, Limits};
 
 use crate::jwt::JwtConfig;
 use crate::mtls::Mapping;
@@ -150,6 +150,8 @@ pub struct PolicyConfig {
     pub max_component: usize,
     /// Most bytes that one tenant's policies remember.
     pub state_bytes: usize,
+    /// The engine for policies with an interpreter.
+    pub image: Option<ImageConfig>,
     /// How long a compilation may take.
     pub compile_timeout: Duration,
     /// Whether policies without a signature pass where an operator set nothing else for the tenant;

@@ -189,7 +189,7 @@ codes! {
     PolicyTimeout "policy_timeout" BAD_GATEWAY "Policy took too long"
         "The policy ran longer than `policy.wall`, waits included."
     PolicyMemoryLimit "policy_memory_limit" BAD_GATEWAY "Policy exceeded memory"
-        "The policy wanted more memory than `policy.memory`."
+        "The policy wanted more memory than `policy.memory`, or `policy.image.memory` where that holds."
     PolicyTableLimit "policy_table_limit" BAD_GATEWAY "Policy exceeded table size"
         "The policy wanted larger tables than it may have."
     PolicyHandleLimit "policy_handle_limit" BAD_GATEWAY "Policy opened too many keys"
@@ -209,7 +209,7 @@ codes! {
 
     // An uploaded component
     ComponentTooLarge "component_too_large" PAYLOAD_TOO_LARGE "Component too large"
-        "The component is larger than `policy.max_component`."
+        "The component is larger than `policy.max_component`, or `policy.image.max_component` where that holds."
     ComponentInvalid "component_invalid" UNPROCESSABLE_ENTITY "Not a component"
         "The body is not a WebAssembly component the sandbox accepts."
     ComponentForbiddenImports "component_forbidden_imports" UNPROCESSABLE_ENTITY "Forbidden imports"
@@ -307,7 +307,7 @@ codes! {
     NotReady "not_ready" SERVICE_UNAVAILABLE "Not ready"
         "The server cannot serve now. `detail` gives the reasons."
     RequestTimeout "request_timeout" SERVICE_UNAVAILABLE "Request took too long"
-        "The server gave up on the request after `http.body_timeout` + `http.request_timeout`."
+        "The server gave up on the request after `http.body_timeout` + `http.request_timeout`; with a policy in it, + `policy.compile_timeout`."
     Internal "internal" INTERNAL_SERVER_ERROR "Internal error"
         "A fault of the server's own, never of the input. The log has more under the request id."
 }

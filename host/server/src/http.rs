@@ -35,15 +35,17 @@ pub use self::problem::{ItemError, Problem};
 pub use self::request_id::RequestId;
 use self::routes::Routes;
 pub use self::scope::Scope;
+use self::scope::Timeouts;
 use crate::app::App;
 use crate::errors::Code;
 
 /// The whole API, ready for [`net::serve`](crate::net::serve).
 pub fn service(app: Arc<App>) -> Scope {
-    let timeout = app.http.body_timeout + app.http.request_timeout;
+    let usual = app.http.body_timeout + app.http.request_timeout;
+    let timeouts = Timeouts { usual, policy: usual + app.policies.host().compile_timeout() };
     let requests = Arc::clone(&app.requests);
     let audit = app.audit.as_ref().map(|audit| audit.log.clone());
-    Scope::new(router(app), timeout, requests, audit)
+    Scope::new(router(app), timeouts, requests, audit)
 }
 
 /// Every route. A new one is added where its handler is, together with what docs/openapi.json says

@@ -21,6 +21,7 @@ pub async fn render(app: &App) -> Result<String, fmt::Error> {
     let ready = app.not_ready().await.is_empty();
     let mut page = Page::default();
     sections::server(&mut page, app, ready);
+    sections::pools(&mut page, app.policies.host());
     sections::requests(&mut page, &app.requests);
     sections::cache(&mut page, &app.keyring.cache_statistics());
     sections::usage(&mut page, &app.keyring.usage_statistics(), &app.rotations);

@@ -62,7 +62,8 @@ def to_wire(error: PolicyError) -> types.Error:
     """The contract's form of an error."""
     for own, wire in _CASES:
         if isinstance(error, own):
-            return wire(error.message)
+            made: types.Error = wire(error.message)
+            return made
     return types.Error_Denied(error.message)
 
 

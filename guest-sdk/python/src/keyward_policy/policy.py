@@ -6,15 +6,17 @@ import json
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _permissions
-from ._contract import Err, Ok, Result, handler, types
+from ._contract import Err, Ok, Result, handler, interface, types
 from .errors import PolicyError, to_wire
 from .plan import Plan
 from .request import Payload, Request
 
 __all__ = ["Policy"]
+
+T = TypeVar("T")
 
 Decision = Callable[[Request], Plan]
 Operation = Callable[[Request, Payload], Payload]
@@ -87,7 +89,7 @@ class Policy:
         return [shown for shown, _ in self._operations.values()]
 
 
-def _answering(work: Callable[[], Any]) -> Any:
+def _answering(work: Callable[[], T]) -> T:
     """Does `work`. An error of the policy's becomes the contract's; a fault is logged, if the policy
     may log, before it ends the instance: the caller is told no more than that it crashed."""
     try:
@@ -97,7 +99,7 @@ def _answering(work: Callable[[], Any]) -> Any:
     except Exception as error:
         if "log" in _permissions.granted():
             stack = traceback.format_exc()
-            levels = _permissions.interface("log").Level
+            levels = interface("log").Level
             _permissions.call("log", "write", levels.ERROR, repr(error), [("stack", stack[-1000:])])
         raise
 

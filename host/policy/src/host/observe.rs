@@ -4,12 +4,12 @@ use std::time::Instant;
 
 use wasmtime::Store;
 
-use super::{PolicyHost, checked, obligations_of_invoke};
+use super::PolicyHost;
 use crate::bindings::{Payload, Request};
 use crate::error::{HostError, PolicyError};
-
 use crate::instance::Instance;
 use crate::noting::level_name;
+use crate::outcome::{checked, obligations_of_invoke};
 use crate::policy::Policy;
 use crate::trace::{Detail, HostCall, LogEntry, Trace};
 use crate::watch::Watch;
@@ -44,14 +44,15 @@ impl PolicyHost {
         payload: Option<&Payload>,
         observe: Observe,
     ) -> Result<Trace, PolicyError> {
-        let _slots = self.acquire(policy)?;
-        let mut instance = self.instance_for(request);
-        instance.watch = Some(Box::new(Watch::new(observe.detail, observe.script)));
-        let mut store = instance.into_store_on_fiber(&self.engine);
+        let _slots = Self::acquire(policy)?;
         let program = &policy.program;
+        let mut instance = self.instance(program, request);
+        instance.watch = Some(Box::new(Watch::new(observe.detail, observe.script)));
+        let mut store = instance.into_store_on_fiber(program.sandbox.engine());
         let mut answers = Answers::default();
         let started = Instant::now();
-        let ended = self
+        let ended = program
+            .sandbox
             .within_wall(&mut store, async |store| {
                 let world = program.on_fiber.instantiate_async(&mut *store).await?;
                 let guard = world.keyward_policy_guard();

@@ -10,8 +10,8 @@ use keyward_crypto::{
     Algorithm, Alphabet, Binding, Channel, KeyId, KeyMaterial, KeyVersion, Mac, SignatureForm,
 };
 use keyward_policy_host::{
-    Caller, HostConfig, HostError, KeyHandle, KeyService, Policy, PolicyHost, Request, Services,
-    StateEntry, StateService,
+    Caller, EngineKind, HostConfig, HostError, KeyHandle, KeyService, Policy, PolicyHost,
+    PoolMetrics, Request, Services, StateEntry, StateService,
 };
 use zeroize::Zeroizing;
 
@@ -163,6 +163,12 @@ impl StateService for Forgetful {
     async fn remove(&self, _: &str, _: &str, _: Option<u64>) -> Result<(), HostError> {
         Ok(())
     }
+}
+
+/// How full the compact engine's pool is.
+pub fn pool(host: &PolicyHost) -> PoolMetrics {
+    let mut pools = host.pool_metrics();
+    pools.find_map(|(kind, pool)| (kind == EngineKind::Compact).then_some(pool)).unwrap()
 }
 
 pub fn component(name: &str) -> Vec<u8> {

@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueHint};
-use keyward_policy_host::{AdmissionError, HostConfig, Operation, Survey, survey};
+use keyward_policy_host::{
+    AdmissionError, EngineKind, HostConfig, ImageConfig, Operation, Survey, survey,
+};
 use serde_json::{Value, json};
 
 use super::permissions::in_words;
@@ -23,8 +25,8 @@ pub struct Args {
 pub async fn run(args: &Args, json: bool) -> Result<(), Failure> {
     let path = project::component(args.file.as_deref())?;
     let wasm = std::fs::read(&path).map_err(|error| Failure::file("read", &path, &error))?;
-    let HostConfig { max_component_bytes, limits, .. } = HostConfig::default();
-    let survey = survey(&wasm, max_component_bytes, &limits)
+    let host = HostConfig { image: Some(ImageConfig::default()), ..HostConfig::default() };
+    let survey = survey(&wasm, &host)
         .map_err(|error| Failure::Local(format!("{}: {error}", path.display())))?;
     let mut objections: Vec<Value> = survey.objections.iter().map(objection).collect();
     let mut operations = Vec::new();
@@ -87,6 +89,7 @@ fn as_json(survey: &Survey, operations: &[Operation], objections: &[Value]) -> V
             "tables": survey.needs.tables,
             "table_elements": survey.needs.table_elements,
         },
+        "engine": survey.engine.map(EngineKind::name),
         "admitted": objections.is_empty(),
         "objections": objections,
     })
@@ -122,6 +125,7 @@ fn for_people(
             needs.modules,
         ),
     );
+    line("engine", survey.engine.map_or("none has all of that".into(), |it| it.to_string()));
     line("may", String::new());
     if survey.imports.is_empty() {
         line("", "nothing but decide: it imports no interface".into());

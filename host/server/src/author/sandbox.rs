@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use keyward_keyring::store::memory::MemoryStore;
 use keyward_keyring::{CacheConfig, KeyName, Keyring, KeyringError, TenantName};
 use keyward_policy_host::{
-    AdmissionError, HostConfig, HostError, KeyHandle, KeyService, Policy, PolicyHost, Services,
-    StateEntry, StateService,
+    AdmissionError, HostConfig, HostError, ImageConfig, KeyHandle, KeyService, Policy, PolicyHost,
+    Services, StateEntry, StateService,
 };
 
 use super::cases::File;
@@ -113,9 +113,11 @@ impl Sandbox {
         let keys = Arc::<Keys>::default();
         // What is measured is measured with the server's pool.
         let config = if fuel {
-            HostConfig { pool_size: POOL, per_tenant: POOL, fuel, ..HostConfig::default() }
+            let image = ImageConfig { pool_size: POOL, per_tenant: POOL, ..ImageConfig::default() };
+            let image = Some(image);
+            HostConfig { pool_size: POOL, per_tenant: POOL, fuel, image, ..HostConfig::default() }
         } else {
-            HostConfig::default()
+            HostConfig { image: Some(ImageConfig::default()), ..HostConfig::default() }
         };
         let memory = Arc::new(Memory(ArcSwap::new(Memory::states())));
         let services = Services { keys: Arc::clone(&keys) as _, state: Arc::clone(&memory) as _ };

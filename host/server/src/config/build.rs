@@ -6,7 +6,7 @@ use std::time::Duration;
 use keyward_audit::{OnStall, Settings as AuditSettings};
 use keyward_keyring::CacheConfig;
 use keyward_keyring::embedded::RootKeySource;
-use keyward_policy_host::{Compiler, Limits};
+use keyward_policy_host::{Compiler, ImageConfig, Limits};
 use zeroize::Zeroizing;
 
 use super::settings as s;
@@ -177,36 +177,75 @@ impl<'a> Reader<'a> {
     }
 
     fn policy(&self) -> Result<PolicyConfig, ConfigError> {
-        let pool_size = self.count(&s::POOL_SIZE)?;
-        let mut per_tenant = self.count(&s::PER_TENANT)?;
-        if per_tenant > pool_size {
-            if self.0.origin(&s::PER_TENANT) != super::Origin::Default {
-                return Err(ConfigError(format!(
-                    "`policy.per_tenant` ({}): must not exceed `policy.pool_size`, {pool_size}",
-                    self.0.origin(&s::PER_TENANT)
-                )));
-            }
-            per_tenant = pool_size;
-        }
+        let (pool_size, per_tenant) = self.pool(&s::POOL_SIZE, &s::PER_TENANT)?;
         Ok(PolicyConfig {
             pool_size,
             per_tenant,
             limits: Limits {
                 memory_bytes: self.bytes(&s::MEMORY)?,
                 cpu: self.duration(&s::CPU)?,
-                wall: self.duration(&s::WALL)?,
-                host_calls: self.count(&s::HOST_CALLS)?,
-                state_calls: self.count(&s::STATE_CALLS)?,
-                host_call_bytes: self.bytes(&s::HOST_CALL_BYTES)?,
-                log_bytes: self.bytes(&s::LOG_BYTES)?,
-                ..Limits::default()
+                ..self.shared_limits(Limits::default())?
             },
             max_component: self.bytes(&s::MAX_COMPONENT)?,
             state_bytes: self.bytes(&s::STATE_BYTES)?,
+            image: self.image()?,
             compile_timeout: self.duration(&s::COMPILE_TIMEOUT)?,
             allow_unsigned: self.0.get(&s::ALLOW_UNSIGNED).and_then(kind::switch),
             max_kept: self.bytes_count(&s::MAX_KEPT)?,
         })
+    }
+
+    /// The engine for policies with an interpreter; none where its pool has no size.
+    fn image(&self) -> Result<Option<ImageConfig>, ConfigError> {
+        if self.count(&s::IMAGE_POOL_SIZE)? == 0 {
+            return Ok(None);
+        }
+        let (pool_size, per_tenant) = self.pool(&s::IMAGE_POOL_SIZE, &s::IMAGE_PER_TENANT)?;
+        Ok(Some(ImageConfig {
+            pool_size,
+            per_tenant,
+            limits: Limits {
+                memory_bytes: self.bytes(&s::IMAGE_MEMORY)?,
+                cpu: self.duration(&s::IMAGE_CPU)?,
+                ..self.shared_limits(Limits::for_image())?
+            },
+            max_component_bytes: self.bytes(&s::IMAGE_MAX_COMPONENT)?,
+        }))
+    }
+
+    /// The bounds that hold in both engines, beside those of the engine's own.
+    fn shared_limits(&self, own: Limits) -> Result<Limits, ConfigError> {
+        Ok(Limits {
+            wall: self.duration(&s::WALL)?,
+            host_calls: self.count(&s::HOST_CALLS)?,
+            state_calls: self.count(&s::STATE_CALLS)?,
+            host_call_bytes: self.bytes(&s::HOST_CALL_BYTES)?,
+            log_bytes: self.bytes(&s::LOG_BYTES)?,
+            ..own
+        })
+    }
+
+    /// A pool's size, and what one tenant may have of it.
+    fn pool(
+        &self,
+        size: &'static Setting,
+        share: &'static Setting,
+    ) -> Result<(u32, u32), ConfigError> {
+        let pool_size = self.count(size)?;
+        let per_tenant = self.count(share)?;
+        if per_tenant <= pool_size {
+            return Ok((pool_size, per_tenant));
+        }
+        if self.0.origin(share) == super::Origin::Default {
+            return Ok((pool_size, pool_size));
+        }
+        let name = |setting: &Setting| setting.key.unwrap_or(setting.env);
+        Err(ConfigError(format!(
+            "`{}` ({}): must not exceed `{}`, {pool_size}",
+            name(share),
+            self.0.origin(share),
+            name(size)
+        )))
     }
 }
 

@@ -97,7 +97,7 @@ settings! {
     PER_TENANT: Some("policy.per_tenant"), "KEYWARD_POLICY_PER_TENANT", Kind::Count(1, 10_000), Some("250"),
         "Policy instances at once of one tenant; not more than `policy.pool_size`.";
     MEMORY: Some("policy.memory"), "KEYWARD_POLICY_MEMORY", Kind::Bytes(64 * KIB, 16 * MIB), Some("16MiB"),
-        "Largest memory of one instance.";
+        "Largest memory of one instance. A policy that starts with more is run as `policy.image.…` says.";
     CPU: Some("policy.cpu"), "KEYWARD_POLICY_CPU", Kind::Duration(1, 60 * SECOND), Some("100ms"),
         "CPU time of one run, in whole milliseconds.";
     WALL: Some("policy.wall"), "KEYWARD_POLICY_WALL", Kind::Duration(1, 300 * SECOND), Some("2s"),
@@ -113,9 +113,19 @@ settings! {
     LOG_BYTES: Some("policy.log_bytes"), "KEYWARD_POLICY_LOG_BYTES", Kind::Bytes(0, MIB), Some("16KiB"),
         "Bytes one run may log; what exceeds it is dropped and counted.";
     MAX_COMPONENT: Some("policy.max_component"), "KEYWARD_POLICY_MAX_COMPONENT", Kind::Bytes(KIB, 64 * MIB), Some("16MiB"),
-        "Largest component accepted.";
-    COMPILE_TIMEOUT: Some("policy.compile_timeout"), "KEYWARD_POLICY_COMPILE_TIMEOUT", Kind::Duration(SECOND, HOUR), Some("30s"),
-        "How long compiling a component may take.";
+        "Largest component accepted, unless it needs what only policies with an interpreter are given: see `policy.image.max_component`.";
+    IMAGE_POOL_SIZE: Some("policy.image.pool_size"), "KEYWARD_POLICY_IMAGE_POOL_SIZE", Kind::Count(0, 1_000), Some("64"),
+        "Instances at once, over all tenants, of policies that bring along an interpreter, such as those in JavaScript and Python. Each reserves about 129 MiB of address space, not memory. 0: such policies are refused.";
+    IMAGE_PER_TENANT: Some("policy.image.per_tenant"), "KEYWARD_POLICY_IMAGE_PER_TENANT", Kind::Count(1, 1_000), Some("32"),
+        "Such instances at once of one tenant; not more than `policy.image.pool_size`.";
+    IMAGE_MEMORY: Some("policy.image.memory"), "KEYWARD_POLICY_IMAGE_MEMORY", Kind::Bytes(MIB, 128 * MIB), Some("64MiB"),
+        "Largest memory of one such instance. JavaScript and Python start with 10 to 13 MiB, most of it shared with the other instances of the policy.";
+    IMAGE_CPU: Some("policy.image.cpu"), "KEYWARD_POLICY_IMAGE_CPU", Kind::Duration(1, 60 * SECOND), Some("500ms"),
+        "CPU time of one run of such a policy, in whole milliseconds.";
+    IMAGE_MAX_COMPONENT: Some("policy.image.max_component"), "KEYWARD_POLICY_IMAGE_MAX_COMPONENT", Kind::Bytes(KIB, 256 * MIB), Some("48MiB"),
+        "Largest component accepted for such a policy.";
+    COMPILE_TIMEOUT: Some("policy.compile_timeout"), "KEYWARD_POLICY_COMPILE_TIMEOUT", Kind::Duration(SECOND, HOUR), Some("2m"),
+        "How long compiling a component may take. A policy in JavaScript or Python takes 20 to 40 s of CPU time, shared by all cores.";
     ALLOW_UNSIGNED: Some("policy.allow_unsigned"), "KEYWARD_POLICY_ALLOW_UNSIGNED", Kind::Switch, None,
         "Whether a policy without a trusted signature can be pushed and activated. What an operator sets for a tenant goes before it. Unset: `false` for `keyward serve`, `true` for `keyward dev`.";
     MAX_KEPT: Some("policy.max_kept"), "KEYWARD_POLICY_MAX_KEPT", Kind::Count(2, 1000), Some("50"),

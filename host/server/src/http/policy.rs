@@ -36,6 +36,8 @@ struct PolicyView<'a> {
     digest: &'a str,
     size: usize,
     contract: &'a str,
+    /// `compact`, or `image` for a policy that brings along an interpreter.
+    engine: &'a str,
     imports: &'a [String],
     operations: Vec<OperationView<'a>>,
     #[schemars(with = "schema::Timestamp")]
@@ -75,6 +77,7 @@ impl<'a> PolicyView<'a> {
             digest: active.policy.digest(),
             size: active.policy.size(),
             contract: active.policy.contract(),
+            engine: active.policy.engine().name(),
             imports: active.policy.imports(),
             operations: operations.collect(),
             activated_at: clock::rfc3339(active.record.activated_at),

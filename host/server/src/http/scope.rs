@@ -32,25 +32,44 @@ const RESTORE: Duration = Duration::from_hours(24);
 /// Most characters of an error's detail in the log.
 const MAX_LOGGED_DETAIL: usize = 500;
 
+/// How long a request may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// Nearly every request.
+    pub usual: Duration,
+    /// One that brings along a policy, which has to be compiled.
+    pub policy: Duration,
+}
+
+impl Timeouts {
+    fn of(self, route: Route) -> Duration {
+        match route {
+            Route::Restore => RESTORE,
+            Route::Policy => self.policy,
+            _ => self.usual,
+        }
+    }
+}
+
 /// Wraps the router. One layer instead of several, because it is on the path of every request.
 #[derive(Clone)]
 pub struct Scope {
     router: Router,
-    timeout: Duration,
+    timeouts: Timeouts,
     requests: Arc<Requests>,
     audit: Option<Audit>,
 }
 
 impl Scope {
-    /// Wraps `router`; a request that takes longer than `timeout` is given up. What was answered
+    /// Wraps `router`; a request that takes longer than its timeout is given up. What was answered
     /// is counted in `requests` and, but for what is of nobody's, recorded in `audit`.
     pub fn new(
         router: Router,
-        timeout: Duration,
+        timeouts: Timeouts,
         requests: Arc<Requests>,
         audit: Option<Audit>,
     ) -> Self {
-        Self { router, timeout, requests, audit }
+        Self { router, timeouts, requests, audit }
     }
 }
 
@@ -77,8 +96,7 @@ impl Service<Request<Body>> for Scope {
         let incoming = Incoming::of(&request);
         let handled = incoming.within(self.router.call(request));
         let handled = AssertUnwindSafe(handled).catch_unwind();
-        let limit = if route == Route::Restore { RESTORE } else { self.timeout };
-        let handled = tokio::time::timeout(limit, handled);
+        let handled = tokio::time::timeout(self.timeouts.of(route), handled);
         Box::pin(async move {
             let placed = match (record, &audit) {
                 (Some(record), Some(audit)) => record.reserve(audit).await.map(Some),

@@ -7,6 +7,7 @@ mod vault;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyward_keyring::{CacheStatistics, UsageStatistics};
+use keyward_policy_host::{PolicyHost, PoolMetrics};
 
 pub(super) use self::audit::audit;
 pub(super) use self::identities::{jwt, tls};
@@ -57,6 +58,31 @@ pub(super) fn server(page: &mut Page, app: &App, ready: bool) {
         "keyward_changes_lag_seconds",
         "Time since other hosts' changes were last asked for with success",
         app.keyring.since_last_poll().map(|lag| lag.as_secs_f64()),
+    );
+}
+
+/// The pools that policies run in, one for each engine.
+pub(super) fn pools(page: &mut Page, host: &PolicyHost) {
+    let pools: Vec<_> = host.pool_metrics().collect();
+    let figures = |figure: fn(&PoolMetrics) -> u64| {
+        pools
+            .iter()
+            .map(move |(engine, pool)| (label("engine", engine.name()), number(figure(pool))))
+    };
+    page.gauges(
+        "keyward_policy_pool_instances",
+        "Policy instances that run, by engine",
+        figures(|pool| pool.component_instances),
+    );
+    page.gauges(
+        "keyward_policy_pool_size",
+        "Policy instances that can run at once, by engine",
+        figures(|pool| pool.size),
+    );
+    page.gauges(
+        "keyward_policy_pool_stacks",
+        "Policy instances that run on a stack of their own, by engine",
+        figures(|pool| pool.stacks),
     );
 }
 

@@ -121,7 +121,7 @@ class World:
         handle.key.must("aead")
         nonce = secrets.token_bytes(16)
         text = self._masked(handle, handle.number, nonce, data)
-        place = (self.tenant, handle.key.name, channel, *bound)
+        place: tuple[str | bytes, ...] = (self.tenant, handle.key.name, channel, *bound)
         tag = self.tag(handle, handle.number, nonce, text, *place)
         return handle.number.to_bytes(4, "big") + nonce + text + tag
 
@@ -129,7 +129,7 @@ class World:
         handle.key.must("aead")
         number, nonce = int.from_bytes(data[:4], "big"), data[4:20]
         text, tag = data[20:-32], data[-32:]
-        place = (self.tenant, handle.key.name, channel, *bound)
+        place: tuple[str | bytes, ...] = (self.tenant, handle.key.name, channel, *bound)
         if (
             len(data) < 52
             or number not in handle.usable()
