@@ -80,7 +80,8 @@ function reporting(work) {
     return work();
   } catch (error) {
     if (!(error instanceof PolicyError) && isGranted('log')) {
-      call('log', 'write', 'error', String(error), [['stack', String(error?.stack)]]);
+      const stack = String(error?.stack).trim().replaceAll('\n', ' < ');
+    call('log', 'write', 'error', String(error), [['stack', stack]]);
     }
     throw error;
   }

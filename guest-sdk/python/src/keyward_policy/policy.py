@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -98,10 +97,22 @@ def _answering(work: Callable[[], T]) -> T:
         raise Err(to_wire(error)) from None
     except Exception as error:
         if "log" in _permissions.granted():
-            stack = traceback.format_exc()
-            levels = interface("log").Level
-            _permissions.call("log", "write", levels.ERROR, repr(error), [("stack", stack[-1000:])])
+            fields = [("stack", _stack(error))]
+            _permissions.call("log", "write", interface("log").Level.ERROR, repr(error), fields)
         raise
+
+
+def _stack(error: Exception) -> str:
+    """Where it was raised, and from where that was called. The module `traceback` would read source
+    files, and there are none in the sandbox."""
+    places = []
+    trace = error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        file = code.co_filename.rsplit("/", 1)[-1]
+        places.append(f"{code.co_name}@{file}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " < ".join(reversed(places))
 
 
 def _settled(work: Callable[[], types.Plan]) -> Result[types.Plan, types.Error]:
