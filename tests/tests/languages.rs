@@ -69,7 +69,7 @@ impl Case {
     }
 
     /// Fails unless the answer is what the corpus says.
-    fn check(&self, edition: &str, answer: Answer) {
+    fn check(&self, edition: &str, answer: &Answer) {
         let what = format!("{edition}: {}: {}", self.name, answer.text());
         assert_eq!(answer.status, self.status, "{what}");
         if let Some(code) = &self.code {
@@ -105,7 +105,7 @@ fn three_editions_of_one_policy_decide_alike() {
         activate(&tenant, edition);
         for case in &corpus {
             for writer in EDITIONS {
-                case.check(edition, case.send(&tenant, writer, &written));
+                case.check(edition, &case.send(&tenant, writer, &written));
                 if case.opens.is_none() {
                     break;
                 }
