@@ -188,6 +188,8 @@ fn sdk(name: &str, policy: &str) -> Tenant {
     tenant.key("main");
     tenant.new_key(&json!({ "name": "mac", "algorithm": "hmac-sha-256" }));
     tenant.new_key(&json!({ "name": "sign", "algorithm": "ed25519" }));
+    tenant.new_key(&json!({ "name": "siv", "algorithm": "aes-256-siv" }));
+    tenant.new_key(&json!({ "name": "hpke", "algorithm": "x25519" }));
     tenant
 }
 
@@ -216,8 +218,11 @@ fn an_sdk_reaches_everything_the_contract_offers_and_imports_nothing_else() {
             "macs",
             "opening",
             "random",
+            "recipients",
             "sealing",
             "signing",
+            "state",
+            "tokens",
             "types",
             "verifying",
         ];

@@ -91,6 +91,16 @@ export class Key {
   terms(label, value) {
     return call('index', 'terms', this.#handle, label, bytes(value));
   }
+
+  /** A token of the same form as `text` (FF1). Needs `@keyward/policy/tokens`. */
+  tokenize(alphabet, text, tweak = '') {
+    return call('tokens', 'tokenize', this.#handle, alphabet, bytes(tweak), text);
+  }
+
+  /** The text of a token, by the version it was made with. Needs `@keyward/policy/tokens`. */
+  reveal(alphabet, token, tweak = '') {
+    return call('tokens', 'reveal', this.#handle, alphabet, bytes(tweak), token);
+  }
 }
 
 /** Opens a key at its current version, or at a given one. Throws NotFound if there is none. */

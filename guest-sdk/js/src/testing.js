@@ -29,6 +29,11 @@ export class Harness {
     return this.#world.lines;
   }
 
+  /** What `sealTo` encrypted to this public key. */
+  unseal(publicKey, sealed, { info = '', aad = '' } = {}) {
+    return this.#world.unsealTo(bytes(publicKey), bytes(info), bytes(aad), sealed);
+  }
+
   /** Requests of this caller. `claims`: an object of names and values. */
   caller(subject, roles = [], claims = {}) {
     const caller = { subject, roles, claims: Object.entries(claims) };
@@ -70,6 +75,7 @@ class Call {
   #request(operation) {
     const { caller, key, context, purpose, time } = this.#fields;
     const { tenant } = this.#world;
+    this.#world.state.now = time;
     return { id: 'test', tenant, caller, operation, key, context, purpose, time: BigInt(time) };
   }
 

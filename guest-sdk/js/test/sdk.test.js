@@ -8,6 +8,7 @@ import { runInNewContext } from 'node:vm';
 
 import {
   bytes,
+  Conflict,
   definePolicy,
   Denied,
   Invalid,
@@ -88,6 +89,65 @@ test('with it, keys do what they are for', async () => {
   on.rotate('mac');
   const answer = on.caller('a').invoke(policy(allowed, { work: { invoke: work } }), 'work', '');
   assert.equal(text(answer.body), 'done');
+});
+
+test('tokens have the form of what they stand for', async () => {
+  const { DIGITS, randomToken } = await import('@keyward/policy/tokens');
+  const on = new Harness('acme').key('cards', 'aes256-siv').key('main');
+  const work = () => {
+    const cards = openKey('cards');
+    const token = cards.tokenize(DIGITS, '4111111111111111', 'card');
+    assert.match(token, /^[0-9]{16}$/);
+    assert.notEqual(token, '4111111111111111');
+    assert.equal(cards.reveal(DIGITS, token, 'card'), '4111111111111111');
+    assert.notEqual(cards.reveal(DIGITS, token, 'other'), '4111111111111111');
+    assert.throws(() => cards.tokenize(DIGITS, 'x'), Invalid);
+    assert.throws(() => openKey('main').tokenize(DIGITS, '1'), Invalid);
+    assert.match(randomToken('ab', 40), /^[ab]{40}$/);
+    return { body: '' };
+  };
+  on.caller('a').invoke(policy(allowed, { work: { invoke: work } }), 'work', '');
+});
+
+test('what is sealed to a recipient opens with the same info and aad alone', async () => {
+  const { sealTo } = await import('@keyward/policy/recipients');
+  const on = new Harness('acme');
+  const key = bytes('a public key');
+  const seals = policy(allowed, {
+    seal: { invoke: (_, { body }) => ({ body: sealTo(key, body, { info: 'i', aad: 'a' }) }) },
+  });
+  const sealed = on.caller('a').invoke(seals, 'seal', 'x').body;
+  assert.equal(text(on.unseal(key, sealed, { info: 'i', aad: 'a' })), 'x');
+  assert.throws(() => on.unseal(key, sealed, { info: 'i' }));
+});
+
+test('a policy remembers from one request to the next, for as long as it says', async () => {
+  const { state } = await import('@keyward/policy/state');
+  const on = new Harness('acme');
+  const remembers = policy((request) => {
+    const used = state.add(`used ${request.caller.subject}`, 1, { ttl: 60 });
+    if (used > 2) throw new Denied('twice a minute');
+    return Plan.allow();
+  });
+  const at = (time) => on.caller('a').time(time).authorize(remembers, 'encrypt');
+  at(0);
+  at(1);
+  assert.throws(() => at(59_999), Denied);
+  on.caller('b').time(2).authorize(remembers, 'encrypt');
+  at(60_000);
+  const work = () => {
+    assert.equal(state.get('x'), undefined);
+    const revision = state.putIf('x', 'one', 0n);
+    assert.throws(() => state.putIf('x', 'two', 0n), Conflict);
+    state.putIf('x', 'two', revision);
+    assert.equal(text(state.get('x').value), 'two');
+    assert.throws(() => state.remove('x', revision), Conflict);
+    state.remove('x');
+    state.put('y', 'not a counter');
+    assert.throws(() => state.add('y'), Invalid);
+    return { body: '' };
+  };
+  on.caller('a').invoke(policy(allowed, { work: { invoke: work } }), 'work', '');
 });
 
 test('bytes of another realm are bytes', () => {

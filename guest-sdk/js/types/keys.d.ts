@@ -34,6 +34,10 @@ export class Key {
   term(label: string, value: Data): Uint8Array;
   /** The terms by every version in use, newest first. Needs `@keyward/policy/index-terms`. */
   terms(label: string, value: Data): Uint8Array[];
+  /** A token of the same form as `text` (FF1). Needs `@keyward/policy/tokens`. */
+  tokenize(alphabet: string, text: string, tweak?: Data): string;
+  /** The text of a token, by the version it was made with. Needs `@keyward/policy/tokens`. */
+  reveal(alphabet: string, token: string, tweak?: Data): string;
 }
 
 /** Opens a key at its current version, or at a given one. Throws NotFound if there is none. */

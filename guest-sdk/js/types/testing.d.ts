@@ -8,6 +8,8 @@ export class Harness {
   /** Gives a key one more version, and makes it the current one. */
   rotate(name: string): this;
   readonly log: { level: string; message: string; fields: Record<string, string> }[];
+  /** What `sealTo` encrypted to this public key. */
+  unseal(publicKey: Uint8Array, sealed: Uint8Array, bound?: { info?: Data; aad?: Data }): Uint8Array;
   /** Requests of this caller. */
   caller(subject: string, roles?: readonly string[], claims?: Record<string, string>): Call;
 }

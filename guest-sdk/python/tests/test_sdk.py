@@ -1,6 +1,7 @@
 import unittest
+from collections.abc import Callable
 
-from keyward_policy import Denied, Invalid, NotFound, Payload, Plan, Policy, Request
+from keyward_policy import Conflict, Denied, Invalid, NotFound, Payload, Plan, Policy, Request
 from keyward_policy import _permissions
 from keyward_policy.build import _CONTRACT, narrowed
 from keyward_policy.errors import _CASES, from_wire, to_wire
@@ -98,6 +99,83 @@ class Keys(unittest.TestCase):
         sealed = call.invoke(policy, "seal", b"x").body
         with self.assertRaises(Invalid):
             call.decrypt(policy, sealed)
+
+
+class Host(unittest.TestCase):
+    def run_in(self, on: Harness, work: Callable[[], None]) -> None:
+        policy = allowing()
+
+        @policy.operation("work")
+        def do(request: Request, payload: Payload) -> Payload:
+            work()
+            return payload
+
+        on.caller("a").invoke(policy, "work", b"")
+
+    def test_tokens_have_the_form_of_what_they_stand_for(self) -> None:
+        from keyward_policy.tokens import DIGITS, random_token
+
+        def work() -> None:
+            cards = open_key("cards")
+            token = cards.tokenize(DIGITS, "4111111111111111", b"card")
+            self.assertRegex(token, "^[0-9]{16}$")
+            self.assertNotEqual(token, "4111111111111111")
+            self.assertEqual(cards.reveal(DIGITS, token, b"card"), "4111111111111111")
+            self.assertNotEqual(cards.reveal(DIGITS, token, b"other"), "4111111111111111")
+            with self.assertRaises(Invalid):
+                cards.tokenize(DIGITS, "x")
+            with self.assertRaises(Invalid):
+                open_key("main").tokenize(DIGITS, "1")
+            self.assertRegex(random_token("ab", 40), "^[ab]{40}$")
+
+        self.run_in(Harness("acme").key("cards", Algorithm.AES256_SIV).key("main"), work)
+
+    def test_what_is_sealed_to_a_recipient_opens_with_the_same_info_alone(self) -> None:
+        from keyward_policy.recipients import seal_to
+
+        sealed: list[bytes] = []
+        on = Harness("acme")
+        self.run_in(on, lambda: sealed.append(seal_to(b"key", b"x", info=b"i", aad=b"a")))
+        self.assertEqual(on.unseal(b"key", sealed[0], b"i", b"a"), b"x")
+        with self.assertRaises(ValueError):
+            on.unseal(b"key", sealed[0], b"i")
+
+    def test_a_policy_remembers_for_as_long_as_it_says(self) -> None:
+        from keyward_policy import state
+
+        policy = Policy()
+
+        @policy.authorize
+        def authorize(request: Request) -> Plan:
+            if state.add(f"used {request.caller.subject}", ttl=60) > 2:
+                raise Denied("twice a minute")
+            return Plan.allow()
+
+        on = Harness("acme")
+        first = on.caller("a")
+        first.time(0).authorize(policy, "encrypt")
+        first.time(1).authorize(policy, "encrypt")
+        with self.assertRaises(Denied):
+            first.time(59_999).authorize(policy, "encrypt")
+        on.caller("b").time(2).authorize(policy, "encrypt")
+        first.time(60_000).authorize(policy, "encrypt")
+
+        def work() -> None:
+            self.assertIsNone(state.get("x"))
+            revision = state.put_if("x", b"one", 0)
+            with self.assertRaises(Conflict):
+                state.put_if("x", b"two", 0)
+            state.put_if("x", b"two", revision)
+            entry = state.get("x")
+            self.assertEqual(entry and entry.value, b"two")
+            with self.assertRaises(Conflict):
+                state.remove("x", revision)
+            state.remove("x")
+            state.put("y", b"not a counter")
+            with self.assertRaises(Invalid):
+                state.add("y")
+
+        self.run_in(on, work)
 
 
 class Decisions(unittest.TestCase):

@@ -10,9 +10,11 @@ import keyward_policy.opening
 import keyward_policy.sealing
 import keyward_policy.signing
 import keyward_policy.verifying
-from keyward_policy import Invalid, NotFound, Payload, Plan, Policy, Request, log
+from keyward_policy import Conflict, Invalid, NotFound, Payload, Plan, Policy, Request, log, state
 from keyward_policy.keys import Algorithm, open_key
 from keyward_policy.random import random_bytes
+from keyward_policy.recipients import seal_to
+from keyward_policy.tokens import DIGITS, random_token
 
 policy = Policy()
 
@@ -91,6 +93,18 @@ def everything() -> str:
     check("verify", sign.verify(b"x", signature) == 1 and sign.verify(b"y", signature) is None)
     check("public", len(sign.public_key()) > 40)
     check("random", random_bytes(16) != random_bytes(16))
+    cards = open_key("siv")
+    token = cards.tokenize(DIGITS, "4111111111111111", b"card")
+    check("token", cards.reveal(DIGITS, token, b"card") == "4111111111111111" and len(token) == 16)
+    check("random token", set(random_token("ab", 8)) <= {"a", "b"})
+    check("recipient", len(seal_to(open_key("hpke").public_key(), b"text", b"i")) == 32 + 4 + 16)
+    revision = state.put_if("x", b"one", 0)
+    check("state", state.get("x") == state.Entry(b"one", revision))
+    check("conflict", raises(Conflict, lambda: state.put_if("x", b"two", 0)))
+    state.remove("x", revision)
+    check("removed", state.get("x") is None)
+    check("counter", state.add("n", 3, ttl=60) == 3 and state.add("n", -1) == 2)
+    check("kept", state.put("y", b"z") > 0 and state.get("y") is not None)
     log.info("everything was tried", wrong=len(wrong))
     return " ".join(wrong) or "all"
 

@@ -96,6 +96,14 @@ class Key:
         """The terms by every version in use, newest first. Needs `keyward_policy.index`."""
         return [bytes(term) for term in call("index", "terms", self._handle, label, value)]
 
+    def tokenize(self, alphabet: str, text: str, tweak: bytes = b"") -> str:
+        """A token of the same form as `text` (FF1). Needs `keyward_policy.tokens`."""
+        return str(call("tokens", "tokenize", self._handle, alphabet, tweak, text))
+
+    def reveal(self, alphabet: str, token: str, tweak: bytes = b"") -> str:
+        """The text of a token, by the version it was made with. Needs `keyward_policy.tokens`."""
+        return str(call("tokens", "reveal", self._handle, alphabet, tweak, token))
+
 
 def open_key(name: str, version: int | None = None) -> Key:
     """Opens a key at its current version, or at a given one. Raises NotFound if there is none."""

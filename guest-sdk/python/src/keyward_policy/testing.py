@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ._contract import types
-from ._memory.world import Handle, StoredKey, World, within
+from ._memory.world import Handle, StoredKey, World, unseal, within
 from ._permissions import attempt
 from .policy import Policy
 from .request import Payload
@@ -33,6 +33,11 @@ class Harness:
         """Gives a key one more version, and makes it the current one."""
         self._world.keys[name].rotate()
         return self
+
+    @staticmethod
+    def unseal(public_key: bytes, sealed: bytes, info: bytes = b"", aad: bytes = b"") -> bytes:
+        """What `seal_to` encrypted to this public key."""
+        return unseal(public_key, info, aad, sealed)
 
     @property
     def log(self) -> list[tuple[str, str, dict[str, str]]]:
@@ -99,6 +104,7 @@ class Call:
     def _request(self, operation: str) -> types.Request:
         caller = types.Caller(self._subject, list(self._roles), list(self._claims))
         tenant = self._world.tenant
+        self._world.state.now = self._time
         return types.Request(
             "test", tenant, caller, operation, self._key, self._context, self._purpose, self._time
         )

@@ -1,9 +1,12 @@
 // Uses all of the SDK, and misbehaves on request: what the end-to-end tests run in the image engine.
 
-import { definePolicy, Invalid, NotFound, Plan, text } from '@keyward/policy';
+import { Conflict, definePolicy, Invalid, NotFound, Plan, text } from '@keyward/policy';
 import { openKey } from '@keyward/policy/keys';
 import { log } from '@keyward/policy/log';
 import { randomBytes } from '@keyward/policy/random';
+import { sealTo } from '@keyward/policy/recipients';
+import { state } from '@keyward/policy/state';
+import { DIGITS, randomToken } from '@keyward/policy/tokens';
 import '@keyward/policy/sealing';
 import '@keyward/policy/opening';
 import '@keyward/policy/macs';
@@ -68,6 +71,17 @@ function everything() {
   check('verify', sign.verify('x', signature) === 1 && sign.verify('y', signature) === undefined);
   check('public', sign.publicKey().length > 40);
   check('random', String(randomBytes(16)) !== String(randomBytes(16)));
+  const cards = openKey('siv');
+  const token = cards.tokenize(DIGITS, '4111111111111111', 'card');
+  check('token', /^[0-9]{16}$/.test(token) && cards.reveal(DIGITS, token, 'card').startsWith('4111'));
+  check('random token', /^[ab]{8}$/.test(randomToken('ab', 8)));
+  check('recipient', sealTo(openKey('hpke').publicKey(), 'text', { info: 'i' }).length === 32 + 4 + 16);
+  const revision = state.putIf('x', 'one', 0n);
+  check('state', text(state.get('x').value) === 'one' && state.get('x').revision === revision);
+  check('conflict', kind(Conflict, () => state.putIf('x', 'two', 0n)));
+  check('removed', (state.remove('x', revision), state.get('x') === undefined));
+  check('counter', state.add('n', 3, { ttl: 60 }) === 3 && state.add('n', -1) === 2);
+  check('kept', (state.put('y', 'z'), text(state.get('y').value) === 'z'));
   log.info('everything was tried', { wrong: wrong.length });
   return wrong.join(' ') || 'all';
 }

@@ -4,6 +4,7 @@
 import {
   createCipheriv,
   createDecipheriv,
+  createHash,
   createHmac,
   generateKeyPairSync,
   randomBytes,
@@ -13,6 +14,7 @@ import {
 } from 'node:crypto';
 
 import { Invalid, NotFound } from '../../errors.js';
+import { Memory } from './memory.js';
 
 const KINDS = {
   'hmac-sha256': 'mac',
@@ -129,6 +131,7 @@ export class World {
     this.tenant = tenant;
     this.keys = new Map();
     this.lines = [];
+    this.state = new Memory();
   }
 
   addKey(name, algorithm, attributes) {
@@ -201,6 +204,43 @@ export class World {
     return handle
       .usable()
       .find((number) => verify(hash, data, handle.secret(number).publicKey, signature));
+  }
+
+  /** Not HPKE, but as long: a stand-in that `unsealTo` opens. */
+  sealTo(publicKey, info, aad, data) {
+    const encapsulated = randomBytes(32);
+    const key = createHash('sha256').update(publicKey).update(encapsulated).digest();
+    const cipher = createCipheriv('aes-256-gcm', key, Buffer.alloc(12));
+    cipher.setAAD(joined(info, aad));
+    const sealed = [encapsulated, cipher.update(data), cipher.final(), cipher.getAuthTag()];
+    return new Uint8Array(Buffer.concat(sealed));
+  }
+
+  unsealTo(publicKey, info, aad, sealed) {
+    const [encapsulated, body] = [sealed.subarray(0, 32), sealed.subarray(32, -16)];
+    const key = createHash('sha256').update(publicKey).update(encapsulated).digest();
+    const cipher = createDecipheriv('aes-256-gcm', key, Buffer.alloc(12));
+    cipher.setAAD(joined(info, aad)).setAuthTag(sealed.subarray(-16));
+    return new Uint8Array(Buffer.concat([cipher.update(body), cipher.final()]));
+  }
+
+  /** Not FF1, but as it: of equal length and alphabet, and different by key, tweak and alphabet. */
+  shift(handle, alphabet, tweak, text, direction) {
+    if (handle.key.algorithm !== 'aes256-siv') {
+      throw new Invalid(`the key \`${handle.key.name}\` is not of aes256-siv`);
+    }
+    const [characters, places] = [[...alphabet], [...text].map((it) => [...alphabet].indexOf(it))];
+    if (places.includes(-1)) {
+      throw new Invalid('a character is not of the alphabet');
+    }
+    return places
+      .map((place, at) => {
+        const stream = createHmac('sha256', handle.secret());
+        const step = stream.update(joined(alphabet, tweak, String(at))).digest().readUInt32BE();
+        const { length } = characters;
+        return characters[(((place + direction * step) % length) + length) % length];
+      })
+      .join('');
   }
 
   publicKey(handle) {

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Iterator
 
 from .._contract import Err, types
+from .kept import Memory
 
 _KINDS = {"HMAC": "mac", "ED25519": "signature", "ECDSA": "signature", "RSA": "signature", "ML": "signature"}
 _current: list[World] = []
@@ -103,6 +104,7 @@ class World:
         self.tenant = tenant
         self.keys: dict[str, StoredKey] = {}
         self.lines: list[tuple[str, str, dict[str, str]]] = []
+        self.state = Memory()
 
     def open(self, name: str, version: int | None = None) -> Handle:
         key = self.keys.get(name)
@@ -138,7 +140,46 @@ class World:
             raise invalid("the ciphertext does not open")
         return self._masked(handle, number, nonce, text)
 
+    def shifted(
+        self, handle: Handle, alphabet: str, tweak: bytes, text: str, direction: int
+    ) -> str:
+        """Not FF1, but as it: of equal length and alphabet, and different by key and tweak."""
+        if handle.key.algorithm != types.Algorithm.AES256_SIV:
+            raise invalid(f"the key `{handle.key.name}` is not of aes256-siv")
+        shifted = []
+        for at, character in enumerate(text):
+            place = alphabet.find(character)
+            if place < 0:
+                raise invalid("a character is not of the alphabet")
+            stream = self.tag(handle, handle.number, "token", alphabet, tweak, str(at))
+            step = direction * int.from_bytes(stream[:4], "big")
+            shifted.append(alphabet[(place + step) % len(alphabet)])
+        return "".join(shifted)
+
     @staticmethod
     def _masked(handle: Handle, number: int, nonce: bytes, data: bytes) -> bytes:
         stream = hashlib.shake_256(handle.secret(number) + nonce).digest(len(data))
         return bytes(a ^ b for a, b in zip(data, stream, strict=True))
+
+
+def _recipient(public_key: bytes, encapsulated: bytes, length: int) -> tuple[bytes, bytes]:
+    key = hashlib.sha256(public_key + encapsulated).digest()
+    return key, hashlib.shake_256(key).digest(length)
+
+
+def seal_to(public_key: bytes, info: bytes, aad: bytes, data: bytes) -> bytes:
+    """Not HPKE, but as long: a stand-in that `unseal` opens."""
+    encapsulated = secrets.token_bytes(32)
+    key, stream = _recipient(public_key, encapsulated, len(data))
+    text = bytes(a ^ b for a, b in zip(data, stream, strict=True))
+    return encapsulated + text + hmac.digest(key, joined(info, aad, text), hashlib.sha256)[:16]
+
+
+def unseal(public_key: bytes, info: bytes, aad: bytes, sealed: bytes) -> bytes:
+    """What was sealed to a public key."""
+    text = sealed[32:-16]
+    key, stream = _recipient(public_key, sealed[:32], len(text))
+    tag = hmac.digest(key, joined(info, aad, text), hashlib.sha256)[:16]
+    if not hmac.compare_digest(tag, sealed[-16:]):
+        raise ValueError("it does not open")
+    return bytes(a ^ b for a, b in zip(text, stream, strict=True))

@@ -1,0 +1,1 @@
+export * from 'keyward:policy/recipients@0.1.0';

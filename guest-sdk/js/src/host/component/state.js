@@ -1,0 +1,1 @@
+export * from 'keyward:policy/state@0.1.0';

@@ -1,0 +1,1 @@
+export * from 'keyward:policy/tokens@0.1.0';

@@ -1,0 +1,3 @@
+import { world } from './world.js';
+
+export const seal = (publicKey, info, aad, data) => world().sealTo(publicKey, info, aad, data);
