@@ -55,7 +55,7 @@ routes! {
     Keys "keys"
     /// `…/receipt-keys` and `/api/v1/receipts/…`
     Receipts "receipts"
-    /// `…/policy`
+    /// `…/policy…` and `…/policies…`
     Policy "policy"
     /// `…/tokens`
     Tokens "tokens"
@@ -122,7 +122,7 @@ impl Route {
                     Some("invoke") => Self::Invoke,
                     Some("keys") => Self::Keys,
                     Some("receipt-keys") => Self::Receipts,
-                    Some("policy") => Self::Policy,
+                    Some("policy" | "policies") => Self::Policy,
                     Some("tokens") => Self::Tokens,
                     Some("outage") => Self::Tenants,
                     Some("audit") => Self::Audit,
@@ -245,6 +245,8 @@ mod tests {
             ("/api/v1/tenants/acme/invoke/protect", Route::Invoke),
             ("/api/v1/tenants/acme/keys/a/rotate", Route::Keys),
             ("/api/v1/tenants/acme/policy", Route::Policy),
+            ("/api/v1/tenants/acme/policy/activate", Route::Policy),
+            ("/api/v1/tenants/acme/policies", Route::Policy),
             ("/api/v1/tenants/acme/tokens", Route::Tokens),
             ("/api/v1/tenants", Route::Tenants),
             ("/api/v1/vault/health", Route::Vault),
