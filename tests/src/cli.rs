@@ -49,6 +49,18 @@ impl Cli {
         this.env("KEYWARD_TOKEN", &tenant.app_token)
     }
 
+    /// A policy author's shell: no server, and what cargo needs to find its toolchain and its cache.
+    pub fn author() -> Self {
+        let mut cli = Self::new("http://127.0.0.1:9");
+        for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
+            if let Ok(value) = std::env::var(name) {
+                cli = cli.env(name, &value);
+            }
+        }
+        // What the SDK depends on is there already: this workspace was built with it.
+        cli.env("CARGO_NET_OFFLINE", "true")
+    }
+
     /// The same with this environment variable, instead of the value it had.
     #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {

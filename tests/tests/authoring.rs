@@ -8,18 +8,6 @@ use std::process::Command;
 use keyward_tests::Cli;
 use serde_json::{Value, json};
 
-/// An author's shell: no server, and what cargo needs to find its toolchain and its cache.
-fn author() -> Cli {
-    let mut cli = Cli::new("http://127.0.0.1:9");
-    for name in ["HOME", "CARGO_HOME", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN"] {
-        if let Ok(value) = std::env::var(name) {
-            cli = cli.env(name, &value);
-        }
-    }
-    // What the SDK depends on is there already: this workspace was built with it.
-    cli.env("CARGO_NET_OFFLINE", "true")
-}
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
@@ -77,7 +65,7 @@ export_policy!(Leaky);
 
 #[test]
 fn a_rust_policy_from_nothing_to_replayed() {
-    let author = author();
+    let author = Cli::author();
     let new = author.run(&["policy", "new", "mine"]).good();
     assert!(new.text().contains("keyward policy build"), "{}", new.text());
     author.run(&["policy", "new", "mine"]).failed(2, &["mine exists"]);
@@ -176,7 +164,7 @@ fn a_rust_policy_from_nothing_to_replayed() {
 
 #[test]
 fn a_policy_may_use_another_sdk() {
-    let author = author();
+    let author = Cli::author();
     let sdk = root().join("guest-sdk");
     author.run(&["policy", "new", "other", "--sdk", sdk.to_str().unwrap()]).good();
     assert!(!author.path("other/vendor").exists());
@@ -189,7 +177,7 @@ fn a_policy_may_use_another_sdk() {
 
 #[test]
 fn the_policies_of_this_repository_pass_their_cases_and_properties() {
-    let author = author();
+    let author = Cli::author();
     for name in ["baseline", "cards", "fields", "four-eyes", "receipts", "records"] {
         let args = ["policy", "test", &component(name), "--cases", &cases(name)];
         let tested = author.run(&args);
@@ -199,7 +187,7 @@ fn the_policies_of_this_repository_pass_their_cases_and_properties() {
 
 #[test]
 fn inspecting_says_what_a_component_may_do_and_what_speaks_against_it() {
-    let author = author();
+    let author = Cli::author();
     let shown = author.run(&["policy", "inspect", &component("receipts"), "--json"]).good().json();
     let imports: Vec<&str> = shown["imports"]
         .as_array()
@@ -239,7 +227,7 @@ fn inspecting_says_what_a_component_may_do_and_what_speaks_against_it() {
 
 #[test]
 fn a_misspelt_case_says_what_was_meant() {
-    let author = author();
+    let author = Cli::author();
     let file = author.file(
         "cases.toml",
         "[kees.a]\n[[case]]\nname = \"a\"\noperation = \"encrypt\"\n\
@@ -263,7 +251,7 @@ fn a_misspelt_case_says_what_was_meant() {
 
 #[test]
 fn a_recording_is_private_and_replays_what_happened() {
-    let author = author();
+    let author = Cli::author();
     let fields = component("fields");
     let cases = cases("fields");
     let record = |case: &str, out: &str| {
@@ -305,7 +293,7 @@ fn a_recording_is_private_and_replays_what_happened() {
 
 #[test]
 fn what_a_build_needs_is_said_with_the_command_that_brings_it() {
-    let author = author();
+    let author = Cli::author();
     author.run(&["policy", "build"]).failed(2, &["this directory is no policy", "policy new"]);
     author.run(&["policy", "new", "scripted", "--lang", "js"]).good();
     author.run(&["policy", "new", "snake", "--lang", "python"]).good();
@@ -313,7 +301,7 @@ fn what_a_build_needs_is_said_with_the_command_that_brings_it() {
         assert!(author.path(name).join("wit/policy.wit").is_file());
     }
     if has("node") {
-        author.run(&["policy", "build", "scripted"]).failed(1, &["cd scripted && npm install"]);
+        author.run(&["policy", "build", "scripted"]).failed(1, &["cd scripted && npm ci"]);
     }
     if has("python3") {
         author.run(&["policy", "build", "snake"]).failed(1, &["cd snake && python3 -m venv .venv"]);

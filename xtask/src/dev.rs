@@ -7,7 +7,7 @@ use crate::{Result, policies, workspace};
 
 /// `arguments` go to `keyward dev` as they are.
 pub fn run(arguments: &[String]) -> Result<()> {
-    policies::run(&[])?;
+    policies::run_rust()?;
     println!("dev: building keyward (the first time takes some minutes)");
     workspace::run(
         workspace::cargo()?.arg("build").args(workspace::SELECTION).args(["--bin", "keyward"]),

@@ -33,12 +33,22 @@ pub fn run(arguments: &[String]) -> Result<()> {
         ["--toolchain", name] => toolchain::named(name)?,
         _ => return Err("usage: cargo xtask policies [--toolchain rustup|debian]".into()),
     };
+    build_rust(&toolchain)?;
+    scripted::build(&workspace::root()?)
+}
+
+/// Builds those in Rust alone: it takes seconds, and nothing from the network but a Rust target.
+pub fn run_rust() -> Result<()> {
+    build_rust(&toolchain::find_or_install()?)
+}
+
+fn build_rust(toolchain: &Toolchain) -> Result<()> {
     let workspace = workspace::root()?;
     let folder = workspace.join("target/policies");
     fs::create_dir_all(&folder)?;
     println!("policies: building with {toolchain}");
     for guest in guests()? {
-        let core = build(&toolchain, &workspace, &guest)?;
+        let core = build(toolchain, &workspace, &guest)?;
         let component = folder.join(format!("{}.wasm", guest.policy));
         let bytes = componentize(&core).map_err(|error| format!("{}: {error}", guest.package))?;
         if fs::read(&component).ok().as_deref() != Some(&bytes[..]) {
@@ -47,7 +57,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         let shown = component.strip_prefix(&workspace).unwrap_or(&component);
         println!("policies: {} ({} bytes)", shown.display(), bytes.len());
     }
-    scripted::build(&workspace)
+    Ok(())
 }
 
 /// The guests among the workspace's packages, by name.

@@ -7,6 +7,7 @@ use crate::{Result, openssl, policies, promtool, python, vault, workspace};
 
 /// `arguments` go to `cargo test` as they are, for instance `-p keyward-tests`.
 pub fn run(arguments: &[String]) -> Result<()> {
+    policies::scripted::install();
     policies::run(&[])?;
     policies::scripted::test()?;
     let vault = vault::environment()?;

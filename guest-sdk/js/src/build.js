@@ -9,6 +9,7 @@ import { componentize } from '@bytecodealliance/componentize-js';
 import { build as bundle } from 'esbuild';
 
 const CONTRACT = new URL('../wit/policy.wit', import.meta.url);
+const PACKAGE = new URL('../package.json', import.meta.url);
 const INTERFACE = /^keyward:policy\/([a-z]+)@/;
 /** What of a web engine needs WASI: none of it is there in a policy. */
 const WITHOUT = ['random', 'stdio', 'clocks', 'http', 'fetch-event'];
@@ -28,9 +29,11 @@ export async function build(source, output) {
       worldName: 'policy',
       disableFeatures: WITHOUT,
     });
+    const { name, version } = JSON.parse(await readFile(PACKAGE, 'utf8'));
+    const made = Buffer.concat([component, section('keyward:sdk', `${name} ${version}`)]);
     await mkdir(dirname(resolve(output)), { recursive: true });
-    await writeFile(output, component);
-    return { size: component.length, permissions };
+    await writeFile(output, made);
+    return { size: made.length, permissions };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -69,4 +72,16 @@ export function narrowed(contract, permissions) {
   return contract.replace(/^ {2}import ([a-z]+);\n/gm, (line, name) =>
     name === 'types' || permissions.includes(name) ? line : '',
   );
+}
+
+/**
+ * A custom section, to be appended to a component: hosts and tools show what is in `keyward:sdk`, and
+ * nothing depends on it. Lengths are below 128, so that each is one byte of LEB128.
+ */
+function section(name, text) {
+  const content = Buffer.from(`${String.fromCharCode(name.length)}${name}${text}`, 'ascii');
+  if (content.length > 127) {
+    throw new RangeError('the section is too long');
+  }
+  return Buffer.concat([Buffer.from([0, content.length]), content]);
 }

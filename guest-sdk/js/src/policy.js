@@ -81,7 +81,7 @@ function reporting(work) {
   } catch (error) {
     if (!(error instanceof PolicyError) && isGranted('log')) {
       const stack = String(error?.stack).trim().replaceAll('\n', ' < ');
-    call('log', 'write', 'error', String(error), [['stack', stack]]);
+      call('log', 'write', 'error', String(error), [['stack', stack]]);
     }
     throw error;
   }

@@ -1,6 +1,9 @@
+import tomllib
 import unittest
 from collections.abc import Callable
+from pathlib import Path
 
+import keyward_policy
 from keyward_policy import Conflict, Denied, Invalid, NotFound, Payload, Plan, Policy, Request
 from keyward_policy import _permissions
 from keyward_policy.build import _CONTRACT, narrowed
@@ -20,6 +23,11 @@ class Contract(unittest.TestCase):
         world = narrowed(_CONTRACT.read_text(), ["keys", "log"])
         imports = [line.strip() for line in world.splitlines() if line.startswith("  import ")]
         self.assertEqual(imports, ["import types;", "import keys;", "import log;"])
+
+    def test_the_version_is_that_of_the_package(self) -> None:
+        manifest = Path(__file__).parent.parent / "pyproject.toml"
+        version = tomllib.loads(manifest.read_text())["project"]["version"]
+        self.assertEqual(keyward_policy.__version__, version)
 
     def test_errors_keep_their_kind(self) -> None:
         for own, wire in _CASES:

@@ -13,6 +13,13 @@ pub const SDK: &str = "guest-sdk/js";
 /// The oldest Node.js that will do.
 const OLDEST: u32 = 20;
 
+/// Installs Node.js where that is possible and it is not there.
+pub fn install() {
+    if !node_is_there() {
+        debian::install(&["nodejs", "npm"]);
+    }
+}
+
 /// Installs the SDK's dependencies and a copy of the SDK itself.
 pub fn set_up(root: &Path) -> Result<()> {
     if !node_is_there() {
@@ -31,14 +38,12 @@ pub fn set_up(root: &Path) -> Result<()> {
         for file in ["package.json", "package-lock.json"] {
             fs::copy(sdk.join(file), home.join(file))?;
         }
+        // The cache stays with it: from there the tests install what an author would, offline.
         workspace::run(
-            Command::new("npm").current_dir(&home).args([
-                "ci",
-                "--silent",
-                "--ignore-scripts",
-                "--no-audit",
-                "--no-fund",
-            ]),
+            Command::new("npm")
+                .current_dir(&home)
+                .args(["ci", "--silent", "--ignore-scripts", "--no-audit", "--no-fund", "--cache"])
+                .arg(home.join("cache")),
             "installing npm packages (it needs the npm registry, or npm's configuration of a mirror)",
         )?;
         fs::write(&installed, lock)?;
@@ -57,9 +62,6 @@ pub fn build(root: &Path, script: &Script, component: &Path) -> Result<()> {
 
 /// Runs the SDK's tests and those of each policy.
 pub fn test(root: &Path, scripts: &[Script]) -> Result<()> {
-    if !node_is_there() {
-        debian::install(&["nodejs", "npm"]);
-    }
     set_up(root)?;
     let mut files = tests(&package(root))?;
     for script in scripts {

@@ -10,6 +10,13 @@ use crate::{Result, debian, workspace};
 /// The SDK.
 pub const SDK: &str = "guest-sdk/python";
 
+/// Installs Python where that is possible and it is not there.
+pub fn install() {
+    if !is_new_enough() || !has_venv() {
+        debian::install(&["python3", "python3-venv"]);
+    }
+}
+
 /// Makes the environment, unless it has what is pinned already.
 pub fn set_up(root: &Path) -> Result<()> {
     let (wanted, home) = (root.join(SDK).join("requirements.txt"), home(root));
@@ -28,14 +35,28 @@ pub fn set_up(root: &Path) -> Result<()> {
         .into());
     }
     println!("policies: installing {SDK}/requirements.txt into target/py");
+    // They stay with it: from there the tests install what an author would, offline.
+    let wheels = home.join("wheels");
     workspace::run(
-        Command::new(python(root))
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+        pip(root).args(["download", "--quiet", "-d"]).arg(&wheels).arg("-r").arg(&wanted),
+        "downloading Python packages (it needs PyPI, or pip's configuration of a mirror)",
+    )?;
+    workspace::run(
+        pip(root)
+            .args(["install", "--quiet", "--no-index", "--find-links"])
+            .arg(&wheels)
+            .arg("-r")
             .arg(&wanted),
-        "installing Python packages (it needs PyPI, or pip's configuration of a mirror)",
+        "installing Python packages",
     )?;
     fs::write(installed, text)?;
     Ok(())
+}
+
+fn pip(root: &Path) -> Command {
+    let mut python = Command::new(python(root));
+    python.args(["-m", "pip", "--disable-pip-version-check"]);
+    python
 }
 
 /// Builds one policy.
@@ -47,10 +68,7 @@ pub fn build(root: &Path, script: &Script, component: &Path) -> Result<()> {
 
 /// Runs the SDK's tests and those of each policy, and checks the generated types.
 pub fn test(root: &Path, scripts: &[Script]) -> Result<()> {
-    if set_up(root).is_err() {
-        debian::install(&["python3", "python3-venv"]);
-        set_up(root)?;
-    }
+    set_up(root)?;
     let sdk = root.join(SDK);
     let mut generated = command(root, &sdk);
     workspace::run(
@@ -89,6 +107,13 @@ fn is_new_enough() -> bool {
     let mut python = Command::new("python3");
     python.args(["-c", "import sys; sys.exit(sys.version_info < (3, 11))"]);
     python.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// Debian keeps in a package of its own what makes virtual environments.
+fn has_venv() -> bool {
+    let mut python = Command::new("python3");
+    python.args(["-c", "import ensurepip, venv"]).stderr(Stdio::null());
+    python.status().is_ok_and(|status| status.success())
 }
 
 /// Makes a new virtual environment; `false` where there is no Python that can.

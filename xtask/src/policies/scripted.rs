@@ -60,6 +60,12 @@ pub struct Script {
     pub module: String,
 }
 
+/// Installs the languages where that is possible and they are not there.
+pub fn install() {
+    javascript::install();
+    python::install();
+}
+
 /// Builds all of them into `target/policies`. Where a language is missing, says so and goes on.
 pub fn build(root: &Path) -> Result<()> {
     for (language, scripts) in by_language(root)? {

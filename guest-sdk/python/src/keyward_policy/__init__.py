@@ -14,6 +14,8 @@ from .plan import Algorithm, Plan
 from .policy import Policy
 from .request import Caller, Payload, Request
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Algorithm",
     "Caller",

@@ -11,6 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from . import __version__
+
 _CONTRACT = Path(__file__).with_name("wit") / "policy.wit"
 _ENTRY = """
 from keyward_policy import _exports
@@ -67,7 +69,18 @@ def build(module: str, folder: Path, output: Path) -> list[str]:
         run = subprocess.run(command, capture_output=True, text=True)
         if run.returncode != 0:
             raise SystemExit(f"error: {module} does not build:\n{run.stdout}{run.stderr}")
+    with output.open("ab") as component:
+        component.write(section("keyward:sdk", f"keyward_policy {__version__}"))
     return permissions
+
+
+def section(name: str, text: str) -> bytes:
+    """A custom section, to be appended to a component: hosts and tools show what is in `keyward:sdk`,
+    and nothing depends on it. Lengths are below 128, so that each is one byte of LEB128."""
+    content = bytes([len(name)]) + name.encode() + text.encode()
+    if len(content) > 127:
+        raise ValueError("the section is too long")
+    return bytes([0, len(content)]) + content
 
 
 def main() -> None:

@@ -11,6 +11,15 @@ use super::print;
 use super::project::shown;
 use crate::client::failure::Failure;
 
+/// What brings the packages of a new project in JavaScript.
+pub const JS_FIRST: &str = "npm ci";
+/// The same in Python.
+pub const PYTHON_FIRST: &str = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
+/// The oldest Node.js that the SDK works with.
+const OLDEST_NODE: u32 = 20;
+/// What the builds of projects in these languages leave in the project.
+const OUTPUT: &str = "policy.wasm";
+
 #[derive(ClapArgs)]
 pub struct Args {
     /// The project [default: the current directory]
@@ -78,30 +87,52 @@ fn rust(dir: &Path, args: &Args) -> Result<(String, Vec<u8>), Failure> {
 
 /// Runs the project's own `npm run build`, which leaves `policy.wasm`.
 fn javascript(dir: &Path) -> Result<Vec<u8>, Failure> {
-    found("node", "https://nodejs.org, or on Debian `apt-get install nodejs npm`")?;
+    const HOW: &str = "https://nodejs.org, or on Debian `apt-get install nodejs npm`";
+    let version = found("node", &["--version"], HOW)?;
+    let major = version.trim().trim_start_matches('v').split('.').next();
+    let major: Option<u32> = major.and_then(|text| text.parse().ok());
+    if major.is_none_or(|major| major < OLDEST_NODE) {
+        let version = version.trim();
+        return Err(Failure::Local(format!(
+            "this needs Node.js {OLDEST_NODE} or later, and node is {version}: {HOW}"
+        )));
+    }
+    found("npm", &["--version"], HOW)?;
     if !dir.join("node_modules/@bytecodealliance/componentize-js").is_dir() {
-        let command = if dir.join("package-lock.json").is_file() { "ci" } else { "install" };
-        return Err(missing("its packages are not installed", &format!("npm {command}"), dir));
+        let is_locked = dir.join("package-lock.json").is_file();
+        let command = if is_locked { JS_FIRST } else { "npm install" };
+        return Err(missing("its packages are not installed", command, dir));
     }
     built(dir, Command::new("npm").args(["run", "--silent", "build"]), "npm run build")
 }
 
-/// Runs componentize-py out of the project's virtual environment.
+/// Runs the SDK's build out of the project's virtual environment.
 fn python(dir: &Path) -> Result<Vec<u8>, Failure> {
-    found("python3", "https://python.org, or on Debian `apt-get install python3 python3-venv`")?;
-    let program = dir.join(".venv/bin/componentize-py");
-    let program = program.canonicalize().map_err(|_| {
-        let command = "python3 -m venv .venv && .venv/bin/pip install -r requirements.txt";
-        missing("its packages are not installed", command, dir)
-    })?;
+    let program = dir.join(".venv/bin/python");
+    if !program.is_file() {
+        // Tells a Python that is too old from none.
+        let ask = "import sys; sys.exit(sys.version_info < (3, 11))";
+        let how = "https://python.org, or on Debian `apt-get install python3 python3-venv`; it \
+                   takes 3.11 or later";
+        found("python3", &["-c", ask], how)?;
+        return Err(missing("its packages are not installed", PYTHON_FIRST, dir));
+    }
+    let program =
+        std::path::absolute(&program).map_err(|error| Failure::file("find", &program, &error))?;
+    let there = "from importlib.util import find_spec as find; \
+                 import sys; sys.exit(not (find('keyward_policy') and find('componentize_py')))";
+    let asked = Command::new(&program).args(["-c", there]).current_dir(dir).output();
+    if !asked.is_ok_and(|asked| asked.status.success()) {
+        let command = ".venv/bin/pip install -r requirements.txt";
+        return Err(missing("its packages are not all installed", command, dir));
+    }
     let mut command = Command::new(program);
-    command.args(["--wit-path", "wit", "--world", "policy", "componentize", "--stub-wasi"]);
-    command.args(["policy", "-o", "policy.wasm"]);
-    built(dir, &mut command, "componentize-py")
+    command.args(["-m", "keyward_policy.build", "policy", "-o", OUTPUT]);
+    built(dir, &mut command, "the build of the module `policy`")
 }
 
 fn built(dir: &Path, command: &mut Command, what: &str) -> Result<Vec<u8>, Failure> {
-    let output = dir.join("policy.wasm");
+    let output = dir.join(OUTPUT);
     // Nothing of an earlier build may pass for this one.
     let _ = std::fs::remove_file(&output);
     command.current_dir(dir).stdout(std::io::stderr());
@@ -116,11 +147,14 @@ fn built(dir: &Path, command: &mut Command, what: &str) -> Result<Vec<u8>, Failu
     Ok(bytes)
 }
 
-fn found(program: &str, how: &str) -> Result<(), Failure> {
-    let asked = Command::new(program).arg("--version").output();
-    match asked {
-        Ok(output) if output.status.success() => Ok(()),
-        _ => Err(Failure::Local(format!("this needs {program}, which is not in PATH: {how}"))),
+/// What a program says of itself; where it is not there or says no, how to get it.
+fn found(program: &str, args: &[&str], how: &str) -> Result<String, Failure> {
+    match Command::new(program).args(args).output() {
+        Ok(output) if output.status.success() => {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        }
+        Ok(_) => Err(Failure::Local(format!("{program} is not as this needs it: {how}"))),
+        Err(_) => Err(Failure::Local(format!("this needs {program}, which is not in PATH: {how}"))),
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 
+use super::build::{JS_FIRST, PYTHON_FIRST};
 use super::{print, sdk};
 use crate::client::failure::Failure;
 
@@ -43,14 +44,15 @@ const RUST: Template = &[
 ];
 const JS: Template = &[
     ("package.json", include_str!("../../templates/js/package.json")),
-    ("build.mjs", include_str!("../../templates/js/build.mjs")),
     ("policy.js", include_str!("../../templates/js/policy.js")),
+    ("policy.test.js", include_str!("../../templates/js/policy.test.js")),
     (".gitignore", include_str!("../../templates/js/gitignore")),
     ("README.md", include_str!("../../templates/js/README.md")),
 ];
 const PYTHON: Template = &[
     ("requirements.txt", include_str!("../../templates/python/requirements.txt")),
     ("policy.py", include_str!("../../templates/python/policy.py")),
+    ("test_policy.py", include_str!("../../templates/python/test_policy.py")),
     (".gitignore", include_str!("../../templates/python/gitignore")),
     ("README.md", include_str!("../../templates/python/README.md")),
 ];
@@ -82,18 +84,16 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let sdk =
         sdk_path.as_deref().map_or("vendor/keyward-policy".into(), |it| it.display().to_string());
     let sdk = serde_json::Value::from(sdk).to_string();
-    // What the first case looks for in the plan: the SDK's framing is the SDK's.
-    let (template, allow) = match args.lang {
-        Lang::Rust => (RUST, "{ binds = [\"billing\"] }"),
-        Lang::Js => (JS, "true"),
-        Lang::Python => (PYTHON, "true"),
+    let (template, first) = match args.lang {
+        Lang::Rust => (RUST, None),
+        Lang::Js => (JS, Some(JS_FIRST)),
+        Lang::Python => (PYTHON, Some(PYTHON_FIRST)),
     };
     let fill = |text: &str| {
         text.replace("{{name}}", name)
             .replace("{{type}}", &type_name(name))
             .replace("{{sdk}}", &sdk)
             .replace("{{version}}", env!("CARGO_PKG_VERSION"))
-            .replace("{{allow}}", allow)
     };
     for (file, text) in template {
         write(&dir.join(file), &fill(text))?;
@@ -102,10 +102,12 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     match (args.lang, &sdk_path) {
         (Lang::Rust, None) => sdk::vendor(&dir.join("vendor"))?,
         (Lang::Rust, Some(_)) => {}
-        (Lang::Js | Lang::Python, _) => sdk::contract(&dir)?,
+        (Lang::Js, _) => sdk::javascript(&dir, &format!("policy-{name}"))?,
+        (Lang::Python, _) => sdk::python(&dir)?,
     }
+    let first = first.map_or(String::new(), |command| format!("  {command}\n"));
     print(&format!(
-        "{dir} is a policy. Next:\n  cd {dir}\n  keyward policy build\n  keyward policy test\n",
+        "{dir} is a policy. Next:\n  cd {dir}\n{first}  keyward policy build\n  keyward policy test\n",
         dir = dir.display()
     ))
 }

@@ -1,38 +1,20 @@
 // Applications encrypt and decrypt; what was encrypted for one purpose opens for no other.
-const refuse = (tag, val) => { throw { payload: { tag, val } }; };
+import { definePolicy, Denied, Invalid, Plan, unknownOperation } from '@keyward/policy';
 
-const allow = (binds) => ({
-  key: undefined,
-  version: undefined,
-  suite: undefined,
-  authenticatedData: new TextEncoder().encode(binds),
-  obligations: [],
+export default definePolicy({
+  authorize(request) {
+    if (!request.hasRole('application')) {
+      throw new Denied('this needs the role `application`');
+    }
+    if (request.purpose === undefined) {
+      throw new Invalid('say what it is for, in `purpose`');
+    }
+    switch (request.operation) {
+      case 'encrypt':
+      case 'decrypt':
+        return Plan.allow().bind(request.purpose);
+      default:
+        throw unknownOperation(request.operation);
+    }
+  },
 });
-
-function authorize(request) {
-  if (!request.caller.roles.includes('application')) {
-    refuse('denied', 'this needs the role `application`');
-  }
-  if (request.purpose === undefined) {
-    refuse('invalid', 'say what it is for, in `purpose`');
-  }
-  if (!['encrypt', 'decrypt'].includes(request.operation)) {
-    refuse('denied', `this policy does not allow \`${request.operation}\``);
-  }
-  return allow(request.purpose);
-}
-
-const answer = (request) => {
-  try {
-    return { tag: 'ok', val: authorize(request) };
-  } catch (refused) {
-    return { tag: 'err', val: refused.payload };
-  }
-};
-
-export const guard = { authorize, authorizeMany: (requests) => requests.map(answer) };
-
-export const handler = {
-  invoke: (request) => refuse('invalid', `there is no operation \`${request.operation}\``),
-  describe: () => [],
-};
