@@ -207,7 +207,7 @@ fn inspecting_says_what_a_component_may_do_and_what_speaks_against_it() {
     assert!(text.text().contains("signing@0.1.0     sign"), "{}", text.text());
 
     let foreign = wat::parse_str(
-        r#"(component (import "wasi:random/random@0.2.0" (instance)) (core module (memory 400)))"#,
+        r#"(component (import "wasi:random/random@0.2.0" (instance)) (core module (memory 1025)))"#,
     );
     let foreign = author.file("foreign.wasm", foreign.unwrap());
     let shown = author.run(&["policy", "inspect", &foreign, "--json"]);
