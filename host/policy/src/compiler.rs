@@ -18,10 +18,12 @@ use crate::error::AdmissionError;
 /// Most native code one component may become: it is about five times the size of its wasm, three
 /// times where an interpreter is most of it.
 const MAX_CODE_BYTES: u64 = 256 << 20;
-/// How the child is told for which engine it compiles; the only variable in its environment.
+/// How the child is told for which engine it compiles.
 const ENGINE_VARIABLE: &str = "KEYWARD_COMPILE_ENGINE";
 /// CPU time of the child, in seconds: several times what a policy in JavaScript takes.
 const CHILD_CPU_SECONDS: u64 = 300;
+/// In the child's environment where it is to compile for an engine that counts fuel.
+const FUEL_VARIABLE: &str = "KEYWARD_COMPILE_FUEL";
 /// Address space of the child.
 const CHILD_ADDRESS_SPACE: u64 = 4 << 30;
 /// How much of the child's complaint is passed on.
@@ -68,6 +70,9 @@ impl Compiler {
                     .stdout(Stdio::piped())
                     .stderr(Stdio::piped())
                     .kill_on_drop(true);
+                if fuel {
+                    command.env(FUEL_VARIABLE, "1");
+                }
                 tokio::time::timeout(timeout, run_child(command, wasm))
                     .await
                     .unwrap_or(Err(AdmissionError::CompileTimeout(timeout)))
@@ -156,6 +161,6 @@ fn child() -> Result<(), String> {
         .ok_or_else(|| format!("{ENGINE_VARIABLE} must be `compact` or `image`, not `{engine}`"))?;
     let mut wasm = Vec::new();
     std::io::stdin().read_to_end(&mut wasm).map_err(|error| error.to_string())?;
-    let code = compile(engine, &wasm, false)?;
+    let code = compile(engine, &wasm, std::env::var_os(FUEL_VARIABLE).is_some())?;
     std::io::stdout().write_all(&code).map_err(|error| error.to_string())
 }

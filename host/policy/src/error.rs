@@ -190,6 +190,19 @@ pub enum PolicyError {
 }
 
 impl PolicyError {
+    /// Whether the policy itself is at fault: it crashed, hit a limit, or gave a plan nobody can
+    /// follow. A refusal is none, nor is a request for what it does not offer.
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Trap { .. } | Self::Limit(_) | Self::BadPlan { .. } => true,
+            Self::Obligation(error) => !matches!(error, ObligationError::TooLong { .. }),
+            Self::Refused(_)
+            | Self::UnknownOperation { .. }
+            | Self::Busy { .. }
+            | Self::Internal { .. } => false,
+        }
+    }
+
     /// Stable machine code.
     pub fn code(&self) -> &'static str {
         match self {

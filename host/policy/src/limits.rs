@@ -95,6 +95,7 @@ impl Default for ImageConfig {
 }
 
 /// How a [`PolicyHost`](crate::PolicyHost) is set up.
+#[derive(Clone)]
 pub struct HostConfig {
     /// Instances of the compact engine at once, over all tenants: the size of its pool.
     pub pool_size: u32,
@@ -116,7 +117,7 @@ pub struct HostConfig {
     /// Who compiles.
     pub compiler: Compiler,
     /// Counts fuel, about one unit for each WebAssembly instruction, for [`Trace::fuel`]. It makes
-    /// policies some 10 % slower, so it is for tools; they compile in their own process.
+    /// policies some 10 % slower, so it is for tools and for explanations.
     ///
     /// [`Trace::fuel`]: crate::Trace::fuel
     pub fuel: bool,

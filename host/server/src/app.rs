@@ -10,7 +10,7 @@ use keyward_crypto::at_rest::RootKey;
 use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
 use keyward_keyring::{CacheConfig, Change, Keyring, KeyringError, Outage, TenantName};
-use keyward_policy_host::{HostConfig, PolicyHost, Services, SetupError};
+use keyward_policy_host::{HostConfig, KeyService, PolicyHost, Services, SetupError};
 
 use crate::backend::{Backend, Opened};
 use crate::bridge::Bridge;
@@ -19,7 +19,7 @@ use crate::health::Health;
 use crate::jwt::Jwt;
 use crate::metrics::Requests;
 use crate::net::{Tls, TlsStatistics};
-use crate::policies::{self, Policies};
+use crate::policies::{self, Explainer, Policies};
 use crate::readiness::{Readiness, Waiting};
 use crate::restores::Restores;
 use crate::state::States;
@@ -137,11 +137,10 @@ impl App {
         let shared = backend.is_shared();
         let cache = CacheConfig { shared, ..cache };
         let keyring = Keyring::new(store, cache);
-        let services = Services {
-            keys: Arc::new(Bridge::new(keyring.clone())),
-            state: Arc::new(States::new(Arc::clone(keyring.store()), policy.state_bytes)),
-        };
-        let host = PolicyHost::new(host_config, services)?;
+        let states = Arc::new(States::new(Arc::clone(keyring.store()), policy.state_bytes));
+        let keys: Arc<dyn KeyService> = Arc::new(Bridge::new(keyring.clone()));
+        let explainer = Explainer::new(host_config.clone(), Arc::clone(&keys), Arc::clone(&states));
+        let host = PolicyHost::new(host_config, Services { keys, state: states })?;
         let app = Arc::new(Self {
             http,
             max_component: policy
@@ -152,7 +151,7 @@ impl App {
             default_outage: cache.default_outage,
             tokens: Tokens::new(&keyring, &cache),
             jwt: config.jwt.map(Jwt::start).transpose().map_err(StartError::Identity)?,
-            policies: Policies::new(host, &keyring, components, shared, kept),
+            policies: Policies::new(host, &keyring, components, shared, kept, explainer),
             audit,
             readiness: if shared { Readiness::starting() } else { Readiness::started() },
             backend,
@@ -171,6 +170,7 @@ impl App {
             app.load_policies().await?;
         }
         purge::start(&app);
+        policies::follow(&app);
         rotation::start(&app, &app.rotation);
         tokens::start(&app, config.token_uses);
         Ok(app)

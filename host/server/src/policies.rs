@@ -12,40 +12,58 @@ mod ceiling;
 mod components;
 mod difference;
 mod digest;
+mod explain;
+mod failing;
+mod failures;
 mod kept;
+mod loading;
 mod record;
 mod registry;
+mod rollout;
 mod rules;
+mod serving;
+mod shadow;
 pub mod signature;
 mod trust;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use futures_util::stream::{self, StreamExt, TryStreamExt};
 use keyward_keyring::store::{Store, StoreError};
 use keyward_keyring::{Keyring, TenantName};
 use keyward_policy_host::{Policy, PolicyHost};
+use tokio::sync::Semaphore;
 
 use self::backed_up::BackedUp;
 pub use self::ceiling::CeilingRecord;
-use self::components::{ComponentError, Components};
+use self::components::Components;
 pub use self::difference::{Changed, Difference, OperationChange};
 pub use self::digest::{ComponentDigest, NoDigest};
+pub use self::explain::Explainer;
+pub use self::failing::{Counters, follow};
+use self::failing::{Failing, Reports};
+use self::failures::Failures;
 pub use self::kept::Kept;
 use self::kept::KeptStore;
-pub use self::record::{Activation, HISTORY, PolicyRecord, Why};
+pub use self::record::{Activation, Candidate, HISTORY, PolicyRecord, Safeguard, Why};
 pub use self::registry::Pushed;
-use self::rules::Rules;
+use self::rollout::GaveWay;
+pub use self::rollout::Trial;
+pub use self::serving::{Canary, Decider, Serving};
+use self::shadow::Stage;
+pub use self::shadow::{Kind, Report, Shadow, Times};
 pub use self::trust::{Signer, Trust, TrustRecord, Verdict};
 use crate::errors::Code;
 use crate::http::Problem;
 
 /// Tenants whose policies are loaded at a time.
 const LOADS: usize = 8;
+/// Runs of shadows at a time, of all tenants.
+const SHADOWS: usize = 8;
 
 /// A tenant's active policy.
 pub struct Active {
@@ -60,7 +78,7 @@ pub struct Active {
 
 #[derive(Clone)]
 enum Slot {
-    Ready(Arc<Active>),
+    Ready(Arc<Serving>),
     /// Shut; what a caller is told.
     Failed(Arc<str>),
 }
@@ -89,6 +107,12 @@ pub struct Policies {
     slots: ArcSwap<HashMap<String, Slot>>,
     /// Orders changes that this process makes.
     order: tokio::sync::Mutex<()>,
+    stage: Arc<Stage>,
+    explainer: Explainer,
+    counters: Arc<Counters>,
+    failing: Failing,
+    /// Taken by who follows them.
+    reports: Mutex<Option<Reports>>,
 }
 
 impl Policies {
@@ -100,10 +124,22 @@ impl Policies {
         dir: PathBuf,
         shared: bool,
         settings: Settings,
+        explainer: Explainer,
     ) -> Self {
         let store = Arc::clone(keyring.store());
+        let (failing, reports) = Failing::new();
+        let stage = Arc::new(Stage {
+            host: Arc::clone(&host),
+            states: explainer.states(),
+            slots: Arc::new(Semaphore::new(SHADOWS)),
+        });
         Self {
             host,
+            stage,
+            explainer,
+            counters: Arc::default(),
+            failing,
+            reports: Mutex::new(Some(reports)),
             components: Components::new(dir, Arc::clone(&store), shared),
             kept: KeptStore::new(Arc::clone(&store)),
             store,
@@ -125,10 +161,30 @@ impl Policies {
         BackedUp::new(Arc::clone(&self.store), self.components.dir().to_owned())
     }
 
+    /// What becomes of policies on this host.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn take_reports(&self) -> Option<Reports> {
+        self.reports.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// What decides a request of the tenant, or why there is none to ask.
+    pub fn decider(&self, tenant: &TenantName) -> Result<Decider, Problem> {
+        let serving = self.found(tenant)?;
+        let (host, counters) = (Arc::clone(&self.host), Arc::clone(&self.counters));
+        Ok(Decider::new(host, serving, counters, self.failing.clone()))
+    }
+
     /// The tenant's active policy, or why there is none to ask.
     pub fn active(&self, tenant: &TenantName) -> Result<Arc<Active>, Problem> {
+        Ok(Arc::clone(&self.found(tenant)?.active))
+    }
+
+    fn found(&self, tenant: &TenantName) -> Result<Arc<Serving>, Problem> {
         match self.slots.load().get(tenant.as_str()) {
-            Some(Slot::Ready(active)) => Ok(Arc::clone(active)),
+            Some(Slot::Ready(serving)) => Ok(Arc::clone(serving)),
             Some(Slot::Failed(detail)) => {
                 Err(Problem::new(Code::PolicyUnusable, detail.to_string()))
             }
@@ -180,91 +236,12 @@ impl Policies {
     pub async fn reload(&self, tenant: &TenantName) -> Result<(), StoreError> {
         let _order = self.order.lock().await;
         let slot = self.slot(tenant).await?;
-        if let Some(Slot::Ready(active)) = &slot {
-            let record = &active.record;
+        if let Some(Slot::Ready(serving)) = &slot {
+            let record = &serving.active.record;
             tracing::info!(%tenant, digest = record.digest, by = record.activated_by, "policy read");
         }
         self.set(tenant, slot.as_ref());
         Ok(())
-    }
-
-    /// What the tenant's record asks for; what is active already is taken over.
-    async fn slot(&self, tenant: &TenantName) -> Result<Option<Slot>, StoreError> {
-        let Some(stored) = self.store.get(&record::path(tenant)).await? else {
-            return Ok(None);
-        };
-        let record = PolicyRecord::from_bytes(&stored.value);
-        let rules = self.rules(tenant).await?;
-        match self.loaded_policy(tenant, record).await {
-            Ok((policy, record)) => {
-                if let Err(error) = rules.ceiling.check(policy.imports(), policy.size()) {
-                    tracing::error!(%tenant, %error, "policy is above its ceiling; tenant is shut");
-                    let detail = format!("the tenant's active policy is shut: {error}");
-                    return Ok(Some(Slot::Failed(detail.into())));
-                }
-                let verdict = self.verdict(tenant, &policy, &record, &rules).await?;
-                Ok(Some(Slot::Ready(Arc::new(Active { policy, record, verdict }))))
-            }
-            Err(ComponentError::Store(error)) => Err(error),
-            Err(ComponentError::Unusable(reason)) => {
-                tracing::error!(%tenant, reason, "policy did not load; tenant is shut");
-                Ok(Some(Slot::Failed(
-                    "the tenant's active policy did not load at start, so nothing is allowed; an \
-                     operator finds the reason in the server's log, or activates a policy with PUT \
-                     …/policy"
-                        .into(),
-                )))
-            }
-        }
-    }
-
-    /// The policy a record names: the one that runs, or from its component.
-    async fn loaded_policy(
-        &self,
-        tenant: &TenantName,
-        record: Option<PolicyRecord>,
-    ) -> Result<(Arc<Policy>, Activation), ComponentError> {
-        let damaged = || ComponentError::Unusable("its record is damaged".into());
-        let active = record.ok_or_else(damaged)?.active;
-        if let Some(Slot::Ready(running)) = self.slots.load().get(tenant.as_str())
-            && running.record.digest == active.digest
-        {
-            return Ok((Arc::clone(&running.policy), active));
-        }
-        let digest: ComponentDigest = active.digest.parse().map_err(|_| damaged())?;
-        let wasm = self.components.read(&digest).await?;
-        let admitted = self.host.admit(&wasm).await;
-        let policy = admitted.map_err(|error| ComponentError::Unusable(error.to_string()))?;
-        Ok((policy, active))
-    }
-
-    /// What signatures say of a policy that is active. A component that was put before there were
-    /// records of those that are kept gets one.
-    async fn verdict(
-        &self,
-        tenant: &TenantName,
-        policy: &Policy,
-        record: &Activation,
-        rules: &Rules,
-    ) -> Result<Verdict, StoreError> {
-        let Ok(digest) = policy.digest().parse::<ComponentDigest>() else {
-            return Ok(rules.trust.verdict(tenant, &Kept::of(policy, 0, "")));
-        };
-        let found = self.kept.get(tenant, &digest).await?;
-        let kept = if let Some(kept) = found {
-            kept
-        } else {
-            let kept = Kept::of(policy, record.activated_at, &record.activated_by);
-            if let Err(error) = self.kept.put(tenant, &digest, &kept).await {
-                tracing::warn!(%tenant, %error, "an active policy has no record of its own");
-            }
-            kept
-        };
-        let verdict = rules.trust.verdict(tenant, &kept);
-        if let Verdict::Refused(reason) = &verdict {
-            tracing::warn!(%tenant, digest = %digest, reason, "the active policy is not trusted");
-        }
-        Ok(verdict)
     }
 
     fn set(&self, tenant: &TenantName, slot: Option<&Slot>) {

@@ -8,6 +8,7 @@
 //! what its records may hold.
 
 mod bucket;
+mod rehearsal;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use keyward_policy_host::{HostError, StateEntry, StateService};
 use tokio::sync::Mutex;
 
 use self::bucket::Bucket;
+pub use self::rehearsal::Rehearsal;
 use crate::clock;
 
 /// Records a tenant's entries are spread over. Never changed: where an entry is depends on it.
@@ -44,6 +46,20 @@ impl States {
         Self { store, bucket_bytes: tenant_bytes / usize::from(BUCKETS), queues }
     }
 
+    /// The record at `path` as it is.
+    async fn read(&self, path: &str) -> Result<Bucket, HostError> {
+        match self.store.get(path).await.map_err(|error| unavailable(&error))? {
+            Some(stored) => parse(path, &stored.value),
+            None => Ok(Bucket::default()),
+        }
+    }
+
+    /// Whether a record that was changed is not too large to be written.
+    fn check_room(&self, bucket: &Bucket) -> Result<(), HostError> {
+        let bytes = bucket.to_bytes_if_changed().map_or(0, |bytes| bytes.len());
+        if bytes > self.bucket_bytes { Err(full()) } else { Ok(()) }
+    }
+
     /// Makes `change` of the record that has the entry: anew on what the record has become when
     /// another host was faster.
     async fn change<T: Send>(
@@ -64,11 +80,7 @@ impl States {
             let Some(bytes) = bucket.to_bytes_if_changed() else { return Ok(answer) };
             let before = stored.as_ref().map_or(0, |stored| stored.value.len());
             if bytes.len() > self.bucket_bytes.max(before) {
-                return Err(HostError::Denied(
-                    "this tenant's policy remembers as much as it may (`policy.state_bytes`): \
-                     remove entries, or give them a shorter life"
-                        .into(),
-                ));
+                return Err(full());
             }
             let written = match &stored {
                 Some(stored) => self.store.replace(&path, &bytes, stored.revision).await,
@@ -91,9 +103,7 @@ impl States {
 impl StateService for States {
     async fn get(&self, tenant: &str, name: &str) -> Result<Option<StateEntry>, HostError> {
         let (path, _) = place(tenant, name);
-        let stored = self.store.get(&path).await.map_err(|error| unavailable(&error))?;
-        let Some(stored) = stored else { return Ok(None) };
-        parse(&path, &stored.value)?.get(name, clock::unix_ms())
+        self.read(&path).await?.get(name, clock::unix_ms())
     }
 
     async fn put(
@@ -133,6 +143,12 @@ fn place(tenant: &str, name: &str) -> (String, usize) {
     let path = format!("tenants/{tenant}/state/{}", bucket % BUCKETS);
     let [high, low, ..] = keyward_crypto::sha256(path.as_bytes());
     (path, usize::from(high) << 8 | usize::from(low))
+}
+
+fn full() -> HostError {
+    let detail = "this tenant's policy remembers as much as it may (`policy.state_bytes`): remove \
+                  entries, or give them a shorter life";
+    HostError::Denied(detail.into())
 }
 
 fn parse(path: &str, bytes: &[u8]) -> Result<Bucket, HostError> {

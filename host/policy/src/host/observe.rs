@@ -1,27 +1,31 @@
 //! Runs that are watched: for the author's tools, and to explain a decision.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use wasmtime::Store;
 
-use super::PolicyHost;
+use super::{PolicyHost, Services};
 use crate::bindings::{Payload, Request};
 use crate::error::{HostError, PolicyError};
 use crate::instance::Instance;
 use crate::noting::level_name;
 use crate::outcome::{checked, obligations_of_invoke};
 use crate::policy::Policy;
+use crate::state::StateService;
 use crate::trace::{Detail, HostCall, LogEntry, Trace};
 use crate::watch::Watch;
 
 /// How a run is watched.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Observe {
     /// How much of the values is kept.
     pub detail: Detail,
     /// The calls of a recorded run: each is answered as recorded, without keys, and the run ends
     /// at the first that is another. Recorded with [`Detail::Values`].
     pub script: Option<Vec<HostCall>>,
+    /// What the policy remembers, in the place of the host's: for runs whose writes are not to last.
+    pub state: Option<Arc<dyn StateService>>,
 }
 
 /// What the two calls of a run gave; what is missing was not called or did not return.
@@ -48,6 +52,10 @@ impl PolicyHost {
         let program = &policy.program;
         let mut instance = self.instance(program, request);
         instance.watch = Some(Box::new(Watch::new(observe.detail, observe.script)));
+        if let Some(state) = observe.state {
+            let keys = Arc::clone(&self.services.keys);
+            instance.services = Arc::new(Services { keys, state });
+        }
         let mut store = instance.into_store_on_fiber(program.sandbox.engine());
         let mut answers = Answers::default();
         let started = Instant::now();

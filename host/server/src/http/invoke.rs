@@ -50,10 +50,10 @@ pub async fn invoke(
     };
     let limit = app.http.max_invoke;
     let bytes = body::read(request.into_body(), limit, app.http.body_timeout).await?;
-    let active = app.policies.active(&tenant)?;
-    audit::policy(&active.record.digest);
+    let decider = app.policies.decider(&tenant)?;
+    audit::policy(decider.digest());
     let payload = Payload { content_type, body: bytes.into() };
-    let answer = app.policies.host().invoke(&active.policy, &policy_request, &payload).await?;
+    let answer = decider.invoke(&policy_request, &payload).await?;
     audit::allowed();
     let Ok(answer_type) = HeaderValue::from_str(&answer.content_type) else {
         let detail = "the policy's answer has a content type that is none";

@@ -2,8 +2,10 @@
 
 mod activation;
 mod bounds;
+mod explain;
 mod kept;
 mod query;
+mod rollout;
 
 use std::sync::Arc;
 
@@ -94,6 +96,14 @@ fn schema(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
 }
 
+/// To change what decides for a tenant. A policy opens whichever keys of the tenant it likes: who may
+/// not use them all could by one.
+async fn changing(app: &App, path: Params, headers: &HeaderMap) -> Result<Access, Problem> {
+    let access = Access::managing(app, path, headers).await?;
+    access.credential.scope.check(Kind::Keys, "*")?;
+    Ok(access)
+}
+
 /// The component in a request's body, and the signatures in its headers.
 async fn component(app: &App, request: Request) -> Result<(Bytes, Vec<Signature>), Problem> {
     body::require(request.headers(), "application/wasm")?;
@@ -125,9 +135,7 @@ pub async fn put(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
-    // A policy opens whichever keys of the tenant it likes: who may not use them all could by one.
-    credential.scope.check(Kind::Keys, "*")?;
+    let Access { credential, tenant, .. } = changing(&app, path, request.headers()).await?;
     let (wasm, signatures) = component(&app, request).await?;
     let by = &credential.caller.subject;
     let active = app.policies.put(&tenant, wasm, signatures, by).await?;
@@ -177,5 +185,7 @@ pub fn routes(routes: &mut Routes) {
     routes.put(path, put, takes_component(endpoint));
     kept::routes(routes);
     activation::routes(routes);
+    rollout::routes(routes);
+    explain::routes(routes);
     bounds::routes(routes);
 }

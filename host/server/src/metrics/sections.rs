@@ -49,6 +49,17 @@ pub(super) fn server(page: &mut Page, app: &App, ready: bool) {
         "Tenants with an active policy, by whether it could be loaded",
         policies.map(|(state, count)| (label("state", state), number(count as u64))),
     );
+    let counters = app.policies.counters();
+    page.counters(
+        "keyward_policy_failures",
+        "Runs of policies that crashed, hit a limit or gave a plan nobody can follow, by code",
+        counters.failures().into_iter().map(|(code, count)| (label("code", code), count)),
+    );
+    page.counters(
+        "keyward_policy_safeguards",
+        "Policies that failed more than their tenant allows, by what came of it",
+        counters.outcomes().map(|(outcome, count)| (label("outcome", outcome), count)),
+    );
     page.counter(
         "keyward_token_stale_serves",
         "Keyward tokens believed beyond their time in the cache, under an outage contract",

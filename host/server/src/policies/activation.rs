@@ -71,7 +71,7 @@ impl Policies {
         Ok(found.and_then(|found| PolicyRecord::from_bytes(&found.value)))
     }
 
-    async fn make_active(
+    pub(super) async fn make_active(
         &self,
         tenant: &TenantName,
         digest: &ComponentDigest,
@@ -95,27 +95,29 @@ impl Policies {
             activated_by: by.to_owned(),
             why,
         };
-        self.change(tenant, |record| {
-            let now = record.as_ref().map(|record| record.active.digest.as_str());
-            if if_active.is_some_and(|wanted| now != Some(wanted)) {
-                let now = now.unwrap_or("none");
-                let detail = format!("the active policy is {now}; nothing was changed");
-                return Err(Problem::new(Code::PolicyActiveDiffers, detail));
-            }
-            let next = next.clone();
-            Ok(match record {
-                Some(record) => record.followed_by(next),
-                None => PolicyRecord::new(next),
+        let record = self
+            .change(tenant, |record| {
+                let now = record.as_ref().map(|record| record.active.digest.as_str());
+                if if_active.is_some_and(|wanted| now != Some(wanted)) {
+                    let now = now.unwrap_or("none");
+                    let detail = format!("the active policy is {now}; nothing was changed");
+                    return Err(Problem::new(Code::PolicyActiveDiffers, detail));
+                }
+                let next = next.clone();
+                Ok(match record {
+                    Some(record) => record.followed_by(next),
+                    None => PolicyRecord::new(next),
+                })
             })
-        })
-        .await?;
+            .await?;
         // Another host may have let go of it meanwhile, before it could know that it is needed.
         if !self.kept.has(tenant, digest).await.map_err(unavailable)? {
             self.components.keep(digest, &wasm).await.map_err(unreadable)?;
             self.kept.put(tenant, digest, &kept).await.map_err(unavailable)?;
         }
         let active = Arc::new(Active { policy, record: next, verdict });
-        self.set(tenant, Some(&Slot::Ready(Arc::clone(&active))));
+        let serving = Self::alone(tenant, &active, &record);
+        self.set(tenant, Some(&Slot::Ready(serving)));
         tracing::info!(%tenant, %digest, by, why = why.name(), "policy active");
         drop(order);
         self.keyring.announce(Change::Policy(tenant.clone())).await;

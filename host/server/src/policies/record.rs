@@ -17,6 +17,8 @@ pub enum Why {
     Activate,
     /// Rolled back to.
     Rollback,
+    /// Rolled back to by this program, because the policy after it failed too often.
+    Failures,
 }
 
 impl Why {
@@ -26,6 +28,7 @@ impl Why {
             Self::Upload => "upload",
             Self::Activate => "activate",
             Self::Rollback => "rollback",
+            Self::Failures => "failures",
         }
     }
 }
@@ -44,6 +47,29 @@ pub struct Activation {
     pub why: Why,
 }
 
+/// A component that decides a share of the requests, or that is tried on them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Candidate {
+    /// `sha256:` and the component's digest in hexadecimal.
+    pub digest: String,
+    /// Of a hundred requests, 1 to 100.
+    pub percent: u8,
+    /// Unix time in ms.
+    pub since: u64,
+    /// Subject of the credential that set it.
+    pub by: String,
+}
+
+/// When a policy that fails gives way to the one before. A policy fails when it traps, does not
+/// end in its time, hits another limit, or gives a plan that makes no sense; a refusal is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Safeguard {
+    /// Of a hundred runs within a minute on one host, 0 to 99: more than that is too often.
+    pub max_failed_percent: u8,
+    /// Runs within that minute below which nothing is concluded.
+    pub min_runs: u32,
+}
+
 /// A tenant's record. One that has nothing but the first three members of `active` is of a program
 /// that knew no more; what is added since, such a program ignores.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -57,6 +83,15 @@ pub struct PolicyRecord {
     /// The activations before, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub earlier: Vec<Activation>,
+    /// What decides a share of the requests in the place of the active one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Candidate>,
+    /// What runs beside the active one, and decides nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Candidate>,
+    /// `None`: a policy that fails stays, and what it fails at is refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub safeguard: Option<Safeguard>,
 }
 
 pub(super) fn path(tenant: &TenantName) -> String {
@@ -66,12 +101,15 @@ pub(super) fn path(tenant: &TenantName) -> String {
 impl PolicyRecord {
     /// The first of a tenant.
     pub fn new(active: Activation) -> Self {
-        Self { active, previous: None, earlier: Vec::new() }
+        let (previous, earlier) = (None, Vec::new());
+        Self { active, previous, earlier, canary: None, shadow: None, safeguard: None }
     }
 
-    /// The record after another activation.
+    /// The record after another activation. Candidates are candidates to follow the one that was
+    /// active: they end with it.
     #[must_use]
     pub fn followed_by(mut self, next: Activation) -> Self {
+        (self.canary, self.shadow) = (None, None);
         // The same component activated once more is no other to go back to.
         if next.digest != self.active.digest {
             self.previous = Some(self.active.digest.clone());
@@ -87,9 +125,27 @@ impl PolicyRecord {
         self.earlier.iter().chain(std::iter::once(&self.active))
     }
 
-    /// Whether a component is active, or what a roll-back leads to.
+    /// What a component is needed for, if it is: then it cannot be deleted.
+    pub fn need(&self, digest: &str) -> Option<&'static str> {
+        let is = |candidate: &Option<Candidate>| {
+            candidate.as_ref().is_some_and(|candidate| candidate.digest == digest)
+        };
+        if self.active.digest == digest {
+            Some("the active policy; activate another one first")
+        } else if is(&self.canary) {
+            Some("the canary; end it first: DELETE …/policy/canary")
+        } else if is(&self.shadow) {
+            Some("the shadow; end it first: DELETE …/policy/shadow")
+        } else if self.previous.as_deref() == Some(digest) {
+            Some("what a roll-back leads to; activate two others first")
+        } else {
+            None
+        }
+    }
+
+    /// Whether a component is needed.
     pub fn needs(&self, digest: &str) -> bool {
-        self.active.digest == digest || self.previous.as_deref() == Some(digest)
+        self.need(digest).is_some()
     }
 
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {

@@ -123,13 +123,8 @@ impl Policies {
         let _order = self.order.lock().await;
         let kept = self.kept(tenant, digest).await?;
         let refuse_if_needed = |record: Option<PolicyRecord>| {
-            let Some(record) = record.filter(|record| record.needs(digest.as_str())) else {
+            let Some(what) = record.and_then(|record| record.need(digest.as_str())) else {
                 return Ok(());
-            };
-            let what = if record.active.digest == digest.as_str() {
-                "the active policy; activate another one first"
-            } else {
-                "what a roll-back leads to; activate two others first"
             };
             Err(Problem::new(Code::PolicyInUse, format!("{digest} is {what}")))
         };

@@ -8,7 +8,7 @@ use keyward_policy_host::{HostError, StateEntry};
 use serde::{Deserialize, Serialize};
 
 /// Entries by name.
-#[derive(Default, Deserialize, Serialize)]
+#[derive(Clone, Default, Deserialize, Serialize)]
 pub(super) struct Bucket {
     /// The revision given last, to whichever entry: none is given twice.
     last_revision: u64,
@@ -17,7 +17,7 @@ pub(super) struct Bucket {
     changed: bool,
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Clone, Deserialize, Serialize)]
 struct Entry {
     /// Standard base64.
     value: String,

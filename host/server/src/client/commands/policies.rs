@@ -4,6 +4,8 @@ mod signing;
 
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -64,6 +66,50 @@ pub enum Command {
         #[arg(long, value_name = "DIGEST")]
         to: Option<String>,
     },
+    /// Show what decides and what is tried: canary, shadow, safeguard
+    Rollout,
+    /// Let a policy that is kept decide a share of the requests; or end that
+    Canary(Trial),
+    /// Run a policy that is kept beside the active one, and report how it differs; or end that
+    Shadow(Trial),
+    /// Let a policy that fails too often give way to the one before; or let it stay
+    Safeguard {
+        /// Of a hundred runs within a minute; more than that is too often
+        #[arg(long, value_name = "PERCENT", required_unless_present = "off")]
+        max_failed: Option<u8>,
+        /// Runs within a minute below which nothing is concluded
+        #[arg(long, value_name = "RUNS", default_value = "100")]
+        min_runs: u32,
+        /// Let it stay
+        #[arg(long, conflicts_with = "max_failed")]
+        off: bool,
+    },
+    /// Show what a policy would decide, and how it comes to that; nothing is done
+    Explain {
+        /// As the policy sees it: encrypt, decrypt, …, or invoke/NAME
+        operation: String,
+        /// The key that would be asked for
+        #[arg(long)]
+        key: Option<String>,
+        /// The context that would be sent
+        #[arg(long, value_name = "TEXT")]
+        context: Option<String>,
+        /// The purpose that would be given
+        #[arg(long)]
+        purpose: Option<String>,
+        /// Who would ask; else you
+        #[arg(long)]
+        subject: Option<String>,
+        /// A role of who would ask; may be given again
+        #[arg(long, value_name = "ROLE", requires = "subject")]
+        role: Vec<String>,
+        /// A statement about who would ask; may be given again
+        #[arg(long, value_name = "NAME=VALUE", requires = "subject")]
+        claim: Vec<String>,
+        /// A policy that is kept, in the place of the active one
+        #[arg(long, value_name = "DIGEST")]
+        policy: Option<String>,
+    },
     /// Delete a policy that is kept and not needed
     Delete {
         /// Its digest
@@ -120,6 +166,32 @@ pub enum Command {
     Author(author::Command),
 }
 
+/// What is tried, and how much.
+#[derive(Args)]
+pub struct Trial {
+    /// Its digest
+    #[arg(required_unless_present = "off")]
+    digest: Option<String>,
+    /// Of a hundred requests
+    #[arg(long, default_value = "100")]
+    percent: u8,
+    /// End it
+    #[arg(long, conflicts_with = "digest")]
+    off: bool,
+}
+
+impl Trial {
+    fn call(self, what: &str) -> Call {
+        let path = ["policy", what];
+        if self.off {
+            return Call::new(Method::DELETE, &path);
+        }
+        Call::new(Method::PUT, &path)
+            .field("digest", self.digest)
+            .field("percent", Some(self.percent))
+    }
+}
+
 /// Who signs.
 #[derive(Args)]
 pub struct Sign {
@@ -170,6 +242,27 @@ impl Command {
             Self::Show { digest: None } => Call::get(&["policy"]),
             Self::Show { digest: Some(digest) } => Call::get(&["policies", &digest]),
             Self::Rollback { to } => Call::post(&["policy", "rollback"]).field("digest", to),
+            Self::Rollout => Call::get(&["policy", "rollout"]),
+            Self::Canary(trial) => trial.call("canary"),
+            Self::Shadow(trial) => trial.call("shadow"),
+            Self::Safeguard { off: true, .. } => {
+                Call::new(Method::DELETE, &["policy", "safeguard"])
+            }
+            Self::Safeguard { max_failed, min_runs, off: false } => {
+                Call::new(Method::PUT, &["policy", "safeguard"])
+                    .field("max_failed_percent", max_failed)
+                    .field("min_runs", Some(min_runs))
+            }
+            Self::Explain { operation, key, context, purpose, subject, role, claim, policy } => {
+                let caller = subject.map(|subject| asking(&subject, &role, &claim)).transpose()?;
+                Call::post(&["policy", "explain"])
+                    .field("operation", Some(operation))
+                    .field("key", key)
+                    .field("context", context.map(|text| STANDARD.encode(text)))
+                    .field("purpose", purpose)
+                    .field("caller", caller)
+                    .field("digest", policy)
+            }
             Self::Delete { digest } => Call::new(Method::DELETE, &["policies", &digest]),
             Self::History => Call::get(&["policy", "history"]),
             Self::Diff { to, from } => {
@@ -221,6 +314,17 @@ fn component(
         call = call.header(HEADER, signature.to_header());
     }
     Ok(call.bytes("application/wasm", wasm))
+}
+
+fn asking(subject: &str, roles: &[String], claims: &[String]) -> Result<Value, Failure> {
+    let claims = claims.iter().map(|given| {
+        let (name, value) = given
+            .split_once('=')
+            .ok_or_else(|| Failure::Usage(format!("{given:?} is not NAME=VALUE")))?;
+        Ok((name.to_owned(), value.into()))
+    });
+    let claims = claims.collect::<Result<serde_json::Map<String, Value>, Failure>>()?;
+    Ok(json!({ "subject": subject, "roles": roles, "claims": claims }))
 }
 
 fn trust(

@@ -25,7 +25,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
 use keyward_keyring::TenantName;
-use keyward_policy_host::{Obligations, Plan, Policy, Request as PolicyRequest};
+use keyward_policy_host::{Obligations, Plan, Request as PolicyRequest};
 
 pub use self::datakey::Datakey;
 pub use self::decrypt::Decrypt;
@@ -44,7 +44,7 @@ use super::{Params, Problem, output, request_id};
 use crate::app::App;
 use crate::audit;
 use crate::clock;
-use crate::policies::Active;
+use crate::policies::Decider;
 use crate::tokens::Credential;
 use crate::tokens::scope::Kind;
 
@@ -58,9 +58,9 @@ pub async fn run<O: Operation>(
     let Access { credential, tenant, .. } = Access::data(&app, path, request.headers()).await?;
     let id = request_id::of(&request).as_str().to_owned();
     let begin = |app: Arc<App>| -> Result<Call, Problem> {
-        let active = app.policies.active(&tenant)?;
-        audit::policy(&active.record.digest);
-        Ok(Call { app, tenant, active, credential, id, time: clock::unix_ms() })
+        let decider = app.policies.decider(&tenant)?;
+        audit::policy(decider.digest());
+        Ok(Call { app, tenant, decider, credential, id, time: clock::unix_ms() })
     };
     if lines::are_in(request.headers()) {
         return Ok(lines::answer::<O>(begin(app)?, request.into_body()));
@@ -88,7 +88,7 @@ pub async fn run<O: Operation>(
 struct Call {
     app: Arc<App>,
     tenant: TenantName,
-    active: Arc<Active>,
+    decider: Decider,
     credential: Arc<Credential>,
     id: String,
     time: u64,
@@ -99,20 +99,15 @@ impl Call {
         Place { keyring: &self.app.keyring, tenant: &self.tenant, recent: None }
     }
 
-    fn policy(&self) -> &Policy {
-        &self.active.policy
-    }
-
     async fn single<'a, O: Operation>(&'a self, fields: O::Fields<'a>) -> Result<String, Problem> {
         let place = self.place();
         let item = O::read(place, fields).await?;
         item.asked.note();
         self.check_scope(&item)?;
-        let host = self.app.policies.host();
-        let first = host.authorize(self.policy(), &self.request(O::NAME, &item.asked)).await?;
+        let first = self.decider.authorize(&self.request(O::NAME, &item.asked)).await?;
         let second = match &item.also {
             None => None,
-            Some(also) => Some(host.authorize(self.policy(), &self.request(O::NAME, also)).await?),
+            Some(also) => Some(self.decider.authorize(&self.request(O::NAME, also)).await?),
         };
         audit::allowed();
         let ready = self.ready::<O>(&item, Plans { first, second }).await?;

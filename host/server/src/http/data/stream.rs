@@ -63,9 +63,8 @@ pub async fn encrypt(
         return Err(bad("`sealed_length` is for ranges of stream/decrypt".into()));
     }
     let body = request.into_body();
-    let host = call.app.policies.host();
     call.check_key(asked.key.as_deref())?;
-    let plan = host.authorize(call.policy(), &call.request(Encrypt::NAME, &asked)).await?;
+    let plan = call.decider.authorize(&call.request(Encrypt::NAME, &asked)).await?;
     audit::allowed();
     call.check_key(plan.key.as_deref())?;
     let place = call.place();
@@ -117,8 +116,7 @@ pub async fn decrypt(
     asked.key = Some(key.name().to_string().into());
     asked.note();
     call.check_key(asked.key.as_deref())?;
-    let host = call.app.policies.host();
-    let plan = host.authorize(call.policy(), &call.request(Decrypt::NAME, &asked)).await?;
+    let plan = call.decider.authorize(&call.request(Decrypt::NAME, &asked)).await?;
     audit::allowed();
     let opener = Opener::prepare(key, plan)?;
     source.obligations = opener.obligations().clone();
@@ -174,9 +172,9 @@ async fn begin(
     let query = Query::read(request.uri().query().unwrap_or_default())?;
     query.asked.note();
     let id = request_id::of(&request).as_str().to_owned();
-    let active = app.policies.active(&tenant)?;
-    audit::policy(&active.record.digest);
-    let call = Call { app, tenant, active, credential, id, time: clock::unix_ms() };
+    let decider = app.policies.decider(&tenant)?;
+    audit::policy(decider.digest());
+    let call = Call { app, tenant, decider, credential, id, time: clock::unix_ms() };
     Ok((call, query, request))
 }
 

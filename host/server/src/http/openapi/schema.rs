@@ -280,6 +280,11 @@ forms! {
         "description": "A key's id and a signature: docs/policies.md."
     }
     MaxPolicySize { "type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_992_u64 }
+    TrialPercent { "type": "integer", "minimum": 1, "maximum": 100 }
+    FailedPercent { "type": "integer", "minimum": 0, "maximum": 99 }
+    MinRuns { "type": "integer", "minimum": 1, "maximum": 1_000_000 }
+    OperationName { "type": "string", "minLength": 1, "maxLength": 128, "examples": ["encrypt"] }
+    CallerText { "type": "string", "minLength": 1, "maxLength": 256 }
     RestoreWindow {
         "type": "integer", "minimum": 0, "maximum": 31_536_000, "description": "Seconds."
     }
@@ -322,7 +327,8 @@ lists! {
     KeyState "What state a key is in." vec!["enabled", "disabled", "deleted", "destroying"]
     PolicyInterface "An interface of the contract that a policy may import."
         keyward_policy_host::Ceiling::interfaces().collect()
-    ActivationCause "How a policy became active." vec!["upload", "activate", "rollback"]
+    ActivationCause "How a policy became active." vec!["upload", "activate", "rollback", "failures"]
+    TrialDifference "In what a policy on trial differs." vec!["decision", "plan", "error"]
     HistoryAction "What was done to a key."
         keyward_keyring::Action::ALL.iter().map(|action| action.name()).collect()
 }

@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::PolicyView;
 use super::query::Pair;
+use super::{PolicyView, changing};
 use crate::app::App;
 use crate::audit;
 use crate::clock;
@@ -61,7 +61,7 @@ async fn activate(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
+    let Access { credential, tenant, .. } = changing(&app, path, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
     let asked: Activate<'_> = json::parse(&bytes)?;
     let to = digest("digest", &asked.digest)?;
@@ -78,7 +78,7 @@ async fn roll_back(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
+    let Access { credential, tenant, .. } = changing(&app, path, request.headers()).await?;
     let bytes = body::read_optional_json(&app, request).await?;
     let asked = if bytes.is_empty() { RollBack { digest: None } } else { json::parse(&bytes)? };
     let to = asked.digest.as_ref().map(|text| digest("digest", text)).transpose()?;

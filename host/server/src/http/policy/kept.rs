@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::query::{self, Page};
-use super::{component, takes_component};
+use super::{changing, component, takes_component};
 use crate::app::App;
 use crate::audit;
 use crate::clock;
@@ -84,7 +84,7 @@ async fn push(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { credential, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
+    let Access { credential, tenant, .. } = changing(&app, path, request.headers()).await?;
     let (wasm, signatures) = component(&app, request).await?;
     let by = &credential.caller.subject;
     let pushed = app.policies.push(&tenant, wasm, signatures, by).await?;
@@ -134,7 +134,7 @@ async fn delete(
     path: Params,
     request: Request,
 ) -> Result<Response<Body>, Problem> {
-    let Access { path, tenant, .. } = Access::managing(&app, path, request.headers()).await?;
+    let Access { path, tenant, .. } = changing(&app, path, request.headers()).await?;
     let digest = query::digest("digest", param(&path, "digest")?)?;
     audit::target(&format!("policy {digest}"));
     let kept = app.policies.delete(&tenant, &digest).await?;

@@ -328,21 +328,45 @@ async fn with_the_last_operator_gone_the_next_start_makes_one() {
 
 /// A policy opens whichever keys it likes.
 #[tokio::test]
-async fn who_is_limited_to_some_keys_puts_no_policy_in_place() {
+async fn who_is_limited_to_some_keys_changes_no_policy() {
     let world = World::new().await;
     let limited = |keys: Value| json!({ "subject": "s", "roles": ["tenant-admin"], "scope": { "keys": keys } });
     let (some, _) = world.make(TOKENS, &world.admin, limited(json!(["orders-*"]))).await;
     let (all, _) = world.make(TOKENS, &world.admin, limited(json!(["*"]))).await;
-    let put = async |token: &str| {
-        let request = Request::put(format!("{TENANT}/policy"))
-            .header("authorization", format!("Bearer {token}"))
-            .header("content-type", "application/wasm")
-            .body(Body::from("no component"))
-            .unwrap();
-        world.send(request).await
-    };
-    put(&some).await.problem(Code::OutOfScope);
-    put(&all).await.problem(Code::ComponentInvalid);
+    let digest = format!("sha256:{}", "0".repeat(64));
+    let activation = json!({ "digest": digest }).to_string();
+    let trial = json!({ "digest": digest, "percent": 10 }).to_string();
+    let safeguard = json!({ "max_failed_percent": 5, "min_runs": 100 }).to_string();
+    let question = json!({ "operation": "encrypt", "digest": digest }).to_string();
+    let kept = format!("policies/{digest}");
+    for (method, path, body, otherwise) in [
+        (Method::PUT, "policy", "no component", Code::ComponentInvalid),
+        (Method::POST, "policies", "no component", Code::ComponentInvalid),
+        (Method::POST, "policy/activate", &activation, Code::PolicyNotKept),
+        (Method::POST, "policy/rollback", "", Code::PolicyNoPrevious),
+        (Method::DELETE, &kept, "", Code::PolicyNotKept),
+        (Method::PUT, "policy/canary", &trial, Code::PolicyNotKept),
+        (Method::DELETE, "policy/canary", "", Code::PolicyNotSet),
+        (Method::PUT, "policy/shadow", &trial, Code::PolicyNotKept),
+        (Method::DELETE, "policy/shadow", "", Code::PolicyNotSet),
+        (Method::PUT, "policy/safeguard", &safeguard, Code::PolicyNotSet),
+        (Method::DELETE, "policy/safeguard", "", Code::PolicyNotSet),
+        (Method::POST, "policy/explain", &question, Code::PolicyNotKept),
+    ] {
+        let send = async |token: &str| {
+            let kind = if body.starts_with('{') { "application/json" } else { "application/wasm" };
+            let request = Request::builder()
+                .method(method.clone())
+                .uri(format!("{TENANT}/{path}"))
+                .header("authorization", format!("Bearer {token}"))
+                .header("content-type", kind)
+                .body(Body::from(body.to_owned()))
+                .unwrap();
+            world.send(request).await
+        };
+        send(&some).await.problem(Code::OutOfScope);
+        send(&all).await.problem(otherwise);
+    }
 }
 
 #[tokio::test]
