@@ -267,15 +267,18 @@ fn an_explanation_tells_all_and_does_nothing() {
     let ask = |question: &Value| tenant.admin.post("/policy/explain", question).expect(200).json();
     let told = ask(&json!({ "operation": "encrypt", "key": "main", "purpose": "log-and-open" }));
     assert_eq!(told["allowed"], true, "{told}");
-    assert!(told["fuel"].as_u64().unwrap() > 100 && told["memory_bytes"].as_u64().unwrap() > 0);
-    let calls: Vec<&str> = told["host_calls"]
+    assert!(
+        told["run"]["fuel"].as_u64().unwrap() > 100
+            && told["run"]["memory_bytes"].as_u64().unwrap() > 0
+    );
+    let calls: Vec<&str> = told["run"]["host_calls"]
         .as_array()
         .unwrap()
         .iter()
         .map(|call| call["function"].as_str().unwrap())
         .collect();
     assert!(calls.contains(&"keys.open"), "{calls:?}");
-    assert!(!told["log"].as_array().unwrap().is_empty());
+    assert!(!told["run"]["log"].as_array().unwrap().is_empty());
     for (purpose, code) in [
         ("trap", "policy_trap"),
         ("loop", "policy_cpu_limit"),

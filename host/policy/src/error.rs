@@ -27,6 +27,19 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// The same, said to be the operator's baseline policy's.
+    #[must_use]
+    pub fn of_baseline(self) -> Self {
+        let said = |text: String| format!("the operator's baseline policy: {text}");
+        match self {
+            Self::Denied(text) => Self::Denied(said(text)),
+            Self::Invalid(text) => Self::Invalid(said(text)),
+            Self::NotFound(text) => Self::NotFound(said(text)),
+            Self::Conflict(text) => Self::Conflict(said(text)),
+            Self::Unavailable(text) => Self::Unavailable(said(text)),
+        }
+    }
+
     /// Stable machine code.
     pub fn code(&self) -> &'static str {
         match self {
@@ -181,6 +194,9 @@ pub enum PolicyError {
         /// Whose share is used up.
         scope: Scope,
     },
+    /// The operator's baseline did not let the request pass to the tenant's policy.
+    #[error("the operator's baseline policy: {0}")]
+    Baseline(Box<PolicyError>),
     /// A fault of the host's own.
     #[error("the policy host failed: {reason}")]
     Internal {
@@ -197,6 +213,7 @@ impl PolicyError {
             Self::Trap { .. } | Self::Limit(_) | Self::BadPlan { .. } => true,
             Self::Obligation(error) => !matches!(error, ObligationError::TooLong { .. }),
             Self::Refused(_)
+            | Self::Baseline(_)
             | Self::UnknownOperation { .. }
             | Self::Busy { .. }
             | Self::Internal { .. } => false,
@@ -207,6 +224,7 @@ impl PolicyError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Refused(error) => error.code(),
+            Self::Baseline(error) => error.code(),
             Self::UnknownOperation { .. } => "operation_not_found",
             Self::Trap { .. } => "policy_trap",
             Self::Limit(limit) => limit.code(),

@@ -6,6 +6,7 @@
 mod state;
 mod tokens;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use keyward_crypto::Algorithm as KeyAlgorithm;
@@ -135,7 +136,10 @@ impl sealing::Host for Instance {
         if let Some(answer) = self.begin_on("sealing.encrypt", &key, arguments)? {
             return Ok(answer);
         }
-        let result = self.key(&key)?.encrypt(&data, &aad).await.map_err(Into::into);
+        let result = match self.bound.before(&aad) {
+            Some(aad) => self.key(&key)?.encrypt(&data, &aad).await.map_err(Into::into),
+            None => Err(pretends()),
+        };
         Ok(self.end(result))
     }
 
@@ -151,10 +155,30 @@ impl sealing::Host for Instance {
         let key = self.key(&key)?;
         let mut results = Vec::with_capacity(items.len());
         for item in &items {
-            results.push(key.encrypt(&item.data, &item.aad).await.map_err(Into::into));
+            results.push(match self.bound.before(&item.aad) {
+                Some(aad) => key.encrypt(&item.data, &aad).await.map_err(Into::into),
+                None => Err(pretends()),
+            });
         }
         Ok(self.end(results))
     }
+}
+
+/// What a policy is told whose authenticated data begins as only a baseline's may.
+fn pretends() -> types::Error {
+    types::Error::Invalid(
+        "authenticated data may not begin as an operator's baseline's does".into(),
+    )
+}
+
+async fn open(
+    key: &dyn KeyHandle,
+    data: &[u8],
+    aad: Option<Cow<'_, [u8]>>,
+) -> Result<Vec<u8>, types::Error> {
+    let aad = aad.ok_or_else(pretends)?;
+    let mut plaintext = key.decrypt(data, &aad).await?;
+    Ok(std::mem::take(&mut *plaintext))
 }
 
 impl opening::Host for Instance {
@@ -170,10 +194,7 @@ impl opening::Host for Instance {
         }
         let key = self.key(&key)?;
         wait_if_slow(&**key).await;
-        let result = match key.decrypt(&data, &aad).await {
-            Ok(mut plaintext) => Ok(std::mem::take(&mut *plaintext)),
-            Err(error) => Err(error.into()),
-        };
+        let result = open(&**key, &data, self.bound.before(&aad)).await;
         Ok(self.end(result))
     }
 
@@ -190,10 +211,7 @@ impl opening::Host for Instance {
         wait_if_slow(&**key).await;
         let mut results = Vec::with_capacity(items.len());
         for item in &items {
-            results.push(match key.decrypt(&item.data, &item.aad).await {
-                Ok(mut plaintext) => Ok(std::mem::take(&mut *plaintext)),
-                Err(error) => Err(error.into()),
-            });
+            results.push(open(&**key, &item.data, self.bound.before(&item.aad)).await);
         }
         Ok(self.end(results))
     }

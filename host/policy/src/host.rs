@@ -14,6 +14,7 @@ use crate::at_once::AtOnce;
 use crate::bindings::{Operation, Payload, Plan, Request, WorldPre, types};
 use crate::ceiling::Ceiling;
 use crate::compiler::Compiler;
+use crate::compose::Bound;
 use crate::engine::{self, EngineKind, PoolMetrics};
 use crate::error::{AdmissionError, HostError, PolicyError, Scope, SetupError};
 use crate::instance::Instance;
@@ -56,6 +57,14 @@ pub struct Services {
 
 /// Compilations at a time.
 const COMPILATIONS: usize = 2;
+
+/// What one run is of.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    program: &'a Program,
+    request: &'a Request,
+    bound: &'a Bound,
+}
 
 impl PolicyHost {
     /// Starts the engines and their clock.
@@ -158,6 +167,14 @@ impl PolicyHost {
         self.sandboxes().try_for_each(|sandbox| sandbox.forget(digest_hex))
     }
 
+    /// The same policy, with as many instances at once as the pool has: for one that runs for all
+    /// tenants.
+    pub fn for_all(policy: &Policy) -> Arc<Policy> {
+        let program = Arc::clone(&policy.program);
+        let slots = Semaphore::new(program.sandbox.pool_size());
+        Arc::new(Policy { program, slots })
+    }
+
     fn policy(program: Arc<Program>) -> Arc<Policy> {
         let slots = Semaphore::new(program.sandbox.per_tenant);
         Arc::new(Policy { program, slots })
@@ -232,14 +249,27 @@ impl PolicyHost {
 
     /// Asks the policy for its decision.
     pub async fn authorize(&self, policy: &Policy, request: &Request) -> Result<Plan, PolicyError> {
+        self.authorize_under(policy, request, &Bound::default()).await
+    }
+
+    /// The same below a baseline that binds so. Its plan is the policy's own: [`compose`] it.
+    ///
+    /// [`compose`]: crate::compose()
+    pub async fn authorize_under(
+        &self,
+        policy: &Policy,
+        request: &Request,
+        bound: &Bound,
+    ) -> Result<Plan, PolicyError> {
         let _slots = Self::acquire(policy)?;
         let program = &policy.program;
-        let at_once = self.at_once(program, request, |run, store| run.authorize(store, request));
+        let run = Run { program, request, bound };
+        let at_once = self.at_once(run, |run, store| run.authorize(store, request));
         let plan = match at_once {
             Some(outcome) => outcome?,
             None => {
                 // Boxed: a fiber's future is large, and seldom needed.
-                Box::pin(program.sandbox.on_fiber(self.instance(program, request), async |store| {
+                Box::pin(program.sandbox.on_fiber(self.instance(run), async |store| {
                     let world = program.on_fiber.instantiate_async(&mut *store).await?;
                     world.keyward_policy_guard().call_authorize(store, request).await
                 }))
@@ -256,17 +286,27 @@ impl PolicyHost {
         policy: &Policy,
         requests: &[Request],
     ) -> Result<Vec<Result<Plan, HostError>>, PolicyError> {
+        self.authorize_many_under(policy, requests, &Bound::default()).await
+    }
+
+    /// The same below a baseline that binds so for each of them.
+    pub async fn authorize_many_under(
+        &self,
+        policy: &Policy,
+        requests: &[Request],
+        bound: &Bound,
+    ) -> Result<Vec<Result<Plan, HostError>>, PolicyError> {
         let Some(first) = requests.first() else {
             return Ok(Vec::new());
         };
         let _slots = Self::acquire(policy)?;
         let program = &policy.program;
-        let at_once =
-            self.at_once(program, first, |run, store| run.authorize_many(store, requests));
+        let run = Run { program, request: first, bound };
+        let at_once = self.at_once(run, |run, store| run.authorize_many(store, requests));
         let plans = match at_once {
             Some(outcome) => outcome?,
             None => {
-                Box::pin(program.sandbox.on_fiber(self.instance(program, first), async |store| {
+                Box::pin(program.sandbox.on_fiber(self.instance(run), async |store| {
                     let world = program.on_fiber.instantiate_async(&mut *store).await?;
                     world.keyward_policy_guard().call_authorize_many(store, requests).await
                 }))
@@ -295,6 +335,17 @@ impl PolicyHost {
         request: &Request,
         payload: &Payload,
     ) -> Result<Payload, PolicyError> {
+        self.invoke_under(policy, request, payload, &Bound::default()).await
+    }
+
+    /// The same below a baseline that binds so.
+    pub async fn invoke_under(
+        &self,
+        policy: &Policy,
+        request: &Request,
+        payload: &Payload,
+        bound: &Bound,
+    ) -> Result<Payload, PolicyError> {
         let name = request.operation.strip_prefix("invoke/").unwrap_or(&request.operation);
         if !policy.operations().iter().any(|operation| operation.name == name) {
             return Err(PolicyError::UnknownOperation { name: name.to_owned() });
@@ -307,13 +358,13 @@ impl PolicyHost {
             obligations = Some(obligations_of_invoke(plan, payload)?);
             Ok(())
         };
-        let at_once = self.at_once(program, request, |run, store| {
-            run.invoke(store, request, payload, &mut decide)
-        });
+        let run = Run { program, request, bound };
+        let at_once =
+            self.at_once(run, |run, store| run.invoke(store, request, payload, &mut decide));
         let outcome = match at_once {
             Some(outcome) => outcome,
             None => {
-                Box::pin(program.sandbox.on_fiber(self.instance(program, request), async |store| {
+                Box::pin(program.sandbox.on_fiber(self.instance(run), async |store| {
                     let world = program.on_fiber.instantiate_async(&mut *store).await?;
                     let guard = world.keyward_policy_guard();
                     let plan = guard.call_authorize(&mut *store, request).await?;
@@ -336,19 +387,20 @@ impl PolicyHost {
         Ok((take(&policy.slots, Scope::Tenant)?, policy.program.sandbox.acquire()?))
     }
 
-    fn instance(&self, program: &Program, request: &Request) -> Instance {
-        program.sandbox.instance(&request.tenant, &request.id, &self.services)
+    fn instance(&self, Run { program, request, bound }: Run<'_>) -> Instance {
+        let mut instance = program.sandbox.instance(&request.tenant, &request.id, &self.services);
+        instance.bound = bound.clone();
+        instance
     }
 
     /// Runs `work` here and now. `None`: it would have to wait, and nothing of it is left.
     fn at_once<T>(
         &self,
-        program: &Program,
-        request: &Request,
+        run: Run<'_>,
         work: impl FnOnce(&AtOnce, &mut Store<Instance>) -> wasmtime::Result<T>,
     ) -> Option<Result<T, PolicyError>> {
-        let run = program.at_once.as_ref()?;
-        program.sandbox.at_once(self.instance(program, request), |store| work(run, store))
+        let linked = run.program.at_once.as_ref()?;
+        run.program.sandbox.at_once(self.instance(run), |store| work(linked, store))
     }
 }
 

@@ -8,6 +8,7 @@ use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
 use crate::at_once::MustWait;
 use crate::bindings::log::Level;
+use crate::compose::Bound;
 use crate::engine::{EngineKind, TICK};
 use crate::error::Limit;
 use crate::host::Services;
@@ -48,6 +49,8 @@ pub struct Instance {
     pub memory_bytes: usize,
     /// Whether the engine counts fuel.
     pub counts_fuel: bool,
+    /// What the operator's baseline binds into all that the run seals and opens.
+    pub bound: Bound,
     /// Who observes the run, if anybody does.
     pub watch: Option<Box<Watch>>,
 }
@@ -77,6 +80,7 @@ impl Instance {
             ticks_left: ticks(limits.cpu),
             memory_bytes: 0,
             counts_fuel: false,
+            bound: Bound::default(),
             watch: None,
         }
     }

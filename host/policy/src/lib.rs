@@ -17,6 +17,7 @@ mod at_once;
 mod bindings;
 mod ceiling;
 pub mod compiler;
+mod compose;
 mod contract;
 mod engine;
 mod error;
@@ -39,6 +40,7 @@ mod watch;
 pub use crate::bindings::{Algorithm, Caller, Obligation, Operation, Payload, Plan, Request};
 pub use crate::ceiling::Ceiling;
 pub use crate::compiler::Compiler;
+pub use crate::compose::{Bound, compose};
 pub use crate::engine::{EngineKind, PoolMetrics};
 pub use crate::error::{
     AdmissionError, HostError, Limit, PolicyError, Scope, SetupError, TrapKind,

@@ -4,6 +4,7 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap};
 
 use crate::bindings::{Payload, Plan, types};
+use crate::compose;
 use crate::error::{HostError, Limit, PolicyError, Scope, TrapKind};
 use crate::limits::Limits;
 use crate::obligations::Obligations;
@@ -28,7 +29,7 @@ pub fn checked(plan: Plan) -> Result<Plan, PolicyError> {
     if plan.version == Some(0) {
         return Err(bad("key versions begin at 1".into()));
     }
-    Ok(plan)
+    compose::alone(plan)
 }
 
 /// What the plan of an invoke obliges to, after what can be checked of it was.

@@ -76,6 +76,11 @@ impl Sandbox {
         &self.engine
     }
 
+    /// Instances at once.
+    pub fn pool_size(&self) -> usize {
+        self.pool_size as usize
+    }
+
     /// How full its pool is.
     pub fn pool_metrics(&self) -> PoolMetrics {
         engine::pool_metrics(&self.engine, self.pool_size)

@@ -26,7 +26,7 @@ async fn an_observed_run_tells_all_and_ends_as_any_other() {
     let policy = host.admit(&component("fields")).await.unwrap();
     let (request, payload) = protect(r#"{"customer":{"name":"Ada"}}"#);
     let watch = |detail| {
-        let observe = Observe { detail, script: None, state: None };
+        let observe = Observe { detail, script: None, ..Observe::default() };
         host.observe(&policy, &request, Some(&payload), observe)
     };
     let trace = watch(Detail::Values).await.unwrap();
@@ -54,7 +54,7 @@ async fn an_observed_run_tells_all_and_ends_as_any_other() {
 async fn a_trace_of_lengths_has_no_bytes() {
     let (host, policy) = hostile().await;
     let run = |detail| {
-        let observe = Observe { detail, script: None, state: None };
+        let observe = Observe { detail, script: None, ..Observe::default() };
         let request = request("million-calls");
         let (host, policy) = (&host, &policy);
         async move { host.observe(policy, &request, None, observe).await.unwrap() }
@@ -84,10 +84,13 @@ async fn a_replayed_run_is_the_recorded_one_and_stops_where_it_is_not() {
     let host = host_with(counting_fuel(), Duration::ZERO);
     let policy = host.admit(&component("fields")).await.unwrap();
     let (request, payload) = protect(r#"{"customer":{"name":"Ada"}}"#);
-    let recorded = Observe { detail: Detail::Values, script: None, state: None };
+    let recorded = Observe { detail: Detail::Values, script: None, ..Observe::default() };
     let recorded = host.observe(&policy, &request, Some(&payload), recorded).await.unwrap();
-    let replay =
-        |calls: Vec<_>| Observe { detail: Detail::Values, script: Some(calls), state: None };
+    let replay = |calls: Vec<_>| Observe {
+        detail: Detail::Values,
+        script: Some(calls),
+        ..Observe::default()
+    };
     let same = host.observe(&policy, &request, Some(&payload), replay(recorded.calls.clone()));
     let same = same.await.unwrap();
     assert_eq!((&same.divergence, same.calls_left), (&None, 0));

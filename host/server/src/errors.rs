@@ -399,6 +399,7 @@ impl From<&PolicyError> for Code {
     fn from(error: &PolicyError) -> Self {
         match error {
             PolicyError::Refused(error) => error.into(),
+            PolicyError::Baseline(error) => (&**error).into(),
             PolicyError::UnknownOperation { .. } => Self::OperationNotFound,
             PolicyError::Trap { .. } => Self::PolicyTrap,
             PolicyError::Limit(limit) => (*limit).into(),

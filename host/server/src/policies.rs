@@ -8,6 +8,7 @@
 
 mod activation;
 mod backed_up;
+mod baseline;
 mod ceiling;
 mod components;
 mod difference;
@@ -39,11 +40,13 @@ use keyward_policy_host::{Policy, PolicyHost};
 use tokio::sync::Semaphore;
 
 use self::backed_up::BackedUp;
+use self::baseline::Above;
+pub use self::baseline::Baseline;
 pub use self::ceiling::CeilingRecord;
 use self::components::Components;
 pub use self::difference::{Changed, Difference, OperationChange};
 pub use self::digest::{ComponentDigest, NoDigest};
-pub use self::explain::Explainer;
+pub use self::explain::{Explained, Explainer};
 pub use self::failing::{Counters, follow};
 use self::failing::{Failing, Reports};
 use self::failures::Failures;
@@ -107,6 +110,8 @@ pub struct Policies {
     slots: ArcSwap<HashMap<String, Slot>>,
     /// Orders changes that this process makes.
     order: tokio::sync::Mutex<()>,
+    /// What is asked before the tenants' policies.
+    above: ArcSwap<Above>,
     stage: Arc<Stage>,
     explainer: Explainer,
     counters: Arc<Counters>,
@@ -135,6 +140,7 @@ impl Policies {
         });
         Self {
             host,
+            above: ArcSwap::from_pointee(Above::Nothing),
             stage,
             explainer,
             counters: Arc::default(),
@@ -172,9 +178,9 @@ impl Policies {
 
     /// What decides a request of the tenant, or why there is none to ask.
     pub fn decider(&self, tenant: &TenantName) -> Result<Decider, Problem> {
-        let serving = self.found(tenant)?;
+        let (baseline, serving) = (self.baseline()?, self.found(tenant)?);
         let (host, counters) = (Arc::clone(&self.host), Arc::clone(&self.counters));
-        Ok(Decider::new(host, serving, counters, self.failing.clone()))
+        Ok(Decider::new(host, baseline, serving, counters, self.failing.clone()))
     }
 
     /// The tenant's active policy, or why there is none to ask.
@@ -217,6 +223,7 @@ impl Policies {
     /// changes nothing, when the store does.
     pub async fn load(&self, tenants: &[TenantName]) -> Result<(), StoreError> {
         let _order = self.order.lock().await;
+        self.load_baseline().await?;
         let slots: HashMap<String, Slot> = stream::iter(tenants.to_vec())
             .map(|tenant| async move {
                 let slot = self.slot(&tenant).await?;

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use wasmtime::Store;
 
-use super::{PolicyHost, Services};
+use super::{PolicyHost, Run, Services};
 use crate::bindings::{Payload, Request};
+use crate::compose::Bound;
 use crate::error::{HostError, PolicyError};
 use crate::instance::Instance;
 use crate::noting::level_name;
@@ -26,6 +27,8 @@ pub struct Observe {
     pub script: Option<Vec<HostCall>>,
     /// What the policy remembers, in the place of the host's: for runs whose writes are not to last.
     pub state: Option<Arc<dyn StateService>>,
+    /// What a baseline binds above the policy.
+    pub bound: Bound,
 }
 
 /// What the two calls of a run gave; what is missing was not called or did not return.
@@ -50,7 +53,7 @@ impl PolicyHost {
     ) -> Result<Trace, PolicyError> {
         let _slots = Self::acquire(policy)?;
         let program = &policy.program;
-        let mut instance = self.instance(program, request);
+        let mut instance = self.instance(Run { program, request, bound: &observe.bound });
         instance.watch = Some(Box::new(Watch::new(observe.detail, observe.script)));
         if let Some(state) = observe.state {
             let keys = Arc::clone(&self.services.keys);

@@ -183,6 +183,9 @@ fn of_server(method: &str, a: &str, b: &str, c: &str) -> &'static str {
         ("GET", "restore", "recipient", "") => "restore.recipient",
         ("GET", "audit", "", "") => "audit.query",
         ("GET", "receipts", "public-key", "") => "receipt-key.show",
+        ("GET", "policy", "baseline", "") => "policy.baseline.show",
+        ("PUT", "policy", "baseline", "") => "policy.baseline.set",
+        ("DELETE", "policy", "baseline", "") => "policy.baseline.remove",
         _ => UNKNOWN,
     }
 }

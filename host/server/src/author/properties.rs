@@ -133,7 +133,7 @@ impl Checker<'_> {
         request: &Request,
         payload: Option<&Payload>,
     ) -> Result<Trace, Failure> {
-        let observe = Observe { detail: Detail::Values, script: None, state: None };
+        let observe = Observe { detail: Detail::Values, script: None, ..Observe::default() };
         let policy = &self.sandbox.policy;
         let observed = self.sandbox.host.observe(policy, request, payload, observe).await;
         observed.map_err(|error| Failure::local("the policy did not run", &error))

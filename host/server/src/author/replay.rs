@@ -40,8 +40,11 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     for run in &recording.runs {
         let request = run.request.clone().into();
         let payload: Option<Payload> = run.payload.clone().map(Into::into);
-        let observe =
-            Observe { detail: Detail::Values, script: Some(run.calls.clone()), state: None };
+        let observe = Observe {
+            detail: Detail::Values,
+            script: Some(run.calls.clone()),
+            ..Observe::default()
+        };
         let trace =
             sandbox.host.observe(&sandbox.policy, &request, payload.as_ref(), observe).await;
         let trace = trace.map_err(|error| Failure::local("the policy did not run", &error))?;

@@ -60,7 +60,7 @@ pub async fn run(
         request.key = key_of(tenant, payload.as_ref()).await;
     }
     let invoked = payload.as_ref().filter(|_| request.operation.starts_with("invoke/"));
-    let observe = Observe { detail: Detail::Values, script: None, state: None };
+    let observe = Observe { detail: Detail::Values, script: None, ..Observe::default() };
     let trace = sandbox.host.observe(&sandbox.policy, &request, invoked, observe).await;
     let trace = trace.map_err(|error| Failure::local("the policy did not run", &error))?;
     let output = match (&trace.decision, &payload) {

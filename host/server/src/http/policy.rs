@@ -1,6 +1,7 @@
 //! A tenant's policies: those it keeps, which one is active, and what operators allow them to be.
 
 mod activation;
+mod baseline;
 mod bounds;
 mod explain;
 mod kept;
@@ -26,7 +27,7 @@ use crate::audit;
 use crate::clock;
 use crate::errors::Code;
 use crate::policies::signature::{HEADER, Signature};
-use crate::policies::{Active, Verdict};
+use crate::policies::{Active, Baseline, Verdict};
 use crate::tokens::scope::Kind;
 
 /// Most signatures one request brings.
@@ -52,6 +53,10 @@ struct PolicyView<'a> {
     /// Why it is not trusted, and what to do.
     #[serde(skip_serializing_if = "Option::is_none")]
     distrust: Option<&'a str>,
+    /// The digest of the operator's policy that is asked before it, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<super::openapi::schema::ComponentDigest>")]
+    baseline: Option<&'a str>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -64,7 +69,7 @@ struct OperationView<'a> {
 }
 
 impl<'a> PolicyView<'a> {
-    fn of(active: &'a Active) -> Self {
+    fn of(active: &'a Active, baseline: Option<&'a Baseline>) -> Self {
         let operations = active.policy.operations().iter().map(|operation| OperationView {
             name: &operation.name,
             description: &operation.description,
@@ -87,6 +92,7 @@ impl<'a> PolicyView<'a> {
             trusted: active.verdict.is_trusted(),
             signed_by: active.verdict.signers(),
             distrust,
+            baseline: baseline.map(|baseline| baseline.record.digest.as_str()),
         }
     }
 }
@@ -140,7 +146,8 @@ pub async fn put(
     let by = &credential.caller.subject;
     let active = app.policies.put(&tenant, wasm, signatures, by).await?;
     audit::target(&format!("policy {}", active.policy.digest()));
-    output::json(StatusCode::OK, &PolicyView::of(&active))
+    let baseline = app.policies.baseline()?;
+    output::json(StatusCode::OK, &PolicyView::of(&active, baseline.as_deref()))
 }
 
 /// `GET …/policy`.
@@ -154,7 +161,8 @@ pub async fn show(
         Code::PolicyMissing => Problem::new(Code::PolicyNotSet, problem.detail),
         _ => problem,
     })?;
-    output::json(StatusCode::OK, &PolicyView::of(&active))
+    let baseline = app.policies.baseline()?;
+    output::json(StatusCode::OK, &PolicyView::of(&active, baseline.as_deref()))
 }
 
 /// What takes a component: its form, and what it fails with.
@@ -188,4 +196,5 @@ pub fn routes(routes: &mut Routes) {
     rollout::routes(routes);
     explain::routes(routes);
     bounds::routes(routes);
+    baseline::routes(routes);
 }

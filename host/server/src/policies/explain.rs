@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use keyward_keyring::TenantName;
-use keyward_policy_host::{HostConfig, Observe, PolicyHost, Request, Services, SetupError, Trace};
+use keyward_policy_host::{
+    Bound, HostConfig, ImageConfig, Observe, PolicyHost, Request, Services, SetupError, Trace,
+};
 use tokio::sync::OnceCell;
 
 use super::activation::unreadable;
@@ -31,7 +33,9 @@ impl Explainer {
         keys: Arc<dyn keyward_policy_host::KeyService>,
         states: Arc<States>,
     ) -> Self {
-        let config = HostConfig { pool_size: POOL, per_tenant: POOL, fuel: true, ..config };
+        let image =
+            config.image.map(|image| ImageConfig { pool_size: POOL, per_tenant: POOL, ..image });
+        let config = HostConfig { pool_size: POOL, per_tenant: POOL, fuel: true, image, ..config };
         Self { config, states, keys, host: OnceCell::new() }
     }
 
@@ -50,22 +54,55 @@ impl Explainer {
     }
 }
 
+/// What came of a question.
+pub struct Explained {
+    /// What the operator's baseline did, and its digest; none: there is none.
+    pub baseline: Option<(String, Trace)>,
+    /// What the policy did; none: the baseline did not let the request pass.
+    pub policy: Option<Trace>,
+}
+
 impl Policies {
-    /// Asks a component that the tenant keeps for its decision; of what it remembers afterwards,
-    /// nothing lasts.
+    /// Asks the baseline, if there is one, and a component that the tenant keeps for their decisions;
+    /// of what they remember afterwards, nothing lasts.
     pub async fn explain(
         &self,
         tenant: &TenantName,
         digest: &ComponentDigest,
         request: &Request,
-    ) -> Result<Trace, Problem> {
+    ) -> Result<Explained, Problem> {
         self.kept(tenant, digest).await?;
+        let state = Rehearsal::new(Arc::clone(&self.explainer.states));
+        let mut bound = Bound::default();
+        let mut asked = None;
+        if let Some(baseline) = self.baseline()? {
+            let named = &baseline.record.digest;
+            let parsed = named.parse().map_err(|_| Problem::internal("a digest is none"))?;
+            let trace = self.observed(&parsed, request, &state, Bound::default()).await?;
+            let decided = trace.decision.as_ref().map(Bound::by).ok();
+            let baseline = Some((named.clone(), trace));
+            let Some(demanded) = decided else {
+                return Ok(Explained { baseline, policy: None });
+            };
+            (bound, asked) = (demanded, baseline);
+        }
+        let trace = self.observed(digest, request, &state, bound).await?;
+        Ok(Explained { baseline: asked, policy: Some(trace) })
+    }
+
+    async fn observed(
+        &self,
+        digest: &ComponentDigest,
+        request: &Request,
+        state: &Arc<Rehearsal>,
+        bound: Bound,
+    ) -> Result<Trace, Problem> {
         let wasm = self.components.read(digest).await.map_err(unreadable)?;
         let host = self.explainer.host().await.map_err(Problem::internal)?;
-        // Without the tenant's ceiling: what it says of a component is no secret and no permission.
+        // Without the tenant's ceiling: what is told of a component permits it nothing.
         let policy = host.admit(&wasm).await?;
-        let state = Rehearsal::new(Arc::clone(&self.explainer.states));
-        let observe = Observe { state: Some(state), ..Observe::default() };
+        let state = Some(Arc::clone(state) as _);
+        let observe = Observe { state, bound, ..Observe::default() };
         Ok(host.observe(&policy, request, None, observe).await?)
     }
 

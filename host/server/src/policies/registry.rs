@@ -156,6 +156,9 @@ impl Policies {
     }
 
     async fn is_kept_anywhere(&self, digest: &ComponentDigest) -> Result<bool, Problem> {
+        if self.is_baseline(digest).await.map_err(unavailable)? {
+            return Ok(true);
+        }
         for tenant in self.keyring.list_tenants().await? {
             let is_needed = self.record(&tenant).await?.is_some_and(|it| it.needs(digest.as_str()));
             if is_needed || self.kept.has(&tenant, digest).await.map_err(unavailable)? {

@@ -1,15 +1,17 @@
-//! What a tenant's requests are decided by: the active policy, or a canary in its place, and a shadow
-//! beside it.
+//! What a tenant's requests are decided by: the operator's baseline, if there is one, and below it the
+//! active policy, or a canary in its place, and a shadow beside it.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use keyward_keyring::TenantName;
-use keyward_policy_host::{HostError, Payload, Plan, Policy, PolicyError, PolicyHost, Request};
+use keyward_policy_host::{
+    Bound, HostError, Obligations, Payload, Plan, Policy, PolicyError, PolicyHost, Request, compose,
+};
 
 use super::failures::Failures;
 use super::shadow::{self, Answer, Shadow};
-use super::{Active, Candidate, Counters, Failing, Safeguard};
+use super::{Active, Baseline, Candidate, Counters, Failing, Safeguard};
 
 /// A policy that decides a share of the requests.
 pub struct Canary {
@@ -38,6 +40,7 @@ pub struct Serving {
 /// Decides one request. Everything the request asks is asked of the same policy.
 pub struct Decider {
     host: Arc<PolicyHost>,
+    baseline: Option<Arc<Baseline>>,
     serving: Arc<Serving>,
     /// Whether the canary decides.
     canary: Option<Arc<Canary>>,
@@ -48,13 +51,14 @@ pub struct Decider {
 impl Decider {
     pub(super) fn new(
         host: Arc<PolicyHost>,
+        baseline: Option<Arc<Baseline>>,
         serving: Arc<Serving>,
         counters: Arc<Counters>,
         failing: Failing,
     ) -> Self {
         let drawn = |canary: &&Arc<Canary>| fastrand::u8(0..100) < canary.candidate.percent;
         let canary = serving.canary.as_ref().filter(drawn).cloned();
-        Self { host, serving, canary, counters, failing }
+        Self { host, baseline, serving, canary, counters, failing }
     }
 
     fn policy(&self) -> &Policy {
@@ -68,16 +72,11 @@ impl Decider {
 
     /// Asks for a decision.
     pub async fn authorize(&self, request: &Request) -> Result<Plan, PolicyError> {
-        let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let decided = self.host.authorize(self.policy(), request).await;
-        self.count(request.time, 1, decided.as_ref().err());
-        if let Some((shadow, started)) = started
-            && !is_busy(&decided)
-        {
-            let answer = Answer::of_plan(&decided);
-            shadow.run(request.clone(), None, answer, started.elapsed());
-        }
-        decided
+        let Some(above) = self.ask_baseline(request).await? else {
+            return self.own(request, &Bound::default()).await;
+        };
+        let own = self.own(request, &Bound::by(&above)).await?;
+        compose(&above, own)
     }
 
     /// Asks for many decisions; results in the order of the requests.
@@ -85,22 +84,42 @@ impl Decider {
         &self,
         requests: &[Request],
     ) -> Result<Vec<Result<Plan, HostError>>, PolicyError> {
-        let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let decided = self.host.authorize_many(self.policy(), requests).await;
-        let time = requests.first().map_or(0, |request| request.time);
-        self.count(time, 1, decided.as_ref().err());
-        if let (Some((shadow, started)), Ok(answers)) = (started, &decided) {
-            let share = started.elapsed() / u32::try_from(requests.len().max(1)).unwrap_or(1);
-            for (request, answer) in requests.iter().zip(answers).take(shadow::MAX_OF_BATCH) {
-                let answer = match answer {
-                    Ok(plan) => Answer::Plan(Box::new(plan.clone())),
-                    Err(error) => Answer::Error(error.code()),
-                };
-                shadow.run(request.clone(), None, answer, share);
+        let Some(baseline) = &self.baseline else {
+            return self.own_many(requests, &Bound::default()).await;
+        };
+        let above = self.host.authorize_many(&baseline.policy, requests).await;
+        let above = above.map_err(|error| self.of_baseline(error))?;
+        let mut decided: Vec<Option<Result<Plan, HostError>>> = Vec::new();
+        decided.resize_with(requests.len(), || None);
+        let mut waiting: Vec<(usize, Bound)> = Vec::new();
+        for (at, plan) in above.iter().enumerate() {
+            match plan {
+                Ok(plan) => waiting.push((at, Bound::by(plan))),
+                Err(refused) => decided[at] = Some(Err(refused.clone().of_baseline())),
             }
-            shadow.skip(requests.len().saturating_sub(shadow::MAX_OF_BATCH));
         }
-        decided
+        // What one instance seals is bound alike: as a rule there is one such group.
+        while let Some((_, bound)) = waiting.first() {
+            let bound = bound.clone();
+            let (group, others) = waiting.into_iter().partition(|(_, other)| *other == bound);
+            waiting = others;
+            let group: Vec<usize> = group.into_iter().map(|(at, _)| at).collect();
+            let asked: Vec<Request> = group.iter().map(|at| requests[*at].clone()).collect();
+            let own = self.own_many(&asked, &bound).await?;
+            for (at, own) in group.into_iter().zip(own) {
+                let both = match (&above[at], own) {
+                    (Ok(above), Ok(own)) => match compose(above, own) {
+                        Ok(plan) => Ok(plan),
+                        Err(PolicyError::Refused(refused)) => Err(refused),
+                        Err(error) => return Err(error),
+                    },
+                    (Err(refused), _) => Err(refused.clone()),
+                    (Ok(_), Err(refused)) => Err(refused),
+                };
+                decided[at] = Some(both);
+            }
+        }
+        Ok(decided.into_iter().flatten().collect())
     }
 
     /// Asks for a decision, and then for the operation.
@@ -109,15 +128,77 @@ impl Decider {
         request: &Request,
         payload: &Payload,
     ) -> Result<Payload, PolicyError> {
+        let mut bound = Bound::default();
+        if let Some(above) = self.ask_baseline(request).await? {
+            let obligations = Obligations::of(&above).and_then(|obligations| {
+                obligations.check_len(payload.body.len())?;
+                Ok(obligations)
+            });
+            let obligations = obligations.map_err(|error| self.of_baseline(error.into()))?;
+            obligations.record(&request.tenant, &request.id);
+            bound = Bound::by(&above);
+        }
         let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let done = self.host.invoke(self.policy(), request, payload).await;
+        let done = self.host.invoke_under(self.policy(), request, payload, &bound).await;
         self.count(request.time, 1, done.as_ref().err());
         if let Some((shadow, started)) = started
             && !is_busy(&done)
         {
-            shadow.run(request.clone(), Some(payload), Answer::of(&done), started.elapsed());
+            let (answer, elapsed) = (Answer::of(&done), started.elapsed());
+            shadow.run(request.clone(), Some(payload), bound, answer, elapsed);
         }
         done
+    }
+
+    /// What the baseline demands of a request that it lets pass.
+    async fn ask_baseline(&self, request: &Request) -> Result<Option<Plan>, PolicyError> {
+        let Some(baseline) = &self.baseline else { return Ok(None) };
+        let decided = self.host.authorize(&baseline.policy, request).await;
+        decided.map(Some).map_err(|error| self.of_baseline(error))
+    }
+
+    fn of_baseline(&self, error: PolicyError) -> PolicyError {
+        if error.is_failure() {
+            self.counters.failed(error.code());
+            tracing::error!(%error, "the baseline policy failed");
+        }
+        PolicyError::Baseline(Box::new(error))
+    }
+
+    async fn own(&self, request: &Request, bound: &Bound) -> Result<Plan, PolicyError> {
+        let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
+        let decided = self.host.authorize_under(self.policy(), request, bound).await;
+        self.count(request.time, 1, decided.as_ref().err());
+        if let Some((shadow, started)) = started
+            && !is_busy(&decided)
+        {
+            let (answer, elapsed) = (Answer::of_plan(&decided), started.elapsed());
+            shadow.run(request.clone(), None, bound.clone(), answer, elapsed);
+        }
+        decided
+    }
+
+    async fn own_many(
+        &self,
+        requests: &[Request],
+        bound: &Bound,
+    ) -> Result<Vec<Result<Plan, HostError>>, PolicyError> {
+        let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
+        let decided = self.host.authorize_many_under(self.policy(), requests, bound).await;
+        let time = requests.first().map_or(0, |request| request.time);
+        self.count(time, 1, decided.as_ref().err());
+        if let (Some((shadow, started)), Ok(answers)) = (started, &decided) {
+            let elapsed = started.elapsed() / u32::try_from(requests.len().max(1)).unwrap_or(1);
+            for (request, answer) in requests.iter().zip(answers).take(shadow::MAX_OF_BATCH) {
+                let answer = match answer {
+                    Ok(plan) => Answer::Plan(Box::new(plan.clone())),
+                    Err(error) => Answer::Error(error.code()),
+                };
+                shadow.run(request.clone(), None, bound.clone(), answer, elapsed);
+            }
+            shadow.skip(requests.len().saturating_sub(shadow::MAX_OF_BATCH));
+        }
+        decided
     }
 
     /// The shadow, if it is to run on this request: what the canary decides has no active answer to

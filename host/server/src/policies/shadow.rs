@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use keyward_policy_host::{Observe, Payload, Plan, Policy, PolicyError, PolicyHost, Request};
+use keyward_policy_host::{
+    Bound, Observe, Payload, Plan, Policy, PolicyError, PolicyHost, Request,
+};
 use tokio::sync::Semaphore;
 
 use super::Candidate;
@@ -190,6 +192,7 @@ impl Shadow {
         self: &Arc<Self>,
         request: Request,
         payload: Option<&Payload>,
+        bound: Bound,
         answer: Answer,
         elapsed: Duration,
     ) {
@@ -200,7 +203,7 @@ impl Shadow {
         };
         let (shadow, payload) = (Arc::clone(self), payload.cloned());
         tokio::spawn(async move {
-            shadow.compare(&request, payload.as_ref(), &answer, elapsed).await;
+            shadow.compare(&request, payload.as_ref(), bound, &answer, elapsed).await;
             drop(permit);
         });
     }
@@ -209,11 +212,12 @@ impl Shadow {
         &self,
         request: &Request,
         payload: Option<&Payload>,
+        bound: Bound,
         active: &Answer,
         elapsed: Duration,
     ) {
         let state = Rehearsal::new(Arc::clone(&self.stage.states));
-        let observe = Observe { state: Some(state), ..Observe::default() };
+        let observe = Observe { state: Some(state), bound, ..Observe::default() };
         let observed = self.stage.host.observe(&self.policy, request, payload, observe).await;
         let Ok(trace) = observed else { return self.skip(1) };
         let failed =

@@ -3,8 +3,9 @@
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use keyward_policy::{Key, Request, log, random};
+use keyward_policy::{Error, Key, Request, log, random};
 
+use crate::plans::AS_BASELINE;
 use crate::{memory, signing};
 
 /// Every name [`commit`] knows.
@@ -31,6 +32,7 @@ pub const NAMES: &[&str] = &[
     "forge-handle",
     "reuse-check",
     "residue-check",
+    "seal-as-baseline",
     "state-calls",
     "state-fill",
     "state-foreign",
@@ -100,6 +102,7 @@ pub fn commit(name: &str, request: &Request) -> Result<String, String> {
             visits => Err(format!("reused {visits} times")),
         },
         "residue-check" => machine::residue_check(),
+        "seal-as-baseline" => seal_as_baseline(request),
         "state-calls" => Ok(memory::calls()),
         "state-fill" => memory::fill(request),
         "state-foreign" => memory::foreign(),
@@ -122,6 +125,20 @@ fn recurse_wide(depth: u8) -> u64 {
     let frame = black_box([depth; 1024]);
     let next: fn(u8) -> u64 = black_box(recurse_wide);
     next(depth.wrapping_add(1)).wrapping_add(frame.iter().map(|byte| u64::from(*byte)).sum())
+}
+
+/// Seals and opens as if an operator's baseline had bound something.
+fn seal_as_baseline(request: &Request) -> Result<String, String> {
+    let key = Key::open(request.key.as_deref().unwrap_or("main"));
+    let key = key.map_err(|error| error.to_string())?;
+    if key.encrypt(b"x", AS_BASELINE).is_ok() {
+        return Err("sealed".to_owned());
+    }
+    let sealed = key.encrypt(b"x", b"").map_err(|error| error.to_string())?;
+    match key.decrypt(&sealed, AS_BASELINE) {
+        Err(Error::Invalid(_)) => Ok("refused".to_owned()),
+        other => Err(format!("{:?}", other.map(|_| ()))),
+    }
 }
 
 /// Not a misdeed: what a wait for a key looks like.

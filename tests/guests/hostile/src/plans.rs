@@ -2,6 +2,9 @@
 
 use keyward_policy::{Obligation, Plan};
 
+/// Authenticated data as the host binds it for an operator's baseline, for two bytes of it.
+pub const AS_BASELINE: &[u8] = b"keyward baseline v1\0\0\0\0\x02eu";
+
 /// A bad plan by its name.
 pub fn by_name(name: &str) -> Option<Plan> {
     let oblige = |name: &str, value: &str| Plan {
@@ -16,6 +19,7 @@ pub fn by_name(name: &str) -> Option<Plan> {
         "garbage-version" => Plan::allow().with_version(u32::MAX),
         "garbage-version-zero" => Plan::allow().with_version(0),
         "garbage-aad" => Plan::allow().bind(vec![0x61; 4 << 10]),
+        "garbage-baseline" => Plan::allow().bind(AS_BASELINE),
         "garbage-obligation" => oblige("shred-afterwards", "yes"),
         "garbage-obligation-value" => oblige("max-bytes", "-1"),
         "garbage-note" => oblige("note", &"n".repeat(257)),

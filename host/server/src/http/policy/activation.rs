@@ -69,7 +69,8 @@ async fn activate(
     audit::target(&format!("policy {to}"));
     let by = &credential.caller.subject;
     let active = app.policies.activate(&tenant, &to, if_active.as_ref(), by).await?;
-    output::json(StatusCode::OK, &PolicyView::of(&active))
+    let baseline = app.policies.baseline()?;
+    output::json(StatusCode::OK, &PolicyView::of(&active, baseline.as_deref()))
 }
 
 /// `POST …/policy/rollback`.
@@ -88,7 +89,8 @@ async fn roll_back(
     let by = &credential.caller.subject;
     let active = app.policies.roll_back(&tenant, to.as_ref(), by).await?;
     audit::target(&format!("policy {}", active.policy.digest()));
-    output::json(StatusCode::OK, &PolicyView::of(&active))
+    let baseline = app.policies.baseline()?;
+    output::json(StatusCode::OK, &PolicyView::of(&active, baseline.as_deref()))
 }
 
 #[derive(Serialize, JsonSchema)]

@@ -8,7 +8,8 @@ use axum::http::{Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_policy_host::{
-    Caller, HostCall, LogEntry, Plan, PolicyError, Request as PolicyRequest, Value as Crossed,
+    Caller, HostCall, LogEntry, Plan, PolicyError, Request as PolicyRequest, Trace,
+    Value as Crossed, compose,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,7 +26,7 @@ use crate::http::json::{self, Text};
 use crate::http::openapi::{Endpoint, Tag, Who, problems, schema};
 use crate::http::routes::Routes;
 use crate::http::{Params, Problem, body, output, request_id};
-use crate::policies::NoDigest;
+use crate::policies::{Explained, NoDigest};
 
 /// Longest name of an operation, `invoke/` included.
 const MAX_OPERATION: usize = 128;
@@ -80,12 +81,33 @@ struct Explanation {
     #[schemars(with = "schema::ComponentDigest")]
     digest: String,
     allowed: bool,
-    /// What the host would have been told to do, if it is allowed.
+    /// What the host would have been told to do, if it is allowed: by the baseline and the policy
+    /// together.
     #[serde(skip_serializing_if = "Option::is_none")]
     plan: Option<PlanView>,
     /// Why it is not.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorView>,
+    /// What the operator's policy did, which is asked first, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    baseline: Option<BaselineView>,
+    /// What the policy did, if it was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<RunView>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExplainedBaseline")]
+struct BaselineView {
+    #[schemars(with = "schema::ComponentDigest")]
+    digest: String,
+    allowed: bool,
+    run: RunView,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ExplainedRun")]
+struct RunView {
     /// In order. Of bytes only how many there were.
     host_calls: Vec<CallView>,
     log: Vec<LogView>,
@@ -243,17 +265,34 @@ async fn explain(
         purpose: asked.purpose.map(|purpose| purpose.into_inner().into_owned()),
         time: clock::unix_ms(),
     };
-    let trace = app.policies.explain(&tenant, &digest, &request).await?;
+    let Explained { baseline, policy } = app.policies.explain(&tenant, &digest, &request).await?;
     let told = |error: PolicyError| ErrorView { code: error.code(), detail: error.to_string() };
-    let (plan, error) = match trace.decision {
+    let (above, baseline) = match baseline {
+        None => (None, None),
+        Some((digest, trace)) => {
+            let (decision, run) = parts(trace);
+            let baseline = BaselineView { digest, allowed: decision.is_ok(), run };
+            (Some(decision), Some(baseline))
+        }
+    };
+    let (own, run) = policy.map(parts).unzip();
+    let decision = match (above, own) {
+        (Some(Err(refused)), _) => Err(PolicyError::Baseline(Box::new(refused))),
+        (_, None) => return Err(Problem::internal("no policy was asked")),
+        (None, Some(own)) => own,
+        (Some(Ok(above)), Some(own)) => own.and_then(|own| compose(&above, own)),
+    };
+    let (plan, error) = match decision {
         Ok(decided) => (Some(plan(decided)), None),
         Err(error) => (None, Some(told(error))),
     };
-    let explanation = Explanation {
-        digest: digest.to_string(),
-        allowed: plan.is_some(),
-        plan,
-        error,
+    let (digest, allowed) = (digest.to_string(), plan.is_some());
+    let explanation = Explanation { digest, allowed, plan, error, baseline, run };
+    output::json(StatusCode::OK, &explanation)
+}
+
+fn parts(trace: Trace) -> (Result<Plan, PolicyError>, RunView) {
+    let run = RunView {
         host_calls: trace.calls.into_iter().map(call).collect(),
         log: trace.log.into_iter().map(log).collect(),
         log_lines_dropped: trace.log_lines_dropped,
@@ -261,7 +300,7 @@ async fn explain(
         memory_bytes: trace.memory_bytes,
         elapsed_us: u64::try_from(trace.elapsed.as_micros()).unwrap_or(u64::MAX),
     };
-    output::json(StatusCode::OK, &explanation)
+    (trace.decision, run)
 }
 
 /// Its route.
