@@ -85,6 +85,11 @@ pub mod component;
 #[cfg(all(not(target_family = "wasm"), feature = "harness"))]
 pub mod harness;
 
+/// The recipes of the documentation, compiled and run as they stand there.
+#[cfg(all(doctest, feature = "harness"))]
+#[doc = include_str!("../../docs/recipes.md")]
+mod recipes {}
+
 pub use key::Key;
 pub use policy::Policy;
 pub use signature::SignatureForm;
