@@ -10,11 +10,28 @@ use keyward_tests::{Server, Tenant};
 /// A good component with a module beside it that nobody instantiates, and that is compiled all the
 /// same.
 fn with_module(text: &str) -> Vec<u8> {
-    let module = wat::parse_str(text).unwrap();
     let mut wasm = stamped(9);
-    // A section of a component that is a core module: 1, its length in LEB128, the module.
-    wasm.push(1);
-    let mut length = module.len();
+    section(&mut wasm, 1, &wat::parse_str(text).unwrap());
+    wasm
+}
+
+/// The same, but so many instances are made of the module, with each instance of the component.
+fn with_instances(text: &str, count: u8) -> Vec<u8> {
+    let index = u8::try_from(modules(&stamped(9))).unwrap();
+    let mut wasm = with_module(text);
+    // A vector of instances, each of which is: instantiate, the module's index, no arguments.
+    let mut instances = vec![count];
+    for _ in 0..count {
+        instances.extend([0, index, 0]);
+    }
+    section(&mut wasm, 2, &instances);
+    wasm
+}
+
+/// Appends a section: its number, its length in LEB128, its content.
+fn section(wasm: &mut Vec<u8>, id: u8, content: &[u8]) {
+    wasm.push(id);
+    let mut length = content.len();
     loop {
         let byte = u8::try_from(length & 0x7f).unwrap();
         length >>= 7;
@@ -24,8 +41,28 @@ fn with_module(text: &str) -> Vec<u8> {
         }
         wasm.push(byte | 0x80);
     }
-    wasm.extend_from_slice(&module);
-    wasm
+    wasm.extend_from_slice(content);
+}
+
+/// How many core modules a component has at its top.
+fn modules(wasm: &[u8]) -> usize {
+    let (mut at, mut modules) = (8, 0);
+    while at < wasm.len() {
+        modules += usize::from(wasm[at] == 1);
+        at += 1;
+        let (mut length, mut shift) = (0, 0);
+        loop {
+            let byte = wasm[at];
+            at += 1;
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte < 0x80 {
+                break;
+            }
+        }
+        at += length;
+    }
+    modules
 }
 
 /// As many pieces of data as a module may have, of nearly nothing each.
@@ -126,4 +163,57 @@ fn what_is_made_to_break_the_compiler_fails_alone() {
     let refused = tenant.admin.put_policy(&with_module(&slow));
     refused.problem(422, "component_compile_timeout");
     tenant.app.get("/policy").problem(404, "policy_not_set");
+}
+
+/// What runs when an instance is made, before anything is asked of the policy.
+#[test]
+fn what_is_made_to_break_instances_is_not_admitted() {
+    let server = Server::serve("");
+    let (tenant, other) = (server.tenant("acme"), server.tenant("other"));
+    for tenant in [&tenant, &other] {
+        tenant.admin.put_policy(&stamped(1)).expect(200);
+    }
+    let start = |locals: &str, body: &str| format!("(module {locals} (func $f {body}) (start $f))");
+    let copies = "(data (i32.const 0) \"x\")".repeat(90_000);
+    let large = "x".repeat(512 << 10);
+    for (name, text, count, code) in [
+        ("endless start", start("", "(loop br 0)"), 1, "component_bad_description"),
+        ("start that traps", start("", "unreachable"), 1, "component_bad_description"),
+        ("start that recurses", start("", "call $f"), 1, "component_bad_description"),
+        (
+            "start that grows memory",
+            start("(memory 1)", "(loop (drop (memory.grow (i32.const 16))) br 0)"),
+            1,
+            "component_needs_too_much",
+        ),
+        (
+            "start that grows a table",
+            start(
+                "(table 1 funcref)",
+                "(loop (drop (table.grow 0 (ref.null func) (i32.const 1000000))) br 0)",
+            ),
+            1,
+            "component_bad_description",
+        ),
+        ("pieces of data", format!("(module (memory 1) {copies})"), 1, "component_needs_too_much"),
+        ("many instances", "(module)".into(), 100, "component_needs_too_much"),
+        (
+            "data in many instances",
+            format!("(module (memory 8) (data (i32.const 0) \"{large}\"))"),
+            4,
+            "component_needs_too_much",
+        ),
+    ] {
+        let (wasm, start) = (with_instances(&text, count), Instant::now());
+        let headers = [("content-type", "application/wasm")];
+        let refused = tenant.admin.send("POST", "/policies", &headers, &wasm);
+        println!("{name}: {} after {:.1?}: {}", refused.status, start.elapsed(), refused.text());
+        refused.problem(422, code);
+        assert!(start.elapsed().as_secs() < 30, "{name}: {:?}", start.elapsed());
+        is_served(&other);
+        is_served(&tenant);
+    }
+    // The same way of adding a module, with one that does no harm.
+    let harmless = with_instances("(module (func $f) (start $f))", 1);
+    tenant.admin.put_policy(&harmless).expect(200);
 }

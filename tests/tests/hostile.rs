@@ -11,8 +11,12 @@ use serde_json::{Value, json};
 
 const MAX_COMPONENT: usize = 512 << 10;
 
-static SERVER: LazyLock<Server> =
-    LazyLock::new(|| Server::dev_with(&[("KEYWARD_POLICY_MAX_COMPONENT", "512KiB")]));
+static SERVER: LazyLock<Server> = LazyLock::new(|| {
+    Server::dev_with(&[
+        ("KEYWARD_POLICY_MAX_COMPONENT", "512KiB"),
+        ("KEYWARD_POLICY_IMAGE_MAX_COMPONENT", "512KiB"),
+    ])
+});
 
 static HOSTILE: LazyLock<Tenant> =
     LazyLock::new(|| SERVER.tenant_with_policy("hostile", "hostile"));

@@ -322,7 +322,7 @@ fn a_policy_that_fails_too_often_gives_way_if_the_tenant_chose_so() {
     let bad = json!({ "key": "main", "plaintext": b64("x"), "purpose": "trap" });
     let fail = |times: usize| {
         for _ in 0..times {
-            tenant.app.post("/encrypt", &bad).problem(500, "policy_trap");
+            tenant.app.post("/encrypt", &bad).problem(502, "policy_trap");
         }
     };
     // Nobody chose it: what it fails at is refused, and it stays.

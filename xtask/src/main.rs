@@ -4,6 +4,7 @@
 //! sentence that says what to change. Nothing here is part of the product.
 
 mod bench;
+mod contract;
 mod debian;
 mod dev;
 mod openssl;
@@ -25,7 +26,9 @@ const USAGE: &str = "usage: cargo xtask TASK
   test              build everything and run every test
   bench [NAME]      build optimised and print the figures: cycle, http or seal; all by default
   policies [--toolchain rustup|debian]
-                    build every guest into target/policies/NAME.wasm";
+                    build every guest into target/policies/NAME.wasm
+  contract          keep components of the contract as it is, when it is released, for the tests of
+                    later hosts";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Some("dev") => dev::run(&rest),
         Some("test") => test::run(&rest),
         Some("bench") => bench::run(&rest),
+        Some("contract") => contract::run(&rest),
         Some("policies") => policies::run(&rest),
         _ => Err(USAGE.into()),
     };

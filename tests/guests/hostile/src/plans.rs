@@ -19,7 +19,7 @@ pub fn by_name(name: &str) -> Option<Plan> {
         "garbage-version" => Plan::allow().with_version(u32::MAX),
         "garbage-version-zero" => Plan::allow().with_version(0),
         "garbage-aad" => Plan::allow().bind(vec![0x61; 4 << 10]),
-        "garbage-baseline" => Plan::allow().bind(AS_BASELINE),
+        "garbage-baseline" => Plan { authenticated_data: AS_BASELINE.to_vec(), ..Plan::allow() },
         "garbage-obligation" => oblige("shred-afterwards", "yes"),
         "garbage-obligation-value" => oblige("max-bytes", "-1"),
         "garbage-note" => oblige("note", &"n".repeat(257)),
