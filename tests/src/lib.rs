@@ -20,6 +20,7 @@ mod server;
 pub mod stamp;
 mod tenant;
 pub mod vault;
+pub mod wire;
 
 pub use answer::{Answer, UNIFORM};
 pub use cli::{Cli, Done};

@@ -17,6 +17,7 @@ use crate::bridge::Bridge;
 use crate::config::{Config, HttpConfig, RotationConfig};
 use crate::health::Health;
 use crate::jwt::Jwt;
+use crate::limits::Limits;
 use crate::metrics::Requests;
 use crate::net::{Tls, TlsStatistics};
 use crate::policies::{self, Explainer, Policies};
@@ -56,6 +57,8 @@ pub struct App {
     pub audit: Option<AuditLog>,
     /// Counts of what the HTTP API answered.
     pub requests: Arc<Requests>,
+    /// What is let in.
+    pub limits: Arc<Limits>,
     /// When keys are rotated without a call.
     pub rotation: RotationConfig,
     /// Counts of what was rotated so.
@@ -159,6 +162,7 @@ impl App {
             restores,
             health: Health::default(),
             requests: Arc::default(),
+            limits: Limits::new(config.limits, workers()),
             rotation: config.rotation,
             rotations: rotation::Counters::default(),
             tls: OnceLock::new(),
@@ -169,6 +173,7 @@ impl App {
         } else {
             app.load_policies().await?;
         }
+        app.limits.start();
         purge::start(&app);
         policies::follow(&app);
         rotation::start(&app, &app.rotation);
@@ -298,6 +303,11 @@ async fn open_audit(settings: AuditSettings, key: RootKey) -> Result<AuditLog, S
     let opened = tokio::task::spawn_blocking(open).await;
     let log = opened.map_err(|_| StartError::Interrupted)??;
     Ok(AuditLog { log, dir })
+}
+
+/// Threads that work on requests.
+fn workers() -> usize {
+    tokio::runtime::Handle::try_current().map_or(1, |runtime| runtime.metrics().num_workers())
 }
 
 fn create_dir(path: &Path) -> Result<(), StartError> {

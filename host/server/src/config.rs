@@ -9,6 +9,7 @@ mod build;
 mod examples;
 mod identities;
 mod kind;
+mod limits;
 mod settings;
 mod values;
 mod vault;
@@ -23,6 +24,7 @@ use keyward_keyring::{CacheConfig, TenantName};
 use keyward_policy_host::{Compiler, ImageConfig, Limits};
 
 use crate::jwt::JwtConfig;
+use crate::limits::LimitsConfig;
 use crate::mtls::Mapping;
 
 pub use self::kind::Kind;
@@ -54,6 +56,8 @@ pub struct Config {
     pub audit: Option<keyward_audit::Settings>,
     /// Limits of the HTTP side.
     pub http: HttpConfig,
+    /// What is let in.
+    pub limits: LimitsConfig,
     /// The policies' sandbox.
     pub policy: PolicyConfig,
     /// The Vault that keeps the keys; `None`: the embedded store.

@@ -95,6 +95,14 @@ codes! {
     TokenEnded "token_ended" CONFLICT "Token has ended"
         "A token whose time is over cannot be rotated. Make a new one."
 
+    // Rates and load
+    RateLimited "rate_limited" TOO_MANY_REQUESTS "Too many requests"
+        "The token, the tenant, or the tenant's requests of this kind come faster than they may; `detail` says which, and the RateLimit headers how much is left. Retry after the time given."
+    TenantBusy "tenant_busy" TOO_MANY_REQUESTS "Tenant has too much under way"
+        "The tenant has as many requests under way as its quota allows. Retry after the time given."
+    Overloaded "overloaded" SERVICE_UNAVAILABLE "Overloaded"
+        "The server has as much under way as it takes on, or the tenant its share of it. Nothing was done. Retry after the time given."
+
     // Tenants, keys, ciphertexts
     TenantNotFound "tenant_not_found" NOT_FOUND "No such tenant"
         "Only operators are told so; to others a foreign tenant is `forbidden`, whether it exists or not."
@@ -317,6 +325,9 @@ impl Code {
     pub const fn retry_after(self) -> Option<u32> {
         match self {
             Self::PolicyBusy
+            | Self::RateLimited
+            | Self::TenantBusy
+            | Self::Overloaded
             | Self::PolicyUnavailable
             | Self::VaultRateLimited
             | Self::VaultBusy
@@ -466,7 +477,7 @@ pub fn markdown() -> String {
          `status`, `detail`, `code`, `request_id` and, where one field is to blame, `field`: its \
          JSON Pointer. Branch on `code`; it never changes its meaning. In a batch the response is \
          200 and an item that failed has `error` with `code`, `detail` and `field`.\n\n\
-         Responses with 503 carry `Retry-After` in seconds; 401 carries `WWW-Authenticate`, 405 \
+         Responses with 429 and 503 carry `Retry-After` in seconds; 401 carries `WWW-Authenticate`, 405 \
          carries `Allow`.\n\n\
          | code | status | meaning |\n| --- | --- | --- |\n",
     );
@@ -491,9 +502,10 @@ mod tests {
     }
 
     #[test]
-    fn every_503_says_when_to_retry() {
+    fn every_429_and_503_says_when_to_retry() {
         for code in Code::ALL {
-            let later = code.status() == StatusCode::SERVICE_UNAVAILABLE;
+            let later = [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS]
+                .contains(&code.status());
             assert_eq!(code.retry_after().is_some(), later, "{code:?}");
         }
     }

@@ -44,8 +44,9 @@ pub fn service(app: Arc<App>) -> Scope {
     let usual = app.http.body_timeout + app.http.request_timeout;
     let timeouts = Timeouts { usual, policy: usual + app.policies.host().compile_timeout() };
     let requests = Arc::clone(&app.requests);
+    let limits = Arc::clone(&app.limits);
     let audit = app.audit.as_ref().map(|audit| audit.log.clone());
-    Scope::new(router(app), timeouts, requests, audit)
+    Scope::new(router(app), timeouts, requests, limits, audit)
 }
 
 /// Every route. A new one is added where its handler is, together with what docs/openapi.json says

@@ -27,6 +27,7 @@ mod files;
 pub mod health;
 pub mod http;
 mod jwt;
+pub mod limits;
 mod log;
 mod metered;
 pub mod metrics;

@@ -23,6 +23,7 @@ pub async fn render(app: &App) -> Result<String, fmt::Error> {
     sections::server(&mut page, app, ready);
     sections::pools(&mut page, app.policies.host());
     sections::requests(&mut page, &app.requests);
+    sections::limits(&mut page, &app.limits.figures());
     sections::cache(&mut page, &app.keyring.cache_statistics());
     sections::usage(&mut page, &app.keyring.usage_statistics(), &app.rotations);
     if let Some(audit) = &app.audit {

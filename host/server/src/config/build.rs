@@ -56,6 +56,7 @@ impl Config {
                 drain_timeout: read.duration(&s::DRAIN_TIMEOUT)?,
                 max_connections: read.bytes_count(&s::MAX_CONNECTIONS)?,
             },
+            limits: read.limits()?,
             policy,
             vault: read.vault()?,
             cache: read.cache()?,

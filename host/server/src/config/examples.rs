@@ -35,7 +35,7 @@ fn every_variable_named_in_an_example_is_a_setting() {
 fn every_setting_named_in_the_operators_guide_exists() {
     let text = std::fs::read_to_string(repository().join("docs/operations.md")).unwrap();
     let quoted = text.split('`').skip(1).step_by(2);
-    let folders = ["vault.", "cache.", "tenant.", "http.", "log."];
+    let folders = ["vault.", "cache.", "tenant.", "http.", "log.", "limits."];
     let mut seen = 0;
     for name in quoted.filter(|name| folders.iter().any(|folder| name.starts_with(folder))) {
         assert!(ALL.iter().any(|setting| setting.key == Some(name)), "{name}");

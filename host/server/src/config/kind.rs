@@ -7,6 +7,8 @@ use axum::http::Uri;
 use keyward_keyring::vault::SecretPath;
 use keyward_keyring::{Outage, TenantName};
 
+use crate::limits::Rate;
+
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -42,6 +44,8 @@ pub enum Kind {
     SecretPath,
     /// An outage contract.
     Outage,
+    /// So many in a time.
+    Rate,
     /// A secret: never shown.
     Secret,
     /// A secret of visible ASCII characters.
@@ -78,6 +82,7 @@ impl Kind {
             }
             Self::SecretPath => "a mount and a folder such as `secret/e2ee`".into(),
             Self::Outage => "`fail-closed`, or `serve-stale=` and a duration such as `1h`".into(),
+            Self::Rate => "a rate such as `100/s`, `600/m` or `100/s burst 200`".into(),
             Self::Secret => "a secret".into(),
             Self::Credential => "a secret without spaces or control characters".into(),
         }
@@ -110,6 +115,7 @@ impl Kind {
             }
             Self::SecretPath => text.parse::<SecretPath>().is_ok(),
             Self::Outage => text.parse::<Outage>().is_ok(),
+            Self::Rate => text.parse::<Rate>().is_ok(),
         }
     }
 }

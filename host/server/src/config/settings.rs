@@ -92,6 +92,18 @@ settings! {
         "Time requests in flight have to finish at shutdown.";
     MAX_CONNECTIONS: Some("http.max_connections"), "KEYWARD_HTTP_MAX_CONNECTIONS", Kind::Count(1, 1_000_000), Some("10000"),
         "Largest number of connections at once; more wait to be accepted.";
+    LIMITS_TOKEN: Some("limits.token"), "KEYWARD_LIMITS_TOKEN", Kind::Rate, None,
+        "Requests of one token, or of one JWT or certificate. Unset: no bound.";
+    LIMITS_TENANT: Some("limits.tenant"), "KEYWARD_LIMITS_TENANT", Kind::Rate, None,
+        "Requests of one tenant, by whatever token. Unset: no bound.";
+    LIMITS_ITEMS: Some("limits.items"), "KEYWARD_LIMITS_ITEMS", Kind::Rate, None,
+        "Items of one tenant: a batch has as many as it has items, and lines as many as there are. Its burst bounds a batch. Unset: no bound.";
+    LIMITS_OPERATIONS: Some("limits.operations"), "KEYWARD_LIMITS_OPERATIONS", Kind::List, None,
+        "Requests of one tenant by their kind, such as `invoke=50/s` or `keys=60/m`. Kinds are the labels `route` of the metrics. Unset: no bound.";
+    MAX_IN_FLIGHT: Some("limits.max_in_flight"), "KEYWARD_LIMITS_MAX_IN_FLIGHT", Kind::Count(16, 1_000_000), Some("2048"),
+        "Requests under way at once; more are refused with `overloaded`. From half of it on, each tenant is held to its share. Management has 64 more.";
+    MAX_WAIT: Some("limits.max_wait"), "KEYWARD_LIMITS_MAX_WAIT", Kind::Duration(1, MINUTE), Some("1s"),
+        "How long a request of a tenant above its share of the processors waits for its turn before it is refused with `overloaded`.";
     POOL_SIZE: Some("policy.pool_size"), "KEYWARD_POLICY_POOL_SIZE", Kind::Count(1, 10_000), Some("1000"),
         "Policy instances at once, over all tenants. Each reserves about 17 MiB of address space, not memory.";
     PER_TENANT: Some("policy.per_tenant"), "KEYWARD_POLICY_PER_TENANT", Kind::Count(1, 10_000), Some("250"),

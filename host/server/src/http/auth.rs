@@ -21,6 +21,7 @@ use crate::tokens::{Credential, PREFIX, Reach, TENANT_ADMIN, TokenError};
 pub async fn authenticate(app: &App, headers: &HeaderMap) -> Result<Arc<Credential>, Problem> {
     let credential = presented(app, headers).await?;
     audit::by(&credential);
+    app.limits.admit(&credential)?;
     if credential.scope.bounds(Kind::Operations) {
         credential.scope.check(Kind::Operations, &incoming::operation())?;
     }
@@ -107,6 +108,7 @@ impl Access {
         let path = params(path)?;
         let credential = authenticate(app, headers).await?;
         let tenant = for_data(&credential, param(&path, "tenant")?)?;
+        app.limits.turn().await?;
         Ok(Self { path, credential, tenant })
     }
 }

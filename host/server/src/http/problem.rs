@@ -28,12 +28,14 @@ pub struct Problem {
     pub detail: Cow<'static, str>,
     /// JSON Pointer (RFC 6901) of the field to blame.
     pub field: Option<String>,
+    /// Seconds after which to try again, where more is known than the code tells.
+    pub retry_after: Option<u32>,
 }
 
 impl Problem {
     /// A problem that no single field is to blame for.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), field: None }
+        Self { code, detail: detail.into(), field: None, retry_after: None }
     }
 
     /// A problem with the field at this JSON Pointer.
@@ -42,7 +44,7 @@ impl Problem {
         field: impl Into<String>,
         detail: impl Into<Cow<'static, str>>,
     ) -> Self {
-        Self { code, detail: detail.into(), field: Some(field.into()) }
+        Self { field: Some(field.into()), ..Self::new(code, detail) }
     }
 
     /// The one answer to every ciphertext that does not open.
@@ -133,7 +135,7 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Some(seconds) = self.code.retry_after() {
+        if let Some(seconds) = self.retry_after.or(self.code.retry_after()) {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.code.status() == StatusCode::UNAUTHORIZED {

@@ -12,7 +12,7 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::{HeaderName, Method, Request, Response, Uri};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, ready};
 use keyward_audit::Audit;
 use tower::Service;
 use tracing::level_filters::LevelFilter;
@@ -23,6 +23,7 @@ use super::problem::Problem;
 use super::request_id::RequestId;
 use crate::audit::{self, Record};
 use crate::errors::Code;
+use crate::limits::{self, Limits};
 use crate::metrics::{Requests, Route};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,19 +58,22 @@ pub struct Scope {
     router: Router,
     timeouts: Timeouts,
     requests: Arc<Requests>,
+    limits: Arc<Limits>,
     audit: Option<Audit>,
 }
 
 impl Scope {
     /// Wraps `router`; a request that takes longer than its timeout is given up. What was answered
-    /// is counted in `requests` and, but for what is of nobody's, recorded in `audit`.
+    /// is counted in `requests` and, but for what is of nobody's, recorded in `audit`. What `limits`
+    /// have no room for is not handled.
     pub fn new(
         router: Router,
         timeouts: Timeouts,
         requests: Arc<Requests>,
+        limits: Arc<Limits>,
         audit: Option<Audit>,
     ) -> Self {
-        Self { router, timeouts, requests, audit }
+        Self { router, timeouts, requests, limits, audit }
     }
 }
 
@@ -94,8 +98,12 @@ impl Service<Request<Body>> for Scope {
         let log = (LevelFilter::current() >= LevelFilter::DEBUG)
             .then(|| (request.method().clone(), request.uri().clone()));
         let incoming = Incoming::of(&request);
-        let handled = incoming.within(self.router.call(request));
-        let handled = AssertUnwindSafe(handled).catch_unwind();
+        let (standing, refused) = self.limits.arrive(route);
+        let handled = match refused {
+            None => Either::Left(incoming.within(self.router.call(request))),
+            Some(problem) => Either::Right(ready(Ok(problem.into_response()))),
+        };
+        let handled = limits::within(standing, AssertUnwindSafe(handled).catch_unwind());
         let handled = tokio::time::timeout(self.timeouts.of(route), handled);
         Box::pin(async move {
             let placed = match (record, &audit) {
@@ -111,8 +119,8 @@ impl Service<Request<Body>> for Scope {
             };
             let (handled, record) = audit::within(record, handled).await;
             let mut response = match handled {
-                Ok(Ok(Ok(response))) => response,
-                Ok(Err(_panic)) => Problem::internal("a handler panicked").into_response(),
+                Ok((Ok(Ok(response)), standing)) => in_standing(response, standing),
+                Ok((Err(_panic), _)) => Problem::internal("a handler panicked").into_response(),
                 Err(_elapsed) => {
                     let detail = "the server gave up on the request; retry after the time given";
                     Problem::new(Code::RequestTimeout, detail).into_response()
@@ -132,6 +140,13 @@ impl Service<Request<Body>> for Scope {
             Ok(response)
         })
     }
+}
+
+/// The answer, with what the request's standing adds to it.
+fn in_standing(mut response: Response<Body>, standing: Option<limits::Standing>) -> Response<Body> {
+    let Some(standing) = standing else { return response };
+    standing.write(response.headers_mut());
+    response.map(|body| standing.accompany(body))
 }
 
 /// Health checks and figures show nothing of anybody's and are asked for every few seconds; the API's

@@ -80,6 +80,35 @@ routes! {
 }
 
 impl Route {
+    /// Whether limits hold for it: not for what has no tenant and no token.
+    pub fn is_limited(self) -> bool {
+        !matches!(self, Self::Health | Self::Metrics | Self::OpenApi)
+    }
+
+    /// Those that limits hold for.
+    pub fn limited() -> impl Iterator<Item = Self> {
+        Self::ALL.iter().copied().filter(|route| route.is_limited())
+    }
+
+    /// Whether it is work on data, which the tenant's policy decides.
+    pub fn is_data(self) -> bool {
+        matches!(
+            self,
+            Self::Encrypt
+                | Self::Decrypt
+                | Self::Rewrap
+                | Self::Datakey
+                | Self::Mac
+                | Self::Sign
+                | Self::Verify
+                | Self::Derive
+                | Self::Random
+                | Self::Hash
+                | Self::Stream
+                | Self::Invoke
+        )
+    }
+
     /// What the path is for, whether there is such a tenant, key or method or not.
     pub fn of(path: &str) -> Self {
         let Some(rest) = path.strip_prefix("/api/v1/") else {
@@ -124,7 +153,7 @@ impl Route {
                     Some("receipt-keys") => Self::Receipts,
                     Some("policy" | "policies") => Self::Policy,
                     Some("tokens") => Self::Tokens,
-                    Some("outage") => Self::Tenants,
+                    Some("outage" | "quotas") => Self::Tenants,
                     Some("audit") => Self::Audit,
                     _ => Self::Other,
                 }
@@ -135,8 +164,8 @@ impl Route {
 }
 
 /// Statuses counted each for itself.
-const STATUSES: [u16; 16] =
-    [200, 201, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 500, 502, 503];
+const STATUSES: [u16; 17] =
+    [200, 201, 304, 400, 401, 403, 404, 405, 408, 409, 413, 415, 422, 429, 500, 502, 503];
 
 /// Upper bounds of the histogram, in seconds.
 pub const BOUNDS: [f64; 16] = [

@@ -45,6 +45,7 @@ pub fn answer<O: Operation>(call: Call, body: Body) -> Response<Body> {
             }
             Ok(Some(chunk)) => {
                 let items: Vec<&[u8]> = split(&chunk).collect();
+                call.app.limits.items_in_time(call.tenant.as_str(), items.len()).await;
                 // What there is: the policy broke, or the host, and nothing of the chunk was done.
                 let work = call.batch::<O>(&items, Frame::Lines, &mut out);
                 let (done, kept) = audit::within(record.take(), work).await;

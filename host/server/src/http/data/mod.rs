@@ -71,9 +71,13 @@ pub async fn run<O: Operation>(
     let parsed = body::read::<O>(&bytes)?;
     let call = call.as_ref().map_err(Clone::clone)?;
     let text = match parsed {
-        body::Body::One(fields) => call.single::<O>(fields).await?,
+        body::Body::One(fields) => {
+            call.app.limits.items(call.tenant.as_str(), 1)?;
+            call.single::<O>(fields).await?
+        }
         body::Body::Batch(items) => {
             let items = body::checked(items, call.app.http.max_items)?;
+            call.app.limits.items(call.tenant.as_str(), items.len())?;
             let mut text = String::with_capacity(items.len() * 256);
             text.push_str("{\"items\":[");
             call.batch::<O>(&items, batch::Frame::Array, &mut text).await?;

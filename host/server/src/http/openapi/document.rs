@@ -129,6 +129,7 @@ const SHARED: &[(&str, StatusCode, &[&[Code]])] = &[
         StatusCode::FORBIDDEN,
         &[problems::CREDENTIAL, problems::POLICY, problems::KEY_USE],
     ),
+    ("TooMany", StatusCode::TOO_MANY_REQUESTS, &[problems::CREDENTIAL]),
     ("BodyTimeout", StatusCode::REQUEST_TIMEOUT, &[problems::BODY]),
     ("PayloadTooLarge", StatusCode::PAYLOAD_TOO_LARGE, &[problems::BODY]),
     ("UnsupportedMediaType", StatusCode::UNSUPPORTED_MEDIA_TYPE, &[problems::JSON]),
@@ -181,6 +182,15 @@ fn headers() -> Value {
         "RetryAfter": header(
             "Seconds after which to try again.",
             json!({ "type": "integer", "minimum": 1 }),
+        ),
+        "RateLimit": header(
+            "What is left of each rate (`r`), and the seconds until it is full again (`t`): \
+             draft-ietf-httpapi-ratelimit-headers. Any other answer may have it, too.",
+            json!({ "type": "string" }),
+        ),
+        "RateLimitPolicy": header(
+            "The rates that hold: so many at once (`q`), made good in so many seconds (`w`).",
+            json!({ "type": "string" }),
         ),
         "Challenge": header("How to authenticate.", json!({ "type": "string" })),
     })
@@ -321,8 +331,12 @@ pub(super) fn failures(
 fn problem(status: StatusCode, codes: &BTreeSet<&'static str>) -> Value {
     let about: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
     let mut headers = json!({ "X-Request-Id": { "$ref": "#/components/headers/RequestId" } });
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    if [StatusCode::SERVICE_UNAVAILABLE, StatusCode::TOO_MANY_REQUESTS].contains(&status) {
         headers["Retry-After"] = json!({ "$ref": "#/components/headers/RetryAfter" });
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        headers["RateLimit"] = json!({ "$ref": "#/components/headers/RateLimit" });
+        headers["RateLimit-Policy"] = json!({ "$ref": "#/components/headers/RateLimitPolicy" });
     }
     if status == StatusCode::UNAUTHORIZED {
         headers["WWW-Authenticate"] = json!({ "$ref": "#/components/headers/Challenge" });

@@ -33,8 +33,16 @@ pub const STORE: &[Code] = &[
 ];
 
 /// Where a credential is needed.
-pub const CREDENTIAL: &[Code] =
-    &[Unauthenticated, TokenExpired, IdentityUnavailable, Forbidden, OutOfScope];
+pub const CREDENTIAL: &[Code] = &[
+    Unauthenticated,
+    TokenExpired,
+    IdentityUnavailable,
+    Forbidden,
+    OutOfScope,
+    RateLimited,
+    TenantBusy,
+    Overloaded,
+];
 
 /// Where operators name a tenant.
 pub const TENANT: &[Code] = &[TenantNotFound, InvalidName];
