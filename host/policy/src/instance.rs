@@ -63,6 +63,7 @@ impl Instance {
         limits: Limits,
         engine: EngineKind,
     ) -> Self {
+        let limits = services.keys.bounds(&tenant).lower(limits);
         let mut handles = ResourceTable::new();
         handles.set_max_capacity(limits.handles);
         Self {
@@ -168,6 +169,13 @@ impl Instance {
 /// Whole ticks in `time`, plus one: the first tick may come at once.
 fn ticks(time: Duration) -> u64 {
     u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        let calls = self.limits.host_calls - self.host_calls_left;
+        self.services.keys.ran(&self.tenant, calls, self.memory_bytes);
+    }
 }
 
 impl ResourceLimiter for Instance {

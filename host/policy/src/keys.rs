@@ -7,6 +7,7 @@ use keyward_crypto::{Algorithm, Alphabet, Mac, SignatureForm};
 use zeroize::Zeroizing;
 
 use crate::error::HostError;
+use crate::limits::Bounds;
 
 /// Opens keys on behalf of a policy. Implementations see the tenant the request belongs to and
 /// must never reach beyond it, whatever the name says.
@@ -19,6 +20,17 @@ pub trait KeyService: Send + Sync + 'static {
         name: &str,
         version: Option<u32>,
     ) -> Result<Arc<dyn KeyHandle>, HostError>;
+
+    /// Bounds of the tenant's runs, where they are below the host's own. Asked at the start of each.
+    fn bounds(&self, tenant: &str) -> Bounds {
+        let _ = tenant;
+        Bounds::default()
+    }
+
+    /// Hears how often a run of the tenant's called the host, and the most memory it had, in bytes.
+    fn ran(&self, tenant: &str, host_calls: u32, memory_bytes: usize) {
+        let _ = (tenant, host_calls, memory_bytes);
+    }
 }
 
 /// One open key. It works with the key's bytes and never gives them out.

@@ -47,7 +47,7 @@ pub use crate::error::{
 };
 pub use crate::host::{Observe, PolicyHost, Services};
 pub use crate::keys::{KeyHandle, KeyService};
-pub use crate::limits::{HostConfig, ImageConfig, Limits};
+pub use crate::limits::{Bounds, HostConfig, ImageConfig, Limits};
 pub use crate::needs::Needs;
 pub use crate::obligations::{ObligationError, Obligations};
 pub use crate::policy::Policy;

@@ -54,6 +54,29 @@ impl Limits {
     }
 }
 
+/// Bounds for one tenant's runs. What is `None` is as the host's limits say; nothing here raises those.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Calls of host functions.
+    pub host_calls: Option<u32>,
+    /// Bytes copied out of the guest by one host call, or by one result.
+    pub host_call_bytes: Option<usize>,
+    /// Linear memory, in bytes.
+    pub memory_bytes: Option<usize>,
+}
+
+impl Bounds {
+    /// The limits, or these bounds where they are lower.
+    pub(crate) fn lower(self, mut limits: Limits) -> Limits {
+        let least = |limit: usize, bound: Option<usize>| bound.map_or(limit, |it| it.min(limit));
+        limits.host_calls =
+            self.host_calls.map_or(limits.host_calls, |it| it.min(limits.host_calls));
+        limits.host_call_bytes = least(limits.host_call_bytes, self.host_call_bytes);
+        limits.memory_bytes = least(limits.memory_bytes, self.memory_bytes);
+        limits
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

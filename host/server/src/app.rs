@@ -17,7 +17,7 @@ use crate::bridge::Bridge;
 use crate::config::{Config, HttpConfig, RotationConfig};
 use crate::health::Health;
 use crate::jwt::Jwt;
-use crate::limits::Limits;
+use crate::limits::{Limits, QuotaStore};
 use crate::metrics::Requests;
 use crate::net::{Tls, TlsStatistics};
 use crate::policies::{self, Explainer, Policies};
@@ -59,6 +59,8 @@ pub struct App {
     pub requests: Arc<Requests>,
     /// What is let in.
     pub limits: Arc<Limits>,
+    /// What operators gave single tenants of it.
+    pub quotas: QuotaStore,
     /// When keys are rotated without a call.
     pub rotation: RotationConfig,
     /// Counts of what was rotated so.
@@ -140,10 +142,12 @@ impl App {
         let shared = backend.is_shared();
         let cache = CacheConfig { shared, ..cache };
         let keyring = Keyring::new(store, cache);
+        let limits = Limits::new(config.limits, workers());
         let states = Arc::new(States::new(Arc::clone(keyring.store()), policy.state_bytes));
-        let keys: Arc<dyn KeyService> = Arc::new(Bridge::new(keyring.clone()));
+        let keys: Arc<dyn KeyService> = Arc::new(Bridge::new(keyring.clone()).within(&limits));
         let explainer = Explainer::new(host_config.clone(), Arc::clone(&keys), Arc::clone(&states));
         let host = PolicyHost::new(host_config, Services { keys, state: states })?;
+        let quotas = QuotaStore::new(&keyring, &limits);
         let app = Arc::new(Self {
             http,
             max_component: policy
@@ -162,7 +166,8 @@ impl App {
             restores,
             health: Health::default(),
             requests: Arc::default(),
-            limits: Limits::new(config.limits, workers()),
+            quotas,
+            limits,
             rotation: config.rotation,
             rotations: rotation::Counters::default(),
             tls: OnceLock::new(),
@@ -184,6 +189,8 @@ impl App {
     /// Reads which policies are active, of every tenant.
     pub(crate) async fn load_policies(&self) -> Result<(), KeyringError> {
         let tenants = self.keyring.list_tenants().await?;
+        // First: what a policy may is known before it runs.
+        self.quotas.load(&tenants).await?;
         Ok(self.policies.load(&tenants).await?)
     }
 

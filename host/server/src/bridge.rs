@@ -11,22 +11,31 @@ use keyward_crypto::{
     Algorithm, Alphabet, Binding, Channel, CryptoError, Header, Mac, SignatureForm,
 };
 use keyward_keyring::{Key, KeyName, Keyring, KeyringError, TenantName};
-use keyward_policy_host::{HostError, KeyHandle, KeyService};
+use keyward_policy_host::{Bounds, HostError, KeyHandle, KeyService};
 use zeroize::Zeroizing;
 
 use crate::errors::Code;
 use crate::http::Problem;
+use crate::limits::Limits;
 use crate::metered::Metered;
 
 /// Opens keys of the keyring for policies.
 pub struct Bridge {
     keyring: Keyring,
+    /// Which keys policies may use, and how much else; none where policies are tried.
+    limits: Option<Arc<Limits>>,
 }
 
 impl Bridge {
     /// Opens keys of this keyring.
     pub fn new(keyring: Keyring) -> Self {
-        Self { keyring }
+        Self { keyring, limits: None }
+    }
+
+    /// The same, within what operators give each tenant.
+    #[must_use]
+    pub fn within(self, limits: &Arc<Limits>) -> Self {
+        Self { limits: Some(Arc::clone(limits)), ..self }
     }
 }
 
@@ -39,6 +48,15 @@ impl KeyService for Bridge {
         version: Option<u32>,
     ) -> Result<Arc<dyn KeyHandle>, HostError> {
         let no_such_key = || HostError::NotFound("this tenant has no such key".into());
+        if let Some(limits) = &self.limits
+            && let Err(problem) = limits.check_grant(tenant, name)
+        {
+            return Err(HostError::Denied(format!(
+                "{} ({})",
+                problem.detail,
+                problem.code.as_str()
+            )));
+        }
         let tenant = TenantName::from_str(tenant).map_err(|_| no_such_key())?;
         // A name that no key can have is the name of no key.
         let name = KeyName::from_str(name).map_err(|_| no_such_key())?;
@@ -47,6 +65,16 @@ impl KeyService for Bridge {
         let current = Metered::of(&self.keyring, &key, number).await.map_err(host_error)?;
         let keyring = self.keyring.clone();
         Ok(Arc::new(Handle { keyring, key, current, pinned: version.is_some() }))
+    }
+
+    fn bounds(&self, tenant: &str) -> Bounds {
+        self.limits.as_ref().map_or_else(Bounds::default, |limits| limits.bounds(tenant))
+    }
+
+    fn ran(&self, tenant: &str, host_calls: u32, memory_bytes: usize) {
+        if let Some(limits) = &self.limits {
+            limits.ran(tenant, host_calls, memory_bytes);
+        }
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) fn follow(app: &Arc<App>) {
 async fn apply(app: &App, change: &Change) -> Result<(), KeyringError> {
     match change {
         Change::Policy(tenant) => Ok(app.policies.reload(tenant).await?),
+        Change::Tenant(tenant) => Ok(app.quotas.reload(tenant).await?),
         Change::Token(id) => {
             app.tokens.forget(id).await;
             Ok(())

@@ -100,6 +100,10 @@ codes! {
         "The token, the tenant, or the tenant's requests of this kind come faster than they may; `detail` says which, and the RateLimit headers how much is left. Retry after the time given."
     TenantBusy "tenant_busy" TOO_MANY_REQUESTS "Tenant has too much under way"
         "The tenant has as many requests under way as its quota allows. Retry after the time given."
+    PolicyCpuQuota "policy_cpu_quota" TOO_MANY_REQUESTS "Policy's CPU time used up"
+        "The tenant's policies used the CPU time that its quota gives them for a second. Retry after the time given."
+    PolicyInstancesQuota "policy_instances_quota" TOO_MANY_REQUESTS "Policy instances used up"
+        "As many of the tenant's policies run as its quota allows at once. Retry after the time given."
     Overloaded "overloaded" SERVICE_UNAVAILABLE "Overloaded"
         "The server has as much under way as it takes on, or the tenant its share of it. Nothing was done. Retry after the time given."
 
@@ -152,6 +156,8 @@ codes! {
         "Somebody else changed the same thing at the same time. Read it again and retry."
 
     // The policy's answer
+    KeyNotGranted "key_not_granted" FORBIDDEN "Key not granted"
+        "The tenant's policies may not use the key: it is none of those that its quotas name."
     PolicyMissing "policy_missing" FORBIDDEN "No active policy"
         "The tenant has no active policy, so nothing is allowed. Activate one with PUT …/policy."
     PolicyNotSet "policy_not_set" NOT_FOUND "No policy"
@@ -327,6 +333,8 @@ impl Code {
             Self::PolicyBusy
             | Self::RateLimited
             | Self::TenantBusy
+            | Self::PolicyCpuQuota
+            | Self::PolicyInstancesQuota
             | Self::Overloaded
             | Self::PolicyUnavailable
             | Self::VaultRateLimited

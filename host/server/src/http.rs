@@ -17,6 +17,7 @@ mod output;
 mod paging;
 mod policy;
 mod problem;
+mod quotas;
 mod receipts;
 mod request_id;
 mod restore;
@@ -57,6 +58,7 @@ fn all_routes() -> Routes {
     metrics::routes(&mut all);
     openapi::routes(&mut all);
     tenants::routes(&mut all);
+    quotas::routes(&mut all);
     tokens::routes(&mut all);
     policy::routes(&mut all);
     data::routes(&mut all);

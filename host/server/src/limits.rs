@@ -9,6 +9,8 @@
 //!
 //! Nothing here asks the store, and nothing waits but for a turn.
 
+mod account;
+mod quotas;
 mod rate;
 mod shares;
 mod standing;
@@ -17,21 +19,26 @@ mod tokens;
 mod turns;
 mod usage;
 
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+pub use self::quotas::{OwnRate, QuotaRecord, QuotaStore, Quotas};
 pub use self::rate::{NotARate, Rate};
 pub use self::shares::{Arrived, Full};
 pub use self::standing::{Standing, within};
 pub use self::tenants::TenantLimits;
 
+use keyward_policy_host::Bounds;
+
+use self::account::{Spent, Used};
 use self::rate::{Bucket, Over};
 use self::shares::Shares;
 use self::standing::{Told, with};
-use self::tenants::Tenants;
+use self::tenants::{TenantState, Tenants};
 use self::tokens::TokenBuckets;
 use self::turns::Turns;
 use crate::errors::Code;
@@ -79,9 +86,34 @@ impl OperationRates {
         Ok(Self(rates))
     }
 
+    /// Those of the kinds that there are.
+    fn known<'a>(all: impl Iterator<Item = (&'a str, Rate)>) -> Self {
+        let route = |kind: &str| Route::limited().find(|route| route.as_str() == kind);
+        Self(all.filter_map(|(kind, rate)| Some((route(kind)?, rate))).collect())
+    }
+
     /// Each kind with its rate.
     pub fn iter(&self) -> impl Iterator<Item = (Route, Rate)> {
         self.0.iter().copied()
+    }
+}
+
+/// What tenants are together that have no figures of their own; also one that is called so.
+const OTHERS: &str = "other";
+
+/// What a tenant uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TenantUse {
+    /// Requests under way.
+    pub in_flight: usize,
+    /// What its policies use.
+    pub policies: Used,
+}
+
+impl TenantUse {
+    fn add(&mut self, other: &Self) {
+        self.in_flight += other.in_flight;
+        self.policies.add(&other.policies);
     }
 }
 
@@ -192,12 +224,18 @@ impl Limits {
         Ok(())
     }
 
+    /// The tenant of this name: mostly that of the request being handled, which was looked up once.
+    fn tenant(&self, name: &str) -> Arc<TenantState> {
+        let known = with(|it| it.tenant.as_ref().filter(|it| *it.name == *name).cloned()).flatten();
+        known.unwrap_or_else(|| self.tenants.get(name))
+    }
+
     /// Takes the items of a batch.
     pub fn items(&self, tenant: &str, items: usize) -> Result<(), Problem> {
         let Some(count) = u32::try_from(items).ok().and_then(NonZeroU32::new) else {
             return Ok(());
         };
-        let tenant = self.tenants.get(tenant);
+        let tenant = self.tenant(tenant);
         let buckets = tenant.buckets.load();
         let Some(bucket) = &buckets.items else { return Ok(()) };
         let taken = with(|standing| take(standing, "items", bucket, count));
@@ -209,7 +247,7 @@ impl Limits {
     /// The same for items that come one after the other: waits until the rate allows them.
     pub async fn items_in_time(&self, tenant: &str, items: usize) {
         let mut left = u32::try_from(items).unwrap_or(u32::MAX);
-        let tenant = self.tenants.get(tenant);
+        let tenant = self.tenant(tenant);
         while left > 0 {
             let wait = {
                 let buckets = tenant.buckets.load();
@@ -227,6 +265,74 @@ impl Limits {
             };
             tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Has a policy of the tenant's run, within its quotas.
+    pub async fn run<T, E: Into<Problem>>(
+        &self,
+        tenant: &str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Problem> {
+        let tenant = self.tenant(tenant);
+        match tenant.account.run(work).await {
+            Ok(done) => done.map_err(Into::into),
+            Err(spent) => Err(without(spent)),
+        }
+    }
+
+    /// Whether the tenant's policies may use the key.
+    pub fn check_grant(&self, tenant: &str, key: &str) -> Result<(), Problem> {
+        let tenant = self.tenant(tenant);
+        let buckets = tenant.buckets.load();
+        match &buckets.grants {
+            Some(grants) if !grants.iter().any(|pattern| pattern.matches(key)) => {
+                let detail = "the key is none of those that this tenant's policies may use; an \
+                              operator grants it: PUT …/quotas";
+                Err(Problem::new(Code::KeyNotGranted, detail))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Bounds of each run of the tenant's policies.
+    pub fn bounds(&self, tenant: &str) -> Bounds {
+        self.tenant(tenant).buckets.load().bounds
+    }
+
+    /// Counts what a run of the tenant's policy called and had.
+    pub fn ran(&self, tenant: &str, host_calls: u32, memory_bytes: usize) {
+        self.tenant(tenant).account.had(host_calls, memory_bytes);
+    }
+
+    /// What the tenant uses.
+    pub fn used(&self, tenant: &str) -> TenantUse {
+        let tenant = self.tenant(tenant);
+        tenant.used()
+    }
+
+    /// What those tenants use that use the most, `count` at most, and all others together as `other`.
+    pub fn most_used(&self, count: usize) -> Vec<(String, TenantUse)> {
+        let mut all = self.tenants.used();
+        all.sort_by(|(_, a), (_, b)| b.policies.cpu.cmp(&a.policies.cpu));
+        let rest = all.split_off(all.len().min(count));
+        let mut others = TenantUse::default();
+        let is_other = |name: &String| name == OTHERS;
+        for (_, used) in rest.iter().chain(all.iter().filter(|(name, _)| is_other(name))) {
+            others.add(used);
+        }
+        all.retain(|(name, _)| !is_other(name));
+        if others != TenantUse::default() {
+            all.push((OTHERS.to_owned(), others));
+        }
+        all
+    }
+
+    fn set_quotas(&self, tenant: &str, quotas: Option<Arc<Quotas>>) {
+        self.tenants.set(tenant, quotas);
+    }
+
+    fn set_all_quotas(&self, all: HashMap<Box<str>, Arc<Quotas>>) {
+        self.tenants.set_all(all);
     }
 
     /// How it is with them.
@@ -268,10 +374,8 @@ fn rated(name: &str, rate: Rate, over: Over) -> Problem {
     };
     match over {
         Over::Until(wait) => {
-            let seconds =
-                u32::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX);
             let detail = format!("{whose} are limited to {rate}; retry after the time given");
-            let retry_after = Some(seconds.max(1));
+            let retry_after = Some(seconds(wait));
             Problem { retry_after, ..Problem::new(Code::RateLimited, detail) }
         }
         Over::Never => {
@@ -279,6 +383,29 @@ fn rated(name: &str, rate: Rate, over: Over) -> Problem {
             Problem::field(Code::TooManyItems, "/items", detail)
         }
     }
+}
+
+fn without(spent: Spent) -> Problem {
+    match spent {
+        Spent::Instances(bound) => Problem::new(
+            Code::PolicyInstancesQuota,
+            format!("{bound} of the tenant's policies run, which is all that may; retry shortly"),
+        ),
+        Spent::Cpu { per_second, wait } => {
+            let detail = format!(
+                "the tenant's policies used their {} ms of CPU time in a second; retry after the \
+                 time given",
+                per_second.as_millis()
+            );
+            let retry_after = Some(seconds(wait));
+            Problem { retry_after, ..Problem::new(Code::PolicyCpuQuota, detail) }
+        }
+    }
+}
+
+/// As `Retry-After` has them: whole, rounded up, at least one.
+fn seconds(wait: Duration) -> u32 {
+    u32::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u32::MAX).max(1)
 }
 
 fn full(full: Full) -> Problem {

@@ -16,6 +16,9 @@ use crate::app::App;
 /// The content type of what [`render`] gives.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
+/// Tenants that have figures of their own: those that use the most. All others are one.
+const TENANTS: usize = 50;
+
 /// Everything there is to measure, in the Prometheus text format.
 pub async fn render(app: &App) -> Result<String, fmt::Error> {
     let ready = app.not_ready().await.is_empty();
@@ -24,6 +27,7 @@ pub async fn render(app: &App) -> Result<String, fmt::Error> {
     sections::pools(&mut page, app.policies.host());
     sections::requests(&mut page, &app.requests);
     sections::limits(&mut page, &app.limits.figures());
+    sections::tenants(&mut page, &app.limits.most_used(TENANTS));
     sections::cache(&mut page, &app.keyring.cache_statistics());
     sections::usage(&mut page, &app.keyring.usage_statistics(), &app.rotations);
     if let Some(audit) = &app.audit {

@@ -53,7 +53,8 @@ pub async fn invoke(
     let decider = app.policies.decider(&tenant)?;
     audit::policy(decider.digest());
     let payload = Payload { content_type, body: bytes.into() };
-    let answer = decider.invoke(&policy_request, &payload).await?;
+    let work = decider.invoke(&policy_request, &payload);
+    let answer = app.limits.run(tenant.as_str(), work).await?;
     audit::allowed();
     let Ok(answer_type) = HeaderValue::from_str(&answer.content_type) else {
         let detail = "the policy's answer has a content type that is none";

@@ -1,5 +1,6 @@
 //! What is known of each tenant that asks for something: its rates, its weight, what it uses.
 
+use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -7,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
+use keyward_policy_host::Bounds;
+use wildmatch::WildMatch;
 
-use super::OperationRates;
+use super::account::Account;
+use super::quotas::Quotas;
 use super::rate::{Bucket, Rate};
 use super::usage::{Nanos, Usage};
+use super::{OperationRates, TenantUse};
 use crate::metrics::Route;
 
 /// How long a tenant is remembered that asks for nothing, if its buckets are full again by then.
@@ -46,18 +51,23 @@ impl Default for TenantLimits {
 /// Limits in force, and how much of them is used up.
 pub struct Buckets {
     limits: TenantLimits,
+    /// Names of the keys its policies may use; `None`: all.
+    pub(super) grants: Option<Vec<WildMatch>>,
+    pub(super) bounds: Bounds,
     pub(super) requests: Option<Bucket>,
     pub(super) items: Option<Bucket>,
     operations: Vec<(Route, Bucket)>,
 }
 
 impl Buckets {
-    fn new(limits: TenantLimits) -> Self {
+    fn new(limits: TenantLimits, quotas: Option<&Quotas>) -> Self {
         let operations = limits.operations.iter().map(|(route, rate)| (route, Bucket::new(rate)));
         Self {
             requests: limits.requests.map(Bucket::new),
             items: limits.items.map(Bucket::new),
             operations: operations.collect(),
+            grants: quotas.and_then(Quotas::grants),
+            bounds: quotas.map(Quotas::bounds).unwrap_or_default(),
             limits,
         }
     }
@@ -78,9 +88,11 @@ impl Buckets {
 
 /// One tenant.
 pub struct TenantState {
+    pub(super) name: Box<str>,
     pub(super) buckets: ArcSwap<Buckets>,
     pub(super) in_flight: AtomicUsize,
     pub(super) usage: Usage,
+    pub(super) account: Account,
     /// Where its next turn begins, in virtual time.
     finish: AtomicU64,
     /// When it last asked for something, in whole seconds since the start.
@@ -88,14 +100,28 @@ pub struct TenantState {
 }
 
 impl TenantState {
-    pub(super) fn new(limits: TenantLimits) -> Self {
-        Self {
-            buckets: ArcSwap::from_pointee(Buckets::new(limits)),
+    fn new(name: &str, default: &TenantLimits, quotas: Option<&Quotas>) -> Self {
+        let state = Self {
+            name: name.into(),
+            buckets: ArcSwap::from_pointee(Buckets::new(default.clone(), None)),
             in_flight: AtomicUsize::new(0),
             usage: Usage::default(),
+            account: Account::default(),
             finish: AtomicU64::new(0),
             last: AtomicU64::new(0),
+        };
+        if quotas.is_some() {
+            state.set(default, quotas);
         }
+        state
+    }
+
+    /// From now on it has these quotas, and full buckets.
+    fn set(&self, default: &TenantLimits, quotas: Option<&Quotas>) {
+        let limits = quotas.map_or_else(|| default.clone(), |quotas| quotas.limits(default));
+        self.buckets.store(Arc::new(Buckets::new(limits, quotas)));
+        let instances = quotas.and_then(|quotas| quotas.instances);
+        self.account.set(instances, quotas.and_then(Quotas::cpu_per_second));
     }
 
     /// Its part, compared with others'.
@@ -106,6 +132,12 @@ impl TenantState {
     /// Most requests under way at once, if it has a bound of its own.
     pub fn max_in_flight(&self) -> Option<usize> {
         self.buckets.load().limits.max_in_flight
+    }
+
+    /// What it uses.
+    pub(super) fn used(&self) -> TenantUse {
+        let in_flight = self.in_flight.load(Ordering::Relaxed);
+        TenantUse { in_flight, policies: self.account.used() }
     }
 
     /// The virtual start of its next turn. For whoever holds the line's lock.
@@ -122,12 +154,14 @@ pub struct Tenants {
     default: TenantLimits,
     start: Instant,
     known: DashMap<Box<str>, Arc<TenantState>>,
+    /// Of tenants that have quotas, whether they asked for something or not.
+    quotas: DashMap<Box<str>, Arc<Quotas>>,
 }
 
 impl Tenants {
     /// Tenants with these limits unless they have others.
     pub fn new(default: TenantLimits) -> Self {
-        Self { default, start: Instant::now(), known: DashMap::new() }
+        Self { default, start: Instant::now(), known: DashMap::new(), quotas: DashMap::new() }
     }
 
     /// The tenant of this name, which asks for something now.
@@ -140,11 +174,38 @@ impl Tenants {
             return Arc::clone(&known);
         }
         let new = || {
-            let state = TenantState::new(self.default.clone());
+            // Looked up within the entry's lock: who sets them, sets them first.
+            let quotas = self.quotas.get(name).map(|quotas| Arc::clone(&quotas));
+            let state = TenantState::new(name, &self.default, quotas.as_deref());
             state.last.store(now, Ordering::Relaxed);
             Arc::new(state)
         };
         Arc::clone(&self.known.entry(name.into()).or_insert_with(new))
+    }
+
+    /// Sets or removes a tenant's quotas.
+    pub fn set(&self, name: &str, quotas: Option<Arc<Quotas>>) {
+        let before = match &quotas {
+            Some(quotas) => self.quotas.insert(name.into(), Arc::clone(quotas)),
+            None => self.quotas.remove(name).map(|(_, before)| before),
+        };
+        // What is the same stays as it is, and as far used up as it is.
+        if before != quotas
+            && let Some(state) = self.known.get(name)
+        {
+            state.set(&self.default, quotas.as_deref());
+        }
+    }
+
+    /// Sets the quotas of these tenants, and removes all others'.
+    pub fn set_all(&self, mut all: HashMap<Box<str>, Arc<Quotas>>) {
+        let gone: Vec<_> = self.quotas.iter().map(|it| it.key().clone()).collect();
+        for name in gone.into_iter().filter(|name| !all.contains_key(name)) {
+            self.set(&name, None);
+        }
+        for (name, quotas) in all.drain() {
+            self.set(&name, Some(quotas));
+        }
     }
 
     /// Forgets tenants that are as if they had never asked.
@@ -156,6 +217,11 @@ impl Tenants {
             idle <= kept || Arc::strong_count(state) > 1
         });
         self.known.shrink_to_fit();
+    }
+
+    /// What each of them uses.
+    pub fn used(&self) -> Vec<(String, TenantUse)> {
+        self.known.iter().map(|it| (it.key().to_string(), it.used())).collect()
     }
 
     /// How many are remembered.
@@ -171,7 +237,8 @@ pub mod tests {
     /// A tenant without rates.
     pub fn tenant(weight: u32) -> Arc<TenantState> {
         let weight = NonZeroU32::new(weight).unwrap();
-        Arc::new(TenantState::new(TenantLimits { weight, ..TenantLimits::default() }))
+        let limits = TenantLimits { weight, ..TenantLimits::default() };
+        Arc::new(TenantState::new("tenant", &limits, None))
     }
 
     #[test]

@@ -12,7 +12,7 @@ use keyward_policy_host::{PolicyHost, PoolMetrics};
 
 pub(super) use self::audit::audit;
 pub(super) use self::identities::{jwt, tls};
-pub(super) use self::limits::limits;
+pub(super) use self::limits::{limits, tenants};
 pub(super) use self::vault::vault;
 use super::page::{Labels, Page};
 use super::requests::{self, Requests};

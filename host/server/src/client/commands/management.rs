@@ -1,6 +1,6 @@
 //! `keyward tenant|server …`
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -24,6 +24,83 @@ pub enum TenantCommand {
         /// fail-closed, serve-stale=1h, or default for the server's default
         contract: String,
     },
+    /// Show what the tenant may, and what it uses
+    Quotas,
+    /// Set what the tenant may (operators). Replaces all of it: what is left out is as the server's
+    /// settings say
+    SetQuotas(Box<SetQuotas>),
+    /// Let the tenant have what all have (operators)
+    RemoveQuotas,
+}
+
+/// Quotas as options.
+#[derive(Args)]
+pub struct SetQuotas {
+    /// A key that the tenant's policies may use; * is any text; may be given again
+    #[arg(long, value_name = "PATTERN")]
+    key: Vec<String>,
+    /// Its policies may use no key
+    #[arg(long, conflicts_with = "key")]
+    no_keys: bool,
+    /// Requests: a rate such as 100/s, 600/m or "100/s burst 200", or off
+    #[arg(long, value_name = "RATE")]
+    requests: Option<String>,
+    /// Items of batches
+    #[arg(long, value_name = "RATE")]
+    items: Option<String>,
+    /// Requests of one kind, such as invoke=10/s; may be given again
+    #[arg(long, value_name = "KIND=RATE", value_parser = pair)]
+    operation: Vec<(String, String)>,
+    /// Requests under way at once
+    #[arg(long, value_name = "COUNT")]
+    in_flight: Option<u32>,
+    /// How many other tenants it is worth when several want more than there is
+    #[arg(long, value_name = "COUNT")]
+    weight: Option<u32>,
+    /// Policy instances at once
+    #[arg(long, value_name = "COUNT")]
+    instances: Option<u32>,
+    /// Host calls of one policy run
+    #[arg(long, value_name = "COUNT")]
+    host_calls: Option<u32>,
+    /// Bytes that one host call passes
+    #[arg(long, value_name = "BYTES")]
+    host_call_bytes: Option<u32>,
+    /// Memory of one policy run
+    #[arg(long, value_name = "BYTES")]
+    memory_bytes: Option<u32>,
+    /// CPU time of all policy runs in each second
+    #[arg(long, value_name = "MILLISECONDS")]
+    cpu_ms_per_second: Option<u32>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (kind, rate) = text.split_once('=').ok_or("must be KIND=RATE, such as invoke=10/s")?;
+    Ok((kind.to_owned(), rate.to_owned()))
+}
+
+impl SetQuotas {
+    fn call(self) -> Call {
+        let keys = (!self.key.is_empty() || self.no_keys).then_some(self.key);
+        let operations = (!self.operation.is_empty()).then(|| {
+            let all = self.operation.into_iter().map(|(kind, rate)| (kind, Value::from(rate)));
+            Value::Object(all.collect())
+        });
+        Call::new(Method::PUT, &["quotas"])
+            .who(Who::Operator)
+            .object()
+            .field("keys", keys)
+            .field("requests", self.requests)
+            .field("items", self.items)
+            .field("operations", operations)
+            .field("in_flight", self.in_flight)
+            .field("weight", self.weight)
+            .field("instances", self.instances)
+            .field("host_calls", self.host_calls)
+            .field("host_call_bytes", self.host_call_bytes)
+            .field("memory_bytes", self.memory_bytes)
+            .field("cpu_ms_per_second", self.cpu_ms_per_second)
+    }
 }
 
 impl TenantCommand {
@@ -40,6 +117,9 @@ impl TenantCommand {
                 let contract = Some(contract).filter(|contract| contract != "default");
                 Call::new(Method::PUT, &["outage"]).field("outage", Some(Value::from(contract)))
             }
+            Self::Quotas => Call::get(&["quotas"]),
+            Self::SetQuotas(quotas) => quotas.call(),
+            Self::RemoveQuotas => Call::new(Method::DELETE, &["quotas"]).who(Who::Operator),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Call {
             items.push(self.read::<O>(place, raw).await);
         }
         let Decisions { requests, groups, of_item } = self.decisions::<O>(&items)?;
-        let plans = self.decider.authorize_many(&requests).await?;
+        let plans = self.run(self.decider.authorize_many(&requests)).await?;
         if plans.iter().any(Result::is_ok) {
             audit::allowed();
         }

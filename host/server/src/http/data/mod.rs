@@ -25,7 +25,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::Response;
 use keyward_keyring::TenantName;
-use keyward_policy_host::{Obligations, Plan, Request as PolicyRequest};
+use keyward_policy_host::{Obligations, Plan, PolicyError, Request as PolicyRequest};
 
 pub use self::datakey::Datakey;
 pub use self::decrypt::Decrypt;
@@ -108,10 +108,10 @@ impl Call {
         let item = O::read(place, fields).await?;
         item.asked.note();
         self.check_scope(&item)?;
-        let first = self.decider.authorize(&self.request(O::NAME, &item.asked)).await?;
+        let first = self.decide::<O>(&item.asked).await?;
         let second = match &item.also {
             None => None,
-            Some(also) => Some(self.decider.authorize(&self.request(O::NAME, also)).await?),
+            Some(also) => Some(self.decide::<O>(also).await?),
         };
         audit::allowed();
         let ready = self.ready::<O>(&item, Plans { first, second }).await?;
@@ -120,6 +120,25 @@ impl Call {
         O::execute(place, &ready, &item, &mut out).await?;
         out.push('}');
         Ok(out)
+    }
+
+    /// Has the tenant's policy run, within the tenant's quotas.
+    async fn run<T>(
+        &self,
+        work: impl Future<Output = Result<T, PolicyError>>,
+    ) -> Result<T, Problem> {
+        self.app.limits.run(self.tenant.as_str(), work).await
+    }
+
+    async fn decide<O: Operation>(&self, asked: &Asked<'_>) -> Result<Plan, Problem> {
+        let request = self.request(O::NAME, asked);
+        self.run(self.decider.authorize(&request)).await
+    }
+
+    /// Whether the tenant's policy may have this key used, which its plan or the caller names.
+    fn check_grant(&self, planned: Option<&str>, asked: Option<&str>) -> Result<(), Problem> {
+        let key = planned.or(asked);
+        key.map_or(Ok(()), |key| self.app.limits.check_grant(self.tenant.as_str(), key))
     }
 
     /// Whether the credential may be used for the keys that an item names.
@@ -155,6 +174,10 @@ impl Call {
         // The policy may have chosen another key than the caller.
         self.check_key(plans.first.key.as_deref())?;
         self.check_key(plans.second.as_ref().and_then(|plan| plan.key.as_deref()))?;
+        self.check_grant(plans.first.key.as_deref(), item.asked.key.as_deref())?;
+        if let (Some(plan), Some(also)) = (&plans.second, &item.also) {
+            self.check_grant(plan.key.as_deref(), also.key.as_deref())?;
+        }
         let note = |plan: &Plan| Obligations::of(plan);
         let obligations = [Some(note(&plans.first)?), plans.second.as_ref().map(note).transpose()?];
         let ready = O::prepare(self.place(), item, plans).await?;

@@ -64,8 +64,10 @@ pub async fn encrypt(
     }
     let body = request.into_body();
     call.check_key(asked.key.as_deref())?;
-    let plan = call.decider.authorize(&call.request(Encrypt::NAME, &asked)).await?;
+    let policy_request = call.request(Encrypt::NAME, &asked);
+    let plan = call.run(call.decider.authorize(&policy_request)).await?;
     audit::allowed();
+    call.check_grant(plan.key.as_deref(), asked.key.as_deref())?;
     call.check_key(plan.key.as_deref())?;
     let place = call.place();
     let sealer = Sealer::prepare(place.keyring, place.tenant, asked.key.as_deref(), plan).await?;
@@ -116,8 +118,10 @@ pub async fn decrypt(
     asked.key = Some(key.name().to_string().into());
     asked.note();
     call.check_key(asked.key.as_deref())?;
-    let plan = call.decider.authorize(&call.request(Decrypt::NAME, &asked)).await?;
+    let policy_request = call.request(Decrypt::NAME, &asked);
+    let plan = call.run(call.decider.authorize(&policy_request)).await?;
     audit::allowed();
+    call.check_grant(plan.key.as_deref(), asked.key.as_deref())?;
     let opener = Opener::prepare(key, plan)?;
     source.obligations = opener.obligations().clone();
     source.obligations.record(call.tenant.as_str(), &call.id);

@@ -130,6 +130,7 @@ const SHARED: &[(&str, StatusCode, &[&[Code]])] = &[
         &[problems::CREDENTIAL, problems::POLICY, problems::KEY_USE],
     ),
     ("TooMany", StatusCode::TOO_MANY_REQUESTS, &[problems::CREDENTIAL]),
+    ("PolicyTooMany", StatusCode::TOO_MANY_REQUESTS, &[problems::CREDENTIAL, problems::POLICY]),
     ("BodyTimeout", StatusCode::REQUEST_TIMEOUT, &[problems::BODY]),
     ("PayloadTooLarge", StatusCode::PAYLOAD_TOO_LARGE, &[problems::BODY]),
     ("UnsupportedMediaType", StatusCode::UNSUPPORTED_MEDIA_TYPE, &[problems::JSON]),

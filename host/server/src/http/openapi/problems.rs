@@ -77,6 +77,9 @@ pub const POLICY: &[Code] = &[
     PolicyBadPlan,
     ObligationUnknown,
     PolicyBusy,
+    PolicyCpuQuota,
+    PolicyInstancesQuota,
+    KeyNotGranted,
 ];
 
 /// Where data is given in items.

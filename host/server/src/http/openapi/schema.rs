@@ -279,6 +279,16 @@ forms! {
         "type": "string", "pattern": "^[0-9a-f]{32}:[A-Za-z0-9+/]{86}==$",
         "description": "A key's id and a signature: docs/policies.md."
     }
+    QuotaRate {
+        "type": "string", "maxLength": 32,
+        "pattern": "^(off|[1-9][0-9]{0,5}/[smh]( burst [1-9][0-9]{0,5})?)$",
+        "description": "A rate such as `100/s` or `100/s burst 200`, up to 1000000 each, or `off`."
+    }
+    QuotaKeys {
+        "type": "array", "maxItems": 64,
+        "items": { "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[\\x00-\\x7f]+$" },
+        "description": "Patterns of names; `*` is any text."
+    }
     MaxPolicySize { "type": "integer", "minimum": 1, "maximum": 9_007_199_254_740_992_u64 }
     TrialPercent { "type": "integer", "minimum": 1, "maximum": 100 }
     FailedPercent { "type": "integer", "minimum": 0, "maximum": 99 }
