@@ -22,7 +22,7 @@ const KEYS: [(&str, &str); 3] =
 /// The key that is deleted, disabled and destroyed in the place of `demo`, so that the others stay
 /// of use.
 const SCRATCH: &str = "scratch";
-/// The tenant whose policies are bounded in the place of `demo`'s, which would be shut.
+/// The tenant that is bounded in the place of `demo`, which would be shut or slowed down.
 const BOUNDED: &str = "bounded";
 
 fn committed() -> Value {
@@ -225,7 +225,7 @@ fn run(token: &str, server: &Server) {
     let mut settings = format!("hooks = {:?}\n{SETTINGS}", hooks.to_str().unwrap());
     let digest = server.demo().get("/policy").expect(200).str("/digest");
     settings = settings.replace("DIGEST", &digest);
-    for id in ["setPolicyTrust", "setPolicyCeiling"] {
+    for id in ["setPolicyTrust", "setPolicyCeiling", "setQuotas"] {
         let _ = write!(
             settings,
             "[[operations]]\ninclude-operation-id = \"{id}\"\n\
