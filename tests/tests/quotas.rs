@@ -4,10 +4,13 @@
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use keyward_test_vault::{Options, Vault};
+use keyward_tests::vault::{self, Env};
 use keyward_tests::{Answer, Cli, Server, Tenant};
 use serde_json::{Value, json};
 
-static SERVER: LazyLock<Server> = LazyLock::new(|| Server::serve("[policy]\ncpu = \"500ms\"\nwall = \"60s\"\n"));
+static SERVER: LazyLock<Server> =
+    LazyLock::new(|| Server::serve("[policy]\ncpu = \"500ms\"\nwall = \"60s\"\n"));
 
 #[track_caller]
 fn set(tenant: &Tenant, quotas: &Value) -> Value {
@@ -177,4 +180,34 @@ fn they_outlive_a_restart_and_are_set_by_the_client() {
     let app = server.client().token(&tenant.app_token).below("/api/v1/tenants/kept");
     let body = json!({ "key": "main", "plaintext": "", "purpose": "allow" });
     app.post("/encrypt", &body).problem(403, "key_not_granted");
+}
+
+/// Longest a change may take to reach another host: twice the default of `vault.poll`, and room for a
+/// busy machine.
+const BOUND: Duration = Duration::from_secs(20);
+
+#[test]
+fn other_hosts_hear_of_them() {
+    let vault = Vault::start(Options::default());
+    let root = vault::prepare(&vault);
+    let env = Env::new(&vault.address).approle(&vault::role(&root, "1h", "4h"));
+    let first = Server::serve_with("", &env.pairs());
+    let tenant = first.tenant_with_policy("acme", "hostile");
+    let mut second = Server::serve_with("", &env.pairs());
+    second.operator_token.clone_from(&first.operator_token);
+    let there = second.client().token(&tenant.app_token).below("/api/v1/tenants/acme");
+    let body = json!({ "key": "main", "plaintext": "", "purpose": "allow" });
+    there.post("/encrypt", &body).expect(200);
+    let until = |status| {
+        let start = Instant::now();
+        while there.post("/encrypt", &body).status != status {
+            assert!(start.elapsed() < BOUND, "no {status} on the other host");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    set(&tenant, &json!({ "keys": [] }));
+    until(403);
+    there.post("/encrypt", &body).problem(403, "key_not_granted");
+    tenant.operator.send("DELETE", "/quotas", &[], b"").expect(200);
+    until(200);
 }
