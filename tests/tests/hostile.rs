@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 const MAX_COMPONENT: usize = 512 << 10;
 
+/// Neither engine takes larger ones.
 static SERVER: LazyLock<Server> = LazyLock::new(|| {
     Server::dev_with(&[
         ("KEYWARD_POLICY_MAX_COMPONENT", "512KiB"),

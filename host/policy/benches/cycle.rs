@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion};
 use keyward_policy_host::{
     Caller, EngineKind, HostConfig, HostError, ImageConfig, KeyHandle, KeyService, Policy,
-    PolicyHost, Request,
+    PolicyHost, Request, Services, StateEntry, StateService,
 };
 use zeroize::Zeroizing;
 

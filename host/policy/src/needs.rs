@@ -90,9 +90,10 @@ impl Needs {
     ) -> Result<EngineKind, AdmissionError> {
         let mut outcome = Err(AdmissionError::TooLarge { size, limit: largest(offers) });
         for offer in offers {
-            outcome = match size <= offer.max_bytes {
-                true => self.fit(offer).map(|()| offer.engine),
-                false => Err(AdmissionError::TooLarge { size, limit: offer.max_bytes }),
+            outcome = if size <= offer.max_bytes {
+                self.fit(offer).map(|()| offer.engine)
+            } else {
+                Err(AdmissionError::TooLarge { size, limit: offer.max_bytes })
             };
             if outcome.is_ok() {
                 break;
