@@ -19,6 +19,7 @@ mod tokens;
 mod turns;
 mod usage;
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
@@ -169,14 +170,12 @@ impl Limits {
         if !route.is_limited() {
             return (Standing::new(route, None), None);
         }
-        match self.shares.arrive(!route.is_data()) {
-            Ok(arrived) => (Standing::new(route, Some(arrived)), None),
-            Err(_) => {
-                let detail = "the server has as many requests under way as `limits.max_in_flight` \
-                              allows; retry after the time given";
-                (Standing::new(route, None), Some(Problem::new(Code::Overloaded, detail)))
-            }
+        if let Ok(arrived) = self.shares.arrive(!route.is_data()) {
+            return (Standing::new(route, Some(arrived)), None);
         }
+        let detail = "the server has as many requests under way as `limits.max_in_flight` allows; \
+                      retry after the time given";
+        (Standing::new(route, None), Some(Problem::new(Code::Overloaded, detail)))
     }
 
     /// Lets the request being handled go on, now that it is known whose it is: within the rates, and
@@ -313,7 +312,7 @@ impl Limits {
     /// What those tenants use that use the most, `count` at most, and all others together as `other`.
     pub fn most_used(&self, count: usize) -> Vec<(String, TenantUse)> {
         let mut all = self.tenants.used();
-        all.sort_by(|(_, a), (_, b)| b.policies.cpu.cmp(&a.policies.cpu));
+        all.sort_by_key(|(_, used)| Reverse(used.policies.cpu));
         let rest = all.split_off(all.len().min(count));
         let mut others = TenantUse::default();
         let is_other = |name: &String| name == OTHERS;
@@ -327,7 +326,7 @@ impl Limits {
         all
     }
 
-    fn set_quotas(&self, tenant: &str, quotas: Option<Arc<Quotas>>) {
+    fn set_quotas(&self, tenant: &str, quotas: Option<&Arc<Quotas>>) {
         self.tenants.set(tenant, quotas);
     }
 

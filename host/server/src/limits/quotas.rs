@@ -197,7 +197,7 @@ impl QuotaStore {
     pub async fn reload(&self, tenant: &TenantName) -> Result<(), StoreError> {
         let _order = self.order.lock().await;
         let quotas = self.find(tenant).await?.applied();
-        self.limits.set_quotas(tenant.as_str(), quotas.map(Arc::new));
+        self.limits.set_quotas(tenant.as_str(), quotas.map(Arc::new).as_ref());
         Ok(())
     }
 

@@ -184,16 +184,16 @@ impl Tenants {
     }
 
     /// Sets or removes a tenant's quotas.
-    pub fn set(&self, name: &str, quotas: Option<Arc<Quotas>>) {
-        let before = match &quotas {
+    pub fn set(&self, name: &str, quotas: Option<&Arc<Quotas>>) {
+        let before = match quotas {
             Some(quotas) => self.quotas.insert(name.into(), Arc::clone(quotas)),
             None => self.quotas.remove(name).map(|(_, before)| before),
         };
         // What is the same stays as it is, and as far used up as it is.
-        if before != quotas
+        if before.as_ref() != quotas
             && let Some(state) = self.known.get(name)
         {
-            state.set(&self.default, quotas.as_deref());
+            state.set(&self.default, quotas.map(Arc::as_ref));
         }
     }
 
@@ -204,7 +204,7 @@ impl Tenants {
             self.set(&name, None);
         }
         for (name, quotas) in all.drain() {
-            self.set(&name, Some(quotas));
+            self.set(&name, Some(&quotas));
         }
     }
 
