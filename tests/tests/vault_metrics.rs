@@ -35,6 +35,7 @@ const ALWAYS: &[&str] = &[
     "keyward_usage_unflushed_keys",
     "keyward_rotations_total",
     "keyward_rotation_failures_total",
+    "keyward_usage_budget_spent_ratio",
 ];
 
 /// Figures of one with its keys in Vault.

@@ -165,13 +165,30 @@ pub(crate) fn due(key: &Key, current: &VersionUsage, now: u64) -> Option<Rotatio
     if every.is_some_and(|every| newest.saturating_add(millis(every)) <= now) {
         return Some(RotationCause::Schedule);
     }
-    let max_messages =
-        own.and_then(|own| own.max_messages).or_else(|| default_max_messages(key.algorithm));
+    let (max_messages, max_bytes) = budget(key);
     if max_messages.is_some_and(|max| current.sealed_messages >= max) {
         return Some(RotationCause::Messages);
     }
-    let max_bytes = own.and_then(|own| own.max_bytes);
     max_bytes.is_some_and(|max| current.sealed_bytes >= max).then_some(RotationCause::Bytes)
+}
+
+/// Most messages and bytes that a version of the key is to seal.
+fn budget(key: &Key) -> (Option<u64>, Option<u64>) {
+    let own = key.rotation;
+    let max_messages =
+        own.and_then(|own| own.max_messages).or_else(|| default_max_messages(key.algorithm));
+    (max_messages, own.and_then(|own| own.max_bytes))
+}
+
+/// Which share of its budget the key's current version, used so, has spent, of messages or bytes
+/// whichever is more: 1 when it is due. None without a budget.
+pub(crate) fn budget_spent(key: &Key, current: &VersionUsage) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "a share to look at, not to decide by")]
+    let share = |used: u64, max: Option<u64>| max.map(|max| used as f64 / max as f64);
+    let (max_messages, max_bytes) = budget(key);
+    let messages = share(current.sealed_messages, max_messages);
+    let bytes = share(current.sealed_bytes, max_bytes);
+    messages.into_iter().chain(bytes).reduce(f64::max)
 }
 
 #[cfg(test)]

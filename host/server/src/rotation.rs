@@ -23,6 +23,8 @@ pub struct Counters {
     messages: AtomicU64,
     bytes: AtomicU64,
     failures: AtomicU64,
+    /// Of the last flush: the bits of an `f64`.
+    budget_spent: AtomicU64,
 }
 
 impl Counters {
@@ -48,6 +50,12 @@ impl Counters {
     pub fn rotations(&self) -> impl Iterator<Item = (RotationCause, u64)> {
         let read = |cause| Some((cause, self.of(cause)?.load(Ordering::Relaxed)));
         RotationCause::ALL.into_iter().filter_map(read)
+    }
+
+    /// The largest share of its budget that the current version of a key in the last flush of use
+    /// has spent; 0 when none had a budget.
+    pub fn budget_spent(&self) -> f64 {
+        f64::from_bits(self.budget_spent.load(Ordering::Relaxed))
     }
 
     /// How often a key could not be rotated, or it could not be found out whether it is due.
@@ -89,6 +97,8 @@ async fn flush_often(app: Weak<App>, period: Duration) {
         }
         let rotations = app.keyring.rotate_used_up(flush.keys).await;
         app.rotations.note(&rotations);
+        let spent = rotations.budget_spent.unwrap_or_default();
+        app.rotations.budget_spent.store(spent.to_bits(), Ordering::Relaxed);
     }
 }
 

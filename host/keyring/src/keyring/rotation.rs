@@ -43,6 +43,10 @@ pub struct Rotations {
     pub rotated: Vec<Rotated>,
     /// The keys of which that could not be found out or done; the next call tries again.
     pub failures: Vec<(TenantName, KeyName, KeyringError)>,
+    /// The largest share of its budget that a current version has spent, of the keys that
+    /// [`Keyring::rotate_used_up`] was given and did not rotate: 1 is all of it. None when none of
+    /// them has a budget.
+    pub budget_spent: Option<f64>,
 }
 
 impl Keyring {
@@ -91,7 +95,8 @@ impl Keyring {
         let rotated = to_the_end(async move {
             let mut rotations = Rotations::default();
             for (tenant, name, usage) in keys {
-                let done = inner.rotate_if_used_up(&tenant, &name, &usage).await;
+                let spent = &mut rotations.budget_spent;
+                let done = inner.rotate_if_used_up(&tenant, &name, &usage, spent).await;
                 rotations.note(&tenant, &name, done);
             }
             Ok(rotations)
@@ -185,15 +190,28 @@ impl Inner {
         tenant: &TenantName,
         name: &KeyName,
         usage: &KeyUsage,
+        most_spent: &mut Option<f64>,
     ) -> Result<Option<Rotated>, KeyringError> {
         // It was just used, so it is cached. Whether it is due is decided by what the store has.
         let key = self.key(tenant, name).await?;
         let current = usage.version(key.current_version);
-        if rotation::due(&key, &current, 0).is_none() {
-            return Ok(None);
-        }
-        let key = self.read_key(tenant, name).await?;
-        self.rotate_key(key, usage, 0).await
+        let spent = rotation::budget_spent(&key, &current);
+        let rotated = if rotation::due(&key, &current, 0).is_some() {
+            let key = self.read_key(tenant, name).await;
+            let rotated = match key {
+                Ok(key) => self.rotate_key(key, usage, 0).await,
+                Err(error) => Err(error),
+            };
+            // Rotated here or by another host: its current version is another.
+            if rotated.is_ok() {
+                return rotated;
+            }
+            rotated
+        } else {
+            Ok(None)
+        };
+        *most_spent = spent.into_iter().chain(*most_spent).reduce(f64::max);
+        rotated
     }
 
     /// Rotates the key if it is due.

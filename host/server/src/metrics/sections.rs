@@ -224,6 +224,11 @@ pub(super) fn usage(page: &mut Page, usage: &UsageStatistics, rotations: &Counte
         "Keys rotated by this server without a call, by cause",
         rotations.rotations().map(|(cause, count)| (label("cause", cause.name()), count)),
     );
+    page.gauge(
+        "keyward_usage_budget_spent_ratio",
+        "Largest share of its budget that a current version has spent, of the keys in the last flush",
+        Some(rotations.budget_spent()),
+    );
     page.counter(
         "keyward_rotation_failures",
         "Keys that may have been due and could not be rotated, and are tried again",

@@ -139,6 +139,29 @@ async fn a_version_that_is_used_up_is_rotated_at_the_flush() {
 }
 
 #[tokio::test]
+async fn the_share_of_a_budget_that_is_spent_is_told() {
+    let (_, ring) = ring().await;
+    let both = Rotation::new(None, Some(1_000), Some(1 << 20)).unwrap();
+    let key = create_with(&ring, Algorithm::default(), Some(both)).await;
+    let spent = async |messages: u64, bytes: u64| {
+        let meter = ring.meter(&key, 1);
+        (0..messages).for_each(|_| meter.sealed(bytes));
+        ring.rotate_used_up(ring.flush_usage().await.keys).await.budget_spent
+    };
+    assert_eq!(spent(0, 0).await, None);
+    assert_eq!(spent(250, 0).await, Some(0.25));
+    // Of messages and bytes, what is nearer to its end.
+    assert_eq!(spent(1, 1 << 19).await, Some(0.5));
+    // A version that was followed by another is out of the way.
+    assert_eq!(spent(1, 1 << 19).await, None);
+
+    ring.set_rotation(&tenant(), &orders(), Some(daily()), "tests").await.unwrap();
+    ring.meter(&key, 1).sealed(1);
+    let without = ring.rotate_used_up(ring.flush_usage().await.keys).await;
+    assert_eq!(without.budget_spent, None);
+}
+
+#[tokio::test]
 async fn random_nonces_of_96_bits_are_never_used_up() {
     let (store, ring) = ring().await;
     let key = create_with(&ring, Algorithm::Aes256Gcm, None).await;
