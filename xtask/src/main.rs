@@ -5,6 +5,7 @@
 
 mod bench;
 mod contract;
+mod dashboard;
 mod debian;
 mod dev;
 mod openssl;
@@ -28,7 +29,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   policies [--toolchain rustup|debian]
                     build every guest into target/policies/NAME.wasm
   contract          keep components of the contract as it is, when it is released, for the tests of
-                    later hosts";
+                    later hosts
+  dashboard         write the Grafana dashboard to deploy/grafana/keyward.json";
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Some("test") => test::run(&rest),
         Some("bench") => bench::run(&rest),
         Some("contract") => contract::run(&rest),
+        Some("dashboard") => dashboard::run(&rest),
         Some("policies") => policies::run(&rest),
         _ => Err(USAGE.into()),
     };
