@@ -143,7 +143,7 @@ async fn the_share_of_a_budget_that_is_spent_is_told() {
     let (_, ring) = ring().await;
     let both = Rotation::new(None, Some(1_000), Some(1 << 20)).unwrap();
     let key = create_with(&ring, Algorithm::default(), Some(both)).await;
-    let spent = async |messages: u64, bytes: u64| {
+    let spent = async |messages: u64, bytes: usize| {
         let meter = ring.meter(&key, 1);
         (0..messages).for_each(|_| meter.sealed(bytes));
         ring.rotate_used_up(ring.flush_usage().await.keys).await.budget_spent
