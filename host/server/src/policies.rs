@@ -56,6 +56,7 @@ pub use self::record::{Activation, Candidate, HISTORY, PolicyRecord, Safeguard, 
 pub use self::registry::Pushed;
 use self::rollout::GaveWay;
 pub use self::rollout::Trial;
+use self::serving::Means;
 pub use self::serving::{Canary, Decider, Serving};
 use self::shadow::Stage;
 pub use self::shadow::{Kind, Report, Shadow, Times};
@@ -114,8 +115,7 @@ pub struct Policies {
     above: ArcSwap<Above>,
     stage: Arc<Stage>,
     explainer: Explainer,
-    counters: Arc<Counters>,
-    failing: Failing,
+    means: Arc<Means>,
     /// Taken by who follows them.
     reports: Mutex<Option<Reports>>,
 }
@@ -133,6 +133,8 @@ impl Policies {
     ) -> Self {
         let store = Arc::clone(keyring.store());
         let (failing, reports) = Failing::new();
+        let means =
+            Arc::new(Means { host: Arc::clone(&host), counters: Counters::default(), failing });
         let stage = Arc::new(Stage {
             host: Arc::clone(&host),
             states: explainer.states(),
@@ -143,8 +145,7 @@ impl Policies {
             above: ArcSwap::from_pointee(Above::Nothing),
             stage,
             explainer,
-            counters: Arc::default(),
-            failing,
+            means,
             reports: Mutex::new(Some(reports)),
             components: Components::new(dir, Arc::clone(&store), shared),
             kept: KeptStore::new(Arc::clone(&store)),
@@ -169,7 +170,7 @@ impl Policies {
 
     /// What becomes of policies on this host.
     pub fn counters(&self) -> &Counters {
-        &self.counters
+        &self.means.counters
     }
 
     fn take_reports(&self) -> Option<Reports> {
@@ -179,8 +180,7 @@ impl Policies {
     /// What decides a request of the tenant, or why there is none to ask.
     pub fn decider(&self, tenant: &TenantName) -> Result<Decider, Problem> {
         let (baseline, serving) = (self.baseline()?, self.found(tenant)?);
-        let (host, counters) = (Arc::clone(&self.host), Arc::clone(&self.counters));
-        Ok(Decider::new(host, baseline, serving, counters, self.failing.clone()))
+        Ok(Decider::new(Arc::clone(&self.means), baseline, serving))
     }
 
     /// The tenant's active policy, or why there is none to ask.

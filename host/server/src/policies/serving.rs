@@ -39,26 +39,29 @@ pub struct Serving {
 
 /// Decides one request. Everything the request asks is asked of the same policy.
 pub struct Decider {
-    host: Arc<PolicyHost>,
+    means: Arc<Means>,
     baseline: Option<Arc<Baseline>>,
     serving: Arc<Serving>,
     /// Whether the canary decides.
     canary: Option<Arc<Canary>>,
-    counters: Arc<Counters>,
-    failing: Failing,
+}
+
+/// What every decision needs, in one piece: it is shared with each request.
+pub(super) struct Means {
+    pub host: Arc<PolicyHost>,
+    pub counters: Counters,
+    pub failing: Failing,
 }
 
 impl Decider {
     pub(super) fn new(
-        host: Arc<PolicyHost>,
+        means: Arc<Means>,
         baseline: Option<Arc<Baseline>>,
         serving: Arc<Serving>,
-        counters: Arc<Counters>,
-        failing: Failing,
     ) -> Self {
         let drawn = |canary: &&Arc<Canary>| fastrand::u8(0..100) < canary.candidate.percent;
         let canary = serving.canary.as_ref().filter(drawn).cloned();
-        Self { host, baseline, serving, canary, counters, failing }
+        Self { means, baseline, serving, canary }
     }
 
     fn policy(&self) -> &Policy {
@@ -87,7 +90,7 @@ impl Decider {
         let Some(baseline) = &self.baseline else {
             return self.own_many(requests, &Bound::default()).await;
         };
-        let above = self.host.authorize_many(&baseline.policy, requests).await;
+        let above = self.means.host.authorize_many(&baseline.policy, requests).await;
         let above = above.map_err(|error| self.of_baseline(error))?;
         let mut decided: Vec<Option<Result<Plan, HostError>>> = Vec::new();
         decided.resize_with(requests.len(), || None);
@@ -139,7 +142,7 @@ impl Decider {
             bound = Bound::by(&above);
         }
         let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let done = self.host.invoke_under(self.policy(), request, payload, &bound).await;
+        let done = self.means.host.invoke_under(self.policy(), request, payload, &bound).await;
         self.count(request.time, 1, done.as_ref().err());
         if let Some((shadow, started)) = started
             && !is_busy(&done)
@@ -153,13 +156,13 @@ impl Decider {
     /// What the baseline demands of a request that it lets pass.
     async fn ask_baseline(&self, request: &Request) -> Result<Option<Plan>, PolicyError> {
         let Some(baseline) = &self.baseline else { return Ok(None) };
-        let decided = self.host.authorize(&baseline.policy, request).await;
+        let decided = self.means.host.authorize(&baseline.policy, request).await;
         decided.map(Some).map_err(|error| self.of_baseline(error))
     }
 
     fn of_baseline(&self, error: PolicyError) -> PolicyError {
         if error.is_failure() {
-            self.counters.failed(error.code());
+            self.means.counters.failed(error.code());
             tracing::error!(%error, "the baseline policy failed");
         }
         PolicyError::Baseline(Box::new(error))
@@ -167,7 +170,7 @@ impl Decider {
 
     async fn own(&self, request: &Request, bound: &Bound) -> Result<Plan, PolicyError> {
         let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let decided = self.host.authorize_under(self.policy(), request, bound).await;
+        let decided = self.means.host.authorize_under(self.policy(), request, bound).await;
         self.count(request.time, 1, decided.as_ref().err());
         if let Some((shadow, started)) = started
             && !is_busy(&decided)
@@ -184,7 +187,7 @@ impl Decider {
         bound: &Bound,
     ) -> Result<Vec<Result<Plan, HostError>>, PolicyError> {
         let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let decided = self.host.authorize_many_under(self.policy(), requests, bound).await;
+        let decided = self.means.host.authorize_many_under(self.policy(), requests, bound).await;
         let time = requests.first().map_or(0, |request| request.time);
         self.count(time, 1, decided.as_ref().err());
         if let (Some((shadow, started)), Ok(answers)) = (started, &decided) {
@@ -211,12 +214,12 @@ impl Decider {
     fn count(&self, now: u64, runs: u32, error: Option<&PolicyError>) {
         let failed = error.filter(|error| error.is_failure());
         if let Some(error) = failed {
-            self.counters.failed(error.code());
+            self.means.counters.failed(error.code());
         }
         let failures = self.canary.as_ref().map_or(&self.serving.failures, |it| &it.failures);
         let failed = u32::from(failed.is_some());
         if failures.count(now, runs, failed, self.serving.safeguard.as_ref()) {
-            let reported = self.failing.report(&self.serving.tenant, self.digest());
+            let reported = self.means.failing.report(&self.serving.tenant, self.digest());
             if !reported {
                 failures.again();
             }

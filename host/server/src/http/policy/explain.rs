@@ -251,14 +251,14 @@ async fn explain(
     let asked = Asked::read(question.key, question.context.as_ref(), question.purpose)?;
     asked.note();
     audit::target(&format!("policy {digest}"));
-    let asker = match question.caller {
+    let who = match question.caller {
         None => credential.caller.clone(),
         Some(asking) => caller(asking)?,
     };
     let request = PolicyRequest {
         id,
         tenant: tenant.as_str().to_owned(),
-        caller: asker,
+        caller: who,
         operation,
         key: asked.key.map(std::borrow::Cow::into_owned),
         context: asked.context,

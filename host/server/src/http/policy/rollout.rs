@@ -55,7 +55,7 @@ struct NewSafeguard {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PolicyRollout")]
 struct RolloutView {
-    active: Runs,
+    active: RunsView,
     #[serde(skip_serializing_if = "Option::is_none")]
     canary: Option<CanaryView>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +74,7 @@ struct SafeguardView {
 /// Runs within the last minute, at most, on the host that answers.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PolicyRuns")]
-struct Runs {
+struct RunsView {
     #[schemars(with = "schema::ComponentDigest")]
     digest: String,
     runs: u32,
@@ -86,7 +86,7 @@ struct Runs {
 #[schemars(rename = "PolicyCanary")]
 struct CanaryView {
     #[serde(flatten)]
-    runs: Runs,
+    runs: RunsView,
     percent: u8,
     #[schemars(with = "schema::Timestamp")]
     since: String,
@@ -124,6 +124,7 @@ struct ShadowView {
 /// In microseconds; the percentiles are powers of two that bound them.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PolicyTimes")]
+#[expect(clippy::struct_field_names, reason = "each says its unit")]
 struct TimesView {
     #[serde(skip_serializing_if = "Option::is_none")]
     mean_us: Option<u64>,
@@ -206,7 +207,7 @@ fn view(app: &App, tenant: &TenantName) -> Result<RolloutView, Problem> {
     let now = clock::unix_ms();
     let serving = app.policies.serving(tenant);
     let serving = serving.as_deref();
-    let runs = |digest: &str, (runs, failed)| Runs { digest: digest.to_owned(), runs, failed };
+    let runs = |digest: &str, (runs, failed)| RunsView { digest: digest.to_owned(), runs, failed };
     let counts = serving.map_or((0, 0), |serving| serving.failures.within_window(now));
     let canary = serving.and_then(|serving| serving.canary.as_ref());
     let shadow = serving.and_then(|serving| serving.shadow.as_ref());
