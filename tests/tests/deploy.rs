@@ -82,7 +82,8 @@ fn of_an_embedded_server() -> BTreeSet<String> {
         "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM" });
     fs::write(&keys, json!({ "keys": [key] }).to_string()).unwrap();
     let config = format!(
-        "[jwt]\nissuer = \"https://idp.test\"\naudience = [\"keyward\"]\njwks_file = {keys:?}\n"
+        "[jwt]\nissuer = \"https://idp.test\"\naudience = [\"keyward\"]\njwks_file = \"{}\"\n",
+        keys.display()
     );
     let server = Server::serve_in(home, &config, &[]);
     let tenant = server.tenant_with_policy("acme", "hostile");
