@@ -29,6 +29,8 @@ pub use process::{Ended, Launch, Process};
 pub use server::Server;
 pub use tenant::{Tenant, policy};
 
+use std::time::{Duration, Instant};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -40,4 +42,17 @@ pub fn b64(data: impl AsRef<[u8]>) -> String {
 /// The bytes of standard base64.
 pub fn unb64(text: &str) -> Vec<u8> {
     STANDARD.decode(text).unwrap()
+}
+
+/// Longest that anything may take that is only waited for.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// Asks until it is so.
+#[track_caller]
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < LIMIT, "{what}: not after {LIMIT:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

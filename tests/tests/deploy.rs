@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use keyward_test_vault::{Options, Vault};
 use keyward_tests::vault::{self, Env};
-use keyward_tests::{Client, Server, b64};
+use keyward_tests::{Client, Server, b64, until};
 use serde_json::json;
 use ureq::tls::TlsConfig;
 
@@ -114,7 +114,7 @@ fn of_a_server_as_in_kubernetes() -> BTreeSet<String> {
     let server = Server::serve_in(home, &config, &env.pairs());
     let tls = TlsConfig::builder().disable_verification(true).build();
     let client = Client::with_tls(&format!("https://{}", server.address), tls);
-    client.get("/readyz").expect(200);
+    until("ready", || client.get("/readyz").status == 200);
     exported(&client)
 }
 

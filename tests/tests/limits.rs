@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use keyward_tests::wire::Wire;
-use keyward_tests::{Answer, Server, Tenant, b64, raw_answer};
+use keyward_tests::{Answer, Server, Tenant, b64, raw_answer, until};
 use serde_json::{Value, json};
 
 fn encrypt(tenant: &Tenant) -> Answer {
@@ -127,6 +127,13 @@ fn lines_come_as_fast_as_the_rate_lets_them() {
     assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
 }
 
+/// Waits until the server knows of what was begun: its order among other requests is open.
+#[track_caller]
+fn until_in_flight(server: &Server, requests: usize) {
+    let full = format!("keyward_requests_in_flight {requests}.0\n");
+    until(&full, || server.client().get("/metrics").expect(200).text().contains(&full));
+}
+
 /// Nothing is done with the body of a request that has no room: none of these sends one.
 #[test]
 fn a_flood_is_shed_and_others_are_served() {
@@ -140,6 +147,7 @@ fn a_flood_is_shed_and_others_are_served() {
         wire
     };
     let mut held: Vec<Wire> = (0..8).map(|_| open(&flood)).collect();
+    until_in_flight(&server, held.len());
     let shed = |tenant: &Tenant| {
         let start = Instant::now();
         loop {
@@ -160,6 +168,7 @@ fn a_flood_is_shed_and_others_are_served() {
     }
     // With two there, each has a third.
     held.extend((0..5).map(|_| open(&other)));
+    until_in_flight(&server, held.len());
     shed(&other).problem(503, "overloaded");
     other.admin.post("/keys", &json!({ "name": "new" })).problem(503, "overloaded");
     server.operator().get("/api/v1/tenants").expect(200);
@@ -188,11 +197,7 @@ fn when_all_places_are_taken_the_server_can_still_be_managed() {
             wire.send_headers();
             held.push((wire, tenant));
         }
-        let full = format!("keyward_requests_in_flight {}", held.len());
-        let start = Instant::now();
-        while !server.client().get("/metrics").expect(200).text().contains(&full) {
-            assert!(start.elapsed() < Duration::from_secs(20), "{full}");
-        }
+        until_in_flight(&server, held.len());
     }
     encrypt(&tenants[5]).problem(503, "overloaded");
     // Whoever it is of: there was no time to ask.

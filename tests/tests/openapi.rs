@@ -106,6 +106,12 @@ fn complete(id: &str, example: &mut Value, server: &Server, key: &str) {
             let operator = server.operator().below("/api/v1/tenants/demo");
             operator.put_policy(&policy("baseline")).expect(200);
         }
+        "startPolicyCanary" | "startPolicyShadow" => {
+            let policies = server.operator().below("/api/v1/tenants/demo/policies");
+            let wasm = [("content-type", "application/wasm")];
+            let pushed = policies.send("POST", "", &wasm, &policy("records"));
+            example["digest"] = pushed.str("/digest").into();
+        }
         "destroyKey" => example["confirm"] = key.into(),
         "restoreKey" => drop(keys.send("DELETE", &format!("/{key}"), &[], b"").expect(200)),
         "destroyManagedVersion" => {

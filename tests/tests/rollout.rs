@@ -3,10 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyward_tests::stamp::{stamp, stamped};
-use keyward_tests::{Answer, Client, Server, Tenant, b64, policy};
+use keyward_tests::{Answer, Client, Server, Tenant, b64, policy, until};
 use serde_json::{Value, json};
 
 static SERVER: LazyLock<Server> = LazyLock::new(|| Server::serve(""));
@@ -26,16 +26,6 @@ fn trial(tenant: &Tenant, what: &str, digest: &str, percent: u64) -> Answer {
 #[track_caller]
 fn rollout(tenant: &Tenant) -> Value {
     tenant.admin.get("/policy/rollout").expect(200).json()
-}
-
-/// Asks until it is so.
-#[track_caller]
-fn until(what: &str, is_so: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(20), "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// The stamp of the policy that decides and executes.

@@ -2,11 +2,11 @@
 //! clock is the real one.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use keyward_test_vault::{Options, Vault};
 use keyward_tests::vault::{self, Env};
-use keyward_tests::{Answer, Client, Server, Tenant, b64};
+use keyward_tests::{Answer, Client, Server, Tenant, b64, until};
 use serde_json::{Value, json};
 
 const OFTEN: [(&str, &str); 3] = [
@@ -24,15 +24,6 @@ const SELDOM: [(&str, &str); 3] = [
 
 /// In milliseconds.
 const DAY: u64 = 86_400_000;
-
-#[track_caller]
-fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}: not in time");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 fn put(client: &Client, path: &str, body: &Value) -> Answer {
     let headers = [("content-type", "application/json")];
@@ -168,7 +159,7 @@ fn a_crash_loses_what_was_not_flushed_and_no_more() {
     let mut server = Server::serve_with("", &env);
     let tenant = server.tenant_with_policy("acme", "fields");
     encrypt(&tenant.app, "main", 10);
-    eventually("flush", || figure(&server, "keyward_usage_unflushed_messages") < 0.5);
+    until("flush", || figure(&server, "keyward_usage_unflushed_messages") < 0.5);
     server.kill();
     server.start_again();
     let app = server.client().token(&tenant.app_token).below("/api/v1/tenants/acme");
@@ -192,7 +183,7 @@ fn a_moment_missed_while_down_is_made_up_for_once() {
     std::thread::sleep(Duration::from_millis(3_200));
     server.start_again();
     let app = server.client().token(&tenant.app_token).below("/api/v1/tenants/acme");
-    eventually("rotation", || versions(&app, "scheduled") > 1);
+    until("rotation", || versions(&app, "scheduled") > 1);
     std::thread::sleep(Duration::from_millis(500));
     assert_eq!(versions(&app, "scheduled"), 2);
     let history = server
@@ -226,10 +217,10 @@ fn a_version_that_is_used_up_gives_way_to_the_next() {
     tenant.new_key(&json!({ "name": "counted", "rotation": { "max_messages": 1000 } }));
     let old = app.encrypt(&json!({ "key": "counted", "plaintext": b64("old") }));
     encrypt(app, "counted", 998);
-    eventually("flush", || figure(&server, "keyward_usage_unflushed_messages") < 0.5);
+    until("flush", || figure(&server, "keyward_usage_unflushed_messages") < 0.5);
     assert_eq!(versions(app, "counted"), 1);
     encrypt(app, "counted", 1);
-    eventually("rotation", || versions(app, "counted") == 2);
+    until("rotation", || versions(app, "counted") == 2);
     // The old version still opens, and it shows when it was last needed.
     assert_eq!(usage(app, "counted", 1), (1000, 1002, 0));
     assert_eq!(app.decrypt(&json!({ "ciphertext": old })), b"old");
@@ -240,12 +231,12 @@ fn a_version_that_is_used_up_gives_way_to_the_next() {
     put(admin, "/keys/main/rotation", &json!({ "max_bytes": 1 << 20 })).expect(200);
     let big = json!({ "key": "main", "plaintext": b64("x".repeat(1 << 20)) });
     app.encrypt(&big);
-    eventually("rotation", || versions(app, "main") == 2);
+    until("rotation", || versions(app, "main") == 2);
     // Without a policy nothing happens any more.
     let left = admin.send("DELETE", "/keys/main/rotation", &[], b"").expect(200).json();
     assert!(left.get("rotation").is_none());
     app.encrypt(&big);
-    eventually("flush", || figure(&server, "keyward_usage_unflushed_messages") < 0.5);
+    until("flush", || figure(&server, "keyward_usage_unflushed_messages") < 0.5);
     std::thread::sleep(Duration::from_millis(300));
     assert_eq!(versions(app, "main"), 2);
     let bytes = figure(&server, "keyward_rotations_total{cause=\"bytes\"}");
@@ -345,11 +336,11 @@ fn two_servers_count_together_and_rotate_once() {
     encrypt(&tenant.app, "shared", 700);
     encrypt(&there, "shared", 299);
     let flushed = |server: &Server| figure(server, "keyward_usage_unflushed_messages") < 0.5;
-    eventually("flush", || flushed(&first) && flushed(&second));
+    until("flush", || flushed(&first) && flushed(&second));
     assert_eq!(versions(&tenant.app, "shared"), 1);
     encrypt(&there, "shared", 1);
-    eventually("rotation", || versions(&tenant.app, "shared") == 2);
-    eventually("rotation", || versions(&there, "shared") == 2);
+    until("rotation", || versions(&tenant.app, "shared") == 2);
+    until("rotation", || versions(&there, "shared") == 2);
     assert_eq!(usage(&tenant.app, "shared", 1), (1000, 1000, 0));
     let rotations = |server: &Server| figure(server, "keyward_rotations_total{cause=\"messages\"}");
     assert!((rotations(&first) + rotations(&second) - 1.0).abs() < f64::EPSILON);

@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 use keyward_test_vault::{Client as Root, Kubernetes, Options, Proxy, Vault};
 use keyward_tests::load::{Count, Load, expect};
 use keyward_tests::vault::{self, Env};
-use keyward_tests::{Server, b64};
+use keyward_tests::{Server, b64, until};
 use serde_json::{Value, json};
-
-/// Longest anything may take that is only waited for.
-const LIMIT: Duration = Duration::from_secs(20);
 
 fn start() -> (Vault, Root) {
     let vault = Vault::start(Options::default());
@@ -36,15 +33,6 @@ fn metric(server: &Server, name: &str) -> f64 {
 fn accessors(root: &Root) -> Vec<String> {
     let own = root.get("auth/token/lookup-self").ok()["data"]["accessor"].clone();
     root.list("auth/token/accessors").into_iter().filter(|it| *it != own).collect()
-}
-
-#[track_caller]
-fn until(what: &str, ready: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !ready() {
-        assert!(start.elapsed() < LIMIT, "{what}: not after {LIMIT:?}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// A minute of it, or ten with `KEYWARD_TEST_LONG=1`.

@@ -1,6 +1,7 @@
 //! A page of figures, collected first and encoded then.
 
 use std::fmt;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -14,6 +15,7 @@ pub(super) type Labels = Vec<(&'static str, String)>;
 #[derive(Debug)]
 enum Value {
     Counter(u64),
+    Seconds(f64),
     Gauge(f64),
     Histogram { buckets: Vec<(f64, u64)>, count: u64, sum: f64 },
 }
@@ -44,6 +46,18 @@ impl Page {
         figures: impl IntoIterator<Item = (Labels, u64)>,
     ) {
         let figures = figures.into_iter().map(|(labels, value)| (labels, Value::Counter(value)));
+        self.family(name, help, MetricType::Counter, figures.collect());
+    }
+
+    /// A counter of time, in seconds, with labels. `_total` is appended to its name.
+    pub(super) fn seconds(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        figures: impl IntoIterator<Item = (Labels, Duration)>,
+    ) {
+        let figures = figures.into_iter();
+        let figures = figures.map(|(labels, time)| (labels, Value::Seconds(time.as_secs_f64())));
         self.family(name, help, MetricType::Counter, figures.collect());
     }
 
@@ -99,6 +113,7 @@ impl Collector for Page {
                 let mut figure = family.encode_family(labels)?;
                 match value {
                     Value::Counter(value) => ConstCounter::new(*value).encode(figure)?,
+                    Value::Seconds(value) => ConstCounter::new(*value).encode(figure)?,
                     Value::Gauge(value) => ConstGauge::new(*value).encode(figure)?,
                     Value::Histogram { buckets, count, sum } => {
                         figure.encode_histogram::<NoLabelSet>(*sum, *count, buckets, None)?;

@@ -295,6 +295,12 @@ forms! {
     MinRuns { "type": "integer", "minimum": 1, "maximum": 1_000_000 }
     OperationName { "type": "string", "minLength": 1, "maxLength": 128, "examples": ["encrypt"] }
     CallerText { "type": "string", "minLength": 1, "maxLength": 256 }
+    CallerClaims {
+        "type": "object", "maxProperties": 64,
+        "propertyNames": { "minLength": 1, "maxLength": 256 },
+        "additionalProperties": { "type": "string", "maxLength": 256 },
+        "description": "Statements by name."
+    }
     RestoreWindow {
         "type": "integer", "minimum": 0, "maximum": 31_536_000, "description": "Seconds."
     }

@@ -69,9 +69,8 @@ struct Asking {
     #[serde(default)]
     #[schemars(with = "Vec<schema::CallerText>", length(max = 64))]
     roles: Vec<String>,
-    /// Statements by name.
     #[serde(default)]
-    #[schemars(with = "std::collections::BTreeMap<String, schema::CallerText>")]
+    #[schemars(with = "schema::CallerClaims")]
     claims: std::collections::BTreeMap<String, String>,
 }
 

@@ -56,10 +56,10 @@ pub(in super::super) fn tenants(page: &mut Page, tenants: &[(String, TenantUse)]
         "Policy runs, by tenant",
         counts(|used| used.policies.runs),
     );
-    page.counters(
-        "keyward_tenant_policy_cpu_microseconds",
+    page.seconds(
+        "keyward_tenant_policy_cpu_seconds",
         "CPU time of policy runs, by tenant",
-        counts(|used| u64::try_from(used.policies.cpu.as_micros()).unwrap_or(u64::MAX)),
+        tenants.iter().map(|(tenant, used)| (label("tenant", tenant.as_str()), used.policies.cpu)),
     );
     page.counters(
         "keyward_tenant_policy_host_calls",
