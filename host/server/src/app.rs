@@ -1,7 +1,7 @@
 //! The application: everything a request needs, built once from the configuration.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use keyward_audit::{Audit, AuditError, Settings as AuditSettings};
@@ -25,12 +25,14 @@ use crate::readiness::{Readiness, Waiting};
 use crate::restores::Restores;
 use crate::state::States;
 use crate::tokens::{self, Tokens};
-use crate::{changes, files, http, purge, rotation};
+use crate::{changes, files, http, purge, reload, rotation};
 
 /// The application's state. [`App::service`] is its HTTP face.
 pub struct App {
-    /// Limits of the HTTP side.
+    /// Limits of the HTTP side, as they were at the start.
     pub http: HttpConfig,
+    /// Those of them that may change meanwhile.
+    pub bodies: BodyLimits,
     /// Largest component, in bytes.
     pub max_component: usize,
     /// The tenant of the management API's requests that name none.
@@ -65,6 +67,8 @@ pub struct App {
     pub rotation: RotationConfig,
     /// Counts of what was rotated so.
     pub rotations: rotation::Counters,
+    /// Counts of configurations read again.
+    pub reloads: reload::Counters,
     /// The certificate that is served, where HTTPS is.
     tls: OnceLock<Arc<Tls>>,
     draining: AtomicBool,
@@ -149,6 +153,7 @@ impl App {
         let host = PolicyHost::new(host_config, Services { keys, state: states })?;
         let quotas = QuotaStore::new(&keyring, &limits);
         let app = Arc::new(Self {
+            bodies: BodyLimits::new(&http),
             http,
             max_component: policy
                 .image
@@ -170,6 +175,7 @@ impl App {
             limits,
             rotation: config.rotation,
             rotations: rotation::Counters::default(),
+            reloads: reload::Counters::default(),
             tls: OnceLock::new(),
             draining: AtomicBool::new(false),
         });
@@ -293,6 +299,35 @@ impl App {
     /// Whether the server is going away.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+}
+
+/// How much a request may have.
+pub struct BodyLimits {
+    max_bytes: AtomicUsize,
+    max_items: AtomicUsize,
+}
+
+impl BodyLimits {
+    fn new(config: &HttpConfig) -> Self {
+        let (max_bytes, max_items) = (config.max_body.into(), config.max_items.into());
+        Self { max_bytes, max_items }
+    }
+
+    /// Takes what another configuration says.
+    pub(crate) fn set(&self, config: &HttpConfig) {
+        self.max_bytes.store(config.max_body, Ordering::Relaxed);
+        self.max_items.store(config.max_items, Ordering::Relaxed);
+    }
+
+    /// Largest JSON body, in bytes.
+    pub fn max_bytes(&self) -> usize {
+        self.max_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Largest number of items in a batch.
+    pub fn max_items(&self) -> usize {
+        self.max_items.load(Ordering::Relaxed)
     }
 }
 

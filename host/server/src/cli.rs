@@ -1,6 +1,7 @@
 //! The command line: what runs a server here, and what the [client](crate::client) does.
 
 mod audit;
+mod config;
 mod flags;
 mod serve;
 
@@ -17,7 +18,7 @@ use clap_complete::Shell;
 use self::flags::Flags;
 pub use self::serve::RunError;
 use self::serve::serve;
-use crate::config::{self, Config};
+use crate::config::{Config, ConfigErrors};
 use crate::net::Drained;
 use crate::{client, dev, log, migrate};
 
@@ -90,7 +91,12 @@ enum Command {
         shell: Shell,
     },
     /// Print every setting: key in keyward.toml, environment variable, default, meaning (Markdown)
-    Config,
+    ///
+    /// With `check` or `print`: look at a configuration.
+    Config {
+        #[command(subcommand)]
+        command: Option<config::Command>,
+    },
     /// Compile a component from standard input; what the server runs to keep the compiler apart
     #[command(hide = true)]
     CompilePolicy,
@@ -134,7 +140,8 @@ pub fn main() -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "keyward", &mut script);
             print(&script)
         }
-        Command::Config => print(config::markdown().as_bytes()),
+        Command::Config { command: None } => print(crate::config::markdown().as_bytes()),
+        Command::Config { command: Some(command) } => config::run(command),
         Command::CompilePolicy => keyward_policy_host::compiler::child_main(),
     }
 }
@@ -145,10 +152,13 @@ where
     T: Into<ExitCode>,
     E: Display,
 {
-    let config = flags.read().and_then(|config| log::start(&config.log).map(|()| config));
+    let config = flags.config().and_then(|config| {
+        log::start(&config.log)?;
+        Ok(config)
+    });
     let config = match config {
         Ok(config) => config,
-        Err(error) => return fail(USAGE, &error),
+        Err(errors) => return refuse(&errors),
     };
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -183,6 +193,14 @@ impl From<Drained> for ExitCode {
             Drained::Cut(_) => Self::FAILURE,
         }
     }
+}
+
+/// A line on standard error for each mistake, and the exit code.
+fn refuse(errors: &ConfigErrors) -> ExitCode {
+    for error in errors.iter() {
+        fail(USAGE, error);
+    }
+    ExitCode::from(USAGE)
 }
 
 /// One line on standard error, and the exit code.

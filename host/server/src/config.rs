@@ -10,6 +10,9 @@ mod examples;
 mod identities;
 mod kind;
 mod limits;
+mod meant;
+mod print;
+mod reload;
 mod settings;
 mod values;
 mod vault;
@@ -28,6 +31,8 @@ use crate::limits::LimitsConfig;
 use crate::mtls::Mapping;
 
 pub use self::kind::Kind;
+pub use self::print::print;
+pub use self::reload::{Reading, Source};
 pub use self::settings::{ALL, DATA_DIR, LISTEN, POLICIES_DIR, Setting, markdown};
 pub use self::values::{Origin, Values};
 
@@ -39,6 +44,42 @@ pub struct ConfigError(String);
 impl ConfigError {
     pub(crate) fn new(message: impl Into<String>) -> Self {
         Self(message.into())
+    }
+}
+
+/// Settings that cannot be used: all that could be found at once, at least one.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct ConfigErrors(Vec<ConfigError>);
+
+fn lines(errors: &[ConfigError]) -> String {
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+impl ConfigErrors {
+    /// An error if there is one in them.
+    fn of(errors: Vec<ConfigError>) -> Result<(), Self> {
+        if errors.is_empty() { Ok(()) } else { Err(Self(errors)) }
+    }
+}
+
+impl ConfigErrors {
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigError> {
+        self.0.iter()
+    }
+
+    /// All errors of several readings.
+    pub(crate) fn together(
+        readings: impl IntoIterator<Item = Result<(), Self>>,
+    ) -> Result<(), Self> {
+        Self::of(readings.into_iter().filter_map(Result::err).flat_map(|errors| errors.0).collect())
+    }
+}
+
+impl From<ConfigError> for ConfigErrors {
+    fn from(error: ConfigError) -> Self {
+        Self(vec![error])
     }
 }
 
@@ -82,6 +123,8 @@ pub struct Config {
     pub compiler: Compiler,
     /// What is likely not meant so, one line each, for the log.
     pub warnings: Vec<String>,
+    /// Where all this came from. Not a setting: the command line knows it.
+    pub source: Option<Source>,
 }
 
 /// How the Vault that keeps the keys is reached.

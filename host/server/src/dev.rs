@@ -84,7 +84,7 @@ pub enum DevError {
 pub async fn run(mut config: Config) -> Result<Drained, DevError> {
     // What is built a minute ago is tried, and nobody has signed it.
     config.policy.allow_unsigned.get_or_insert(true);
-    let bound = Bound::bind(&config).await?;
+    let bound = Bound::bind(&mut config).await?;
     let data_dir = config.data_dir.clone();
     let policies_dir = config.policies_dir.clone();
     files::create_private_dir(&data_dir)

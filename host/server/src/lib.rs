@@ -38,9 +38,11 @@ mod operator;
 pub mod policies;
 mod purge;
 pub mod readiness;
+pub mod reload;
 pub mod restores;
 pub mod rotation;
 pub mod server;
+mod spelling;
 mod startup;
 mod state;
 #[cfg(test)]

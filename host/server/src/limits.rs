@@ -33,6 +33,7 @@ pub use self::shares::{Arrived, Full};
 pub use self::standing::{Standing, within};
 pub use self::tenants::TenantLimits;
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use keyward_policy_host::Bounds;
 
 use self::account::{Spent, Used};
@@ -131,23 +132,35 @@ pub struct Figures {
 
 /// The limits of one server.
 pub struct Limits {
-    tokens: Option<TokenBuckets>,
+    tokens: ArcSwapOption<TokenBuckets>,
     tenants: Tenants,
     shares: Arc<Shares>,
     turns: Arc<Turns>,
-    max_wait: Duration,
+    max_wait: ArcSwap<Duration>,
 }
 
 impl Limits {
     /// In force from now on, in a runtime with so many threads.
     pub fn new(config: LimitsConfig, workers: usize) -> Arc<Self> {
         Arc::new(Self {
-            tokens: config.token.map(TokenBuckets::new),
+            tokens: ArcSwapOption::new(config.token.map(TokenBuckets::new).map(Arc::new)),
             tenants: Tenants::new(config.tenant),
             shares: Shares::new(config.max_in_flight),
             turns: Turns::new(workers),
-            max_wait: config.max_wait,
+            max_wait: ArcSwap::from_pointee(config.max_wait),
         })
+    }
+
+    /// From now on these limits hold for everybody who has none of their own. Where a rate is another
+    /// one, everybody begins with a full bucket.
+    pub fn set(&self, config: LimitsConfig) {
+        let rate = self.tokens.load().as_ref().map(|tokens| tokens.rate());
+        if rate != config.token {
+            self.tokens.store(config.token.map(TokenBuckets::new).map(Arc::new));
+        }
+        self.tenants.set_default(config.tenant);
+        self.shares.set_max(config.max_in_flight);
+        self.max_wait.store(Arc::new(config.max_wait));
     }
 
     /// Forgets now and then who asks for nothing any more, for as long as somebody has the limits.
@@ -158,7 +171,7 @@ impl Limits {
                 tokio::time::sleep(SWEEP).await;
                 let Some(limits) = limits.upgrade() else { return };
                 limits.tenants.sweep();
-                if let Some(tokens) = &limits.tokens {
+                if let Some(tokens) = &*limits.tokens.load() {
                     tokens.sweep();
                 }
             }
@@ -182,7 +195,7 @@ impl Limits {
     /// within the tenant's share.
     pub fn admit(&self, credential: &Credential) -> Result<(), Problem> {
         let admitted = with(|standing| {
-            if let Some(tokens) = &self.tokens {
+            if let Some(tokens) = &*self.tokens.load() {
                 let (rate, taken) = (tokens.rate(), tokens.take(&credential.id));
                 told(standing, "token", rate, taken)?;
             }
@@ -213,7 +226,7 @@ impl Limits {
         // Nearly always at once, and then without a timer.
         if turn.poll_take(&Context::from_waker(Waker::noop())).is_pending() {
             let taken = poll_fn(|cx| turn.poll_take(cx));
-            tokio::time::timeout(self.max_wait, taken).await.map_err(|_| {
+            tokio::time::timeout(**self.max_wait.load(), taken).await.map_err(|_| {
                 let detail = "the tenant has more work waiting than its share of the server does in \
                               `limits.max_wait`; send less at once, and retry after the time given";
                 Problem::new(Code::Overloaded, detail)

@@ -24,6 +24,17 @@ pub fn start(config: &LogConfig) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Whether the configuration can be used.
+pub fn check(config: &LogConfig) -> Result<(), ConfigError> {
+    filter(config).map(drop)
+}
+
+fn filter(config: &LogConfig) -> Result<EnvFilter, ConfigError> {
+    EnvFilter::try_new(&config.filter).map_err(|error| {
+        ConfigError::new(format!("`log.level`: {:?} cannot be used: {error}", config.filter))
+    })
+}
+
 fn lines<W>(
     config: &LogConfig,
     writer: W,
@@ -32,9 +43,7 @@ fn lines<W>(
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let filter = EnvFilter::try_new(&config.filter).map_err(|error| {
-        ConfigError::new(format!("`log.level`: {:?} cannot be used: {error}", config.filter))
-    })?;
+    let filter = filter(config)?;
     let layer = fmt::layer().with_writer(writer);
     let layer = if config.json {
         layer.json().flatten_event(true).boxed()

@@ -23,6 +23,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::Service;
 
+use arc_swap::ArcSwap;
+
 use crate::mtls::{ClientCertificate, Mapping};
 
 pub use self::tls::{Statistics as TlsStatistics, Tls, TlsError};
@@ -35,8 +37,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Options {
     /// Serve HTTPS.
     pub tls: Option<Arc<Tls>>,
-    /// Whom client certificates speak for.
-    pub clients: Arc<Mapping>,
+    /// Whom client certificates speak for. May change: for the connections that come then.
+    pub clients: Arc<ArcSwap<Mapping>>,
     /// Time for headers, and for a TLS handshake, to arrive; also the longest idle time.
     pub header_timeout: Duration,
     /// Time requests in flight have to finish at shutdown.
@@ -175,7 +177,7 @@ async fn connection<S, F>(
     match tokio::time::timeout(options.header_timeout, tls.acceptor().accept(stream)).await {
         Ok(Ok(stream)) => {
             let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-            let certificate = shown.map(|leaf| Arc::new(options.clients.identify(leaf)));
+            let certificate = shown.map(|leaf| Arc::new(options.clients.load().identify(leaf)));
             speak((stream, peer, certificate), service, &options, watcher, used).await;
         }
         Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),

@@ -2,14 +2,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, StartError};
 use crate::config::Config;
 use crate::net::{self, Drained, Tls};
+use crate::reload::Reloader;
 
 /// Builds the application that `config` describes.
 pub async fn build(config: Config) -> Result<Arc<App>, StartError> {
@@ -20,8 +21,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, StartError> {
 pub struct Bound {
     listener: TcpListener,
     options: net::Options,
-    /// How often it is looked for new files of TLS.
-    reload: Option<Duration>,
+    reloader: Reloader,
     /// Where it listens.
     pub address: SocketAddr,
 }
@@ -50,20 +50,24 @@ pub enum ServeError {
 
 impl Bound {
     /// Binds the address before anything slow happens, so that a taken port is found out at once.
-    pub async fn bind(config: &Config) -> Result<Self, ServeError> {
+    pub async fn bind(config: &mut Config) -> Result<Self, ServeError> {
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let failed = |error| ServeError::Listen { address: config.listen, error };
         let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let options = net::Options {
             tls,
-            clients: Arc::new(config.mtls.clone()),
+            clients: Arc::new(ArcSwap::from_pointee(config.mtls.clone())),
             header_timeout: config.http.header_timeout,
             drain_timeout: config.http.drain_timeout,
             max_connections: config.http.max_connections,
         };
-        let reload = config.tls.as_ref().map(|tls| tls.reload);
-        Ok(Self { listener, options, reload, address })
+        let reloader = Reloader {
+            source: config.source.take(),
+            tls: options.tls.clone().zip(config.tls.as_ref().map(|tls| tls.reload)),
+            clients: Arc::clone(&options.clients),
+        };
+        Ok(Self { listener, options, reloader, address })
     }
 
     /// Base URL of the API.
@@ -92,19 +96,10 @@ impl Bound {
             ending.start_draining();
             tracing::info!("shutting down: answering what is in flight");
         };
-        let reloading = match (&self.options.tls, self.reload) {
-            (Some(tls), Some(period)) => {
-                app.tls(Arc::clone(tls));
-                Some(reload(Arc::clone(tls), period).map_err(ServeError::Signals)?)
-            }
-            _ => None,
-        };
-        let reloading = async {
-            match reloading {
-                Some(reloading) => reloading.await,
-                None => std::future::pending().await,
-            }
-        };
+        if let Some(tls) = &self.options.tls {
+            app.tls(Arc::clone(tls));
+        }
+        let reloading = self.reloader.run(Arc::clone(&app)).map_err(ServeError::Signals)?;
         let serving = net::serve(self.listener, service, self.options, shutdown);
         let never_ending = async {
             starting.await;
@@ -124,18 +119,4 @@ impl Bound {
         }
         Ok(drained)
     }
-}
-
-/// Takes new files of TLS: now and then, and at SIGHUP. Never ends.
-fn reload(tls: Arc<Tls>, period: Duration) -> std::io::Result<impl Future<Output = ()>> {
-    let mut hangup = signal(SignalKind::hangup())?;
-    Ok(async move {
-        let asked = async {
-            while hangup.recv().await.is_some() {
-                tls.reload();
-            }
-            std::future::pending::<()>().await;
-        };
-        tokio::join!(asked, tls.follow(period));
-    })
 }

@@ -28,8 +28,8 @@ pub enum RunError {
 }
 
 /// Serves until a signal ends it.
-pub async fn serve(config: Config) -> Result<Drained, RunError> {
-    let bound = Bound::bind(&config).await?;
+pub async fn serve(mut config: Config) -> Result<Drained, RunError> {
+    let bound = Bound::bind(&mut config).await?;
     let data_dir = config.data_dir.clone();
     files::create_private_dir(&data_dir)
         .map_err(|error| StartError::Directory { path: data_dir.clone(), error })?;

@@ -75,7 +75,8 @@ impl Config {
             },
             policies_dir: values.get(&s::POLICIES_DIR).map(PathBuf::from),
             compiler: Compiler::InProcess,
-            warnings: read.warnings(),
+            warnings: values.warnings().iter().cloned().chain(read.warnings()).collect(),
+            source: None,
         })
     }
 }

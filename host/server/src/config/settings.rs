@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::kind::Kind;
+use super::reload::is_reloaded;
 
 /// One setting.
 pub struct Setting {
@@ -270,9 +271,15 @@ pub fn markdown() -> String {
         "# Configuration\n\n\
          `keyward serve --config keyward.toml` reads the file, then the environment, then its \
          flags; the later wins. A dotted key is a table of the file: `http.max_body` stands as \
-         `max_body` under `[http]`. An unknown key or an unusable value stops the start with a \
-         line that names it. `keyward dev` takes the same environment variables and no file. A file \
-         that holds a secret must be readable by its owner alone.\n\n\
+         `max_body` under `[http]`. Unknown keys and unusable values stop the start, each with a \
+         line that names it and says what is meant. `keyward dev` takes the same environment \
+         variables and no file. A file that holds a secret must be readable by its owner alone.\n\n\
+         `keyward config check --config keyward.toml` tells whether a configuration can be used, \
+         and `keyward config print --config keyward.toml` what is in force and where each value \
+         comes from, secrets left out.\n\n\
+         At SIGHUP a server reads its file again. Settings marked so below are taken for what comes \
+         next; of any other that changed the log says that it needs a restart, and the value the \
+         server started with stays. A file with a mistake changes nothing.\n\n\
          Sizes are written `65536`, `64KiB`, `8MiB`; durations `250ms`, `10s`, `15m`, `1h`.\n\n\
          | keyward.toml | environment | default | what |\n| --- | --- | --- | --- |\n",
     );
@@ -280,7 +287,8 @@ pub fn markdown() -> String {
         let key = setting.key.map_or("(environment only)".into(), |key| format!("`{key}`"));
         let default = setting.default.map_or("unset".into(), |text| format!("`{text}`"));
         let (env, about, expects) = (setting.env, setting.about, setting.kind.expects());
-        let _ = writeln!(out, "| {key} | `{env}` | {default} | {about} Takes {expects}. |");
+        let sighup = if is_reloaded(setting) { " Read again at SIGHUP." } else { "" };
+        let _ = writeln!(out, "| {key} | `{env}` | {default} | {about}{sighup} Takes {expects}. |");
     }
     out
 }

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 use zeroize::Zeroizing;
 
-use super::ConfigError;
 use super::kind::{Kind, SEPARATOR};
 use super::settings::{ALL, Setting};
+use super::{ConfigError, ConfigErrors, meant};
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +45,10 @@ struct Written {
 
 /// The values given, by setting. Later layers replace earlier ones.
 #[derive(Default)]
-pub struct Values(HashMap<&'static str, Written>);
+pub struct Values {
+    written: HashMap<&'static str, Written>,
+    warnings: Vec<String>,
+}
 
 impl Values {
     /// Nothing given: all defaults.
@@ -54,7 +57,7 @@ impl Values {
     }
 
     /// Adds what the file says. A file with a secret in it must be its owner's alone.
-    pub fn read_file(&mut self, path: &Path) -> Result<(), ConfigError> {
+    pub fn read_file(&mut self, path: &Path) -> Result<(), ConfigErrors> {
         let failed = |error: std::io::Error| {
             ConfigError(format!("cannot read the configuration file {}: {error}", path.display()))
         };
@@ -64,16 +67,16 @@ impl Values {
         file.read_to_string(&mut text).map_err(failed)?;
         let secret = self.read_toml(path, &text)?;
         match secret {
-            Some(name) if mode & 0o077 != 0 => Err(ConfigError(format!(
+            Some(name) if mode & 0o077 != 0 => Err(ConfigErrors::from(ConfigError(format!(
                 "`{name}` is a secret, but other users may read {0}: run `chmod 600 {0}`",
                 path.display()
-            ))),
+            )))),
             _ => Ok(()),
         }
     }
 
     /// Gives the name of a secret that the file holds, if it does.
-    fn read_toml(&mut self, path: &Path, text: &str) -> Result<Option<&'static str>, ConfigError> {
+    fn read_toml(&mut self, path: &Path, text: &str) -> Result<Option<&'static str>, ConfigErrors> {
         let line_at = |offset: usize| text[..offset.min(text.len())].matches('\n').count() + 1;
         let table = DeTable::parse(text).map_err(|error| {
             let line = error.span().map_or(1, |span| line_at(span.start));
@@ -81,20 +84,22 @@ impl Values {
         })?;
         let mut found = Vec::new();
         flatten("", table.get_ref(), &mut found);
-        let mut secret = None;
+        found.sort_by_key(|(_, offset, _)| *offset);
+        let (mut secret, mut wrong) = (None, Vec::new());
         for (key, offset, value) in found {
             let origin = Origin::File(path.to_owned(), line_at(offset));
             let Some(setting) = ALL.iter().find(|setting| setting.key == Some(&key)) else {
-                return Err(ConfigError(unknown_key(&key, &origin)));
+                wrong.push(ConfigError(unknown_key(&key, &origin)));
+                continue;
             };
-            let value = value.and_then(|value| value.fitting(setting.kind));
-            let Some(value) = value else {
-                let expects = setting.kind.expects();
-                return Err(ConfigError(format!("`{key}` ({origin}): must be {expects}")));
-            };
-            self.set(setting, value, origin)?;
             secret = secret.or_else(|| setting.kind.is_secret().then(|| setting.name()));
+            let Some(value) = value.and_then(|value| value.fitting(setting.kind)) else {
+                wrong.push(unfit(setting, &origin));
+                continue;
+            };
+            wrong.extend(self.set(setting, value, origin).err());
         }
+        ConfigErrors::of(wrong)?;
         Ok(secret)
     }
 
@@ -102,13 +107,27 @@ impl Values {
     pub fn read_environment(
         &mut self,
         get: impl Fn(&str) -> Option<String>,
-    ) -> Result<(), ConfigError> {
+    ) -> Result<(), ConfigErrors> {
+        let mut wrong = Vec::new();
         for setting in ALL {
             if let Some(text) = get(setting.env).filter(|text| !text.is_empty()) {
-                self.set(setting, text, Origin::Environment(setting.env))?;
+                wrong.extend(self.set(setting, text, Origin::Environment(setting.env)).err());
             }
         }
-        Ok(())
+        ConfigErrors::of(wrong)
+    }
+
+    /// Warns of variables among `names` that are likely meant to be a setting's.
+    pub fn look_at_names(&mut self, names: impl Iterator<Item = String>) {
+        self.warnings.extend(names.filter_map(|name| {
+            let meant = meant::variable(&name)?;
+            Some(format!("environment variable {name} is no setting; did you mean {meant}?"))
+        }));
+    }
+
+    /// What is likely not meant so, whatever the settings mean.
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// Adds what a flag says.
@@ -129,22 +148,45 @@ impl Values {
     ) -> Result<(), ConfigError> {
         let text = Zeroizing::new(text);
         if !setting.kind.accepts(&text) {
-            let (name, expects) = (setting.name(), setting.kind.expects());
-            return Err(ConfigError(format!("`{name}` ({origin}): must be {expects}")));
+            return Err(unfit(setting, &origin));
         }
-        self.0.insert(setting.env, Written { text, origin });
+        self.written.insert(setting.env, Written { text, origin });
         Ok(())
     }
 
     /// What was given for `setting`, else its default.
     pub fn get(&self, setting: &'static Setting) -> Option<&str> {
-        let given = self.0.get(setting.env).map(|written| written.text.as_str());
+        let given = self.written.get(setting.env).map(|written| written.text.as_str());
         given.or(setting.default)
+    }
+
+    /// Forgets what only the environment holds, which stays as it is while the process lives: root
+    /// keys and passphrases are not kept longer than they are needed.
+    pub(super) fn forget_what_stays(&mut self) {
+        for setting in ALL.iter().filter(|setting| setting.key.is_none()) {
+            self.written.remove(setting.env);
+        }
+    }
+
+    /// The settings whose values are others in `new`, but those that only the environment holds.
+    pub(super) fn changed(&self, new: &Self) -> Vec<&'static Setting> {
+        let all = ALL.iter().filter(|setting| setting.key.is_some());
+        all.filter(|setting| self.get(setting) != new.get(setting)).copied().collect()
+    }
+
+    /// Takes what `new` has of these settings.
+    pub(super) fn take(&mut self, settings: &[&'static Setting], mut new: Self) {
+        for setting in settings {
+            match new.written.remove(setting.env) {
+                Some(written) => self.written.insert(setting.env, written),
+                None => self.written.remove(setting.env),
+            };
+        }
     }
 
     /// Where its value comes from.
     pub fn origin(&self, setting: &'static Setting) -> Origin {
-        self.0.get(setting.env).map_or(Origin::Default, |written| written.origin.clone())
+        self.written.get(setting.env).map_or(Origin::Default, |written| written.origin.clone())
     }
 }
 
@@ -200,11 +242,13 @@ fn flatten(prefix: &str, table: &DeTable<'_>, out: &mut Vec<(String, usize, Opti
     }
 }
 
+fn unfit(setting: &Setting, origin: &Origin) -> ConfigError {
+    let (name, expects) = (setting.name(), setting.kind.expects());
+    ConfigError(format!("`{name}` ({origin}): must be {expects}"))
+}
+
 fn unknown_key(key: &str, origin: &Origin) -> String {
-    let last = |text: &str| text.rsplit('.').next().unwrap_or_default().to_owned();
-    let similar =
-        ALL.iter().filter_map(|setting| setting.key).find(|known| last(known) == last(key));
-    let hint = match similar {
+    let hint = match meant::key(key) {
         Some(known) => format!("did you mean `{known}`?"),
         None => "`keyward config` lists the settings".into(),
     };
@@ -249,6 +293,19 @@ mod tests {
             let error = from_toml(text).err().unwrap();
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains('\n'), "{error}");
+        }
+    }
+
+    #[test]
+    fn all_mistakes_are_told_at_once() {
+        let text = "lsiten = 1\n[http]\nmax_items = 0\nmax_bdy = 1\n[log]\nlevel = \"info\"\n";
+        let errors = Values::new().read_toml(Path::new("keyward.toml"), text).unwrap_err();
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        assert_eq!(errors.len(), 3, "{errors:?}");
+        for (error, part) in
+            errors.iter().zip(["mean `listen`", "`http.max_items`", "mean `http.max_body`"])
+        {
+            assert!(error.contains(part), "{errors:?}");
         }
     }
 

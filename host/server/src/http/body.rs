@@ -30,7 +30,7 @@ pub fn require(headers: &HeaderMap, wanted: &'static str) -> Result<(), Problem>
 /// Reads the body of a request that must say it is JSON, within the server's limits.
 pub async fn read_json(app: &App, request: Request) -> Result<Bytes, Problem> {
     require(request.headers(), "application/json")?;
-    read(request.into_body(), app.http.max_body, app.http.body_timeout).await
+    read(request.into_body(), app.bodies.max_bytes(), app.http.body_timeout).await
 }
 
 /// The same for a body that may be left out: no bytes then.
@@ -48,7 +48,7 @@ pub async fn read_merge_patch(app: &App, request: Request) -> Result<Bytes, Prob
     const MERGE_PATCH: &str = "application/merge-patch+json";
     let headers = request.headers();
     require(headers, MERGE_PATCH).or_else(|_| require(headers, "application/json"))?;
-    read(request.into_body(), app.http.max_body, app.http.body_timeout).await
+    read(request.into_body(), app.bodies.max_bytes(), app.http.body_timeout).await
 }
 
 /// Reads the body to its end, if it has at most `limit` bytes and arrives within `timeout`.

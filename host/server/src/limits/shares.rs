@@ -15,7 +15,7 @@ const MANAGEMENT: usize = 64;
 
 /// Counts of requests under way.
 pub struct Shares {
-    max: usize,
+    max: AtomicUsize,
     all: AtomicUsize,
     /// Tenants with at least one.
     tenants: AtomicUsize,
@@ -44,7 +44,20 @@ pub enum Full {
 impl Shares {
     /// At most `max` requests under way.
     pub fn new(max: usize) -> Arc<Self> {
-        Arc::new(Self { max, all: AtomicUsize::new(0), tenants: AtomicUsize::new(0) })
+        Arc::new(Self {
+            max: AtomicUsize::new(max),
+            all: AtomicUsize::new(0),
+            tenants: AtomicUsize::new(0),
+        })
+    }
+
+    /// From now on at most `max`.
+    pub fn set_max(&self, max: usize) {
+        self.max.store(max, Ordering::Relaxed);
+    }
+
+    fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
     }
 
     /// Requests under way.
@@ -54,7 +67,7 @@ impl Shares {
 
     /// Counts a request, if there is room. `manages`: it is not work on data.
     pub fn arrive(self: &Arc<Self>, manages: bool) -> Result<Arrived, Full> {
-        let max = if manages { self.max + MANAGEMENT } else { self.max };
+        let max = if manages { self.max() + MANAGEMENT } else { self.max() };
         let before = self.all.fetch_add(1, Ordering::Relaxed);
         // Taken back when dropped.
         let arrived = Arrived(Arc::clone(self));
@@ -69,11 +82,12 @@ impl Shares {
         if let Some(quota) = tenant.max_in_flight().filter(|quota| mine > *quota) {
             return Err(Full::Quota(quota));
         }
-        if self.in_flight() * 2 <= self.max {
+        let max = self.max();
+        if self.in_flight() * 2 <= max {
             return Ok(slot);
         }
         let tenants = if mine == 1 { before + 1 } else { self.tenants.load(Ordering::Relaxed) };
-        let share = share_of(self.max, tenants, tenant.weight());
+        let share = share_of(max, tenants, tenant.weight());
         if mine > share { Err(Full::Share) } else { Ok(slot) }
     }
 }

@@ -151,7 +151,7 @@ impl TenantState {
 
 /// All of them.
 pub struct Tenants {
-    default: TenantLimits,
+    default: ArcSwap<TenantLimits>,
     start: Instant,
     known: DashMap<Box<str>, Arc<TenantState>>,
     /// Of tenants that have quotas, whether they asked for something or not.
@@ -161,7 +161,12 @@ pub struct Tenants {
 impl Tenants {
     /// Tenants with these limits unless they have others.
     pub fn new(default: TenantLimits) -> Self {
-        Self { default, start: Instant::now(), known: DashMap::new(), quotas: DashMap::new() }
+        Self {
+            default: ArcSwap::from_pointee(default),
+            start: Instant::now(),
+            known: DashMap::new(),
+            quotas: DashMap::new(),
+        }
     }
 
     /// The tenant of this name, which asks for something now.
@@ -176,11 +181,25 @@ impl Tenants {
         let new = || {
             // Looked up within the entry's lock: who sets them, sets them first.
             let quotas = self.quotas.get(name).map(|quotas| Arc::clone(&quotas));
-            let state = TenantState::new(name, &self.default, quotas.as_deref());
+            let state = TenantState::new(name, &self.default.load(), quotas.as_deref());
             state.last.store(now, Ordering::Relaxed);
             Arc::new(state)
         };
         Arc::clone(&self.known.entry(name.into()).or_insert_with(new))
+    }
+
+    /// From now on tenants have these limits unless they have others. Each begins with full buckets.
+    pub fn set_default(&self, default: TenantLimits) {
+        if **self.default.load() == default {
+            return;
+        }
+        let default = Arc::new(default);
+        // First: who comes in between has them already.
+        self.default.store(Arc::clone(&default));
+        for state in &self.known {
+            let quotas = self.quotas.get(state.key()).map(|quotas| Arc::clone(&quotas));
+            state.set(&default, quotas.as_deref());
+        }
     }
 
     /// Sets or removes a tenant's quotas.
@@ -193,7 +212,7 @@ impl Tenants {
         if before.as_ref() != quotas
             && let Some(state) = self.known.get(name)
         {
-            state.set(&self.default, quotas.map(Arc::as_ref));
+            state.set(&self.default.load(), quotas.map(Arc::as_ref));
         }
     }
 

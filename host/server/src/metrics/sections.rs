@@ -62,6 +62,18 @@ pub(super) fn server(page: &mut Page, app: &App, ready: bool) {
         "Policies that failed more than their tenant allows, by what came of it",
         counters.outcomes().map(|(outcome, count)| (label("outcome", outcome), count)),
     );
+    let reloads = app.reloads.read();
+    let results = [("ok", reloads.taken), ("failed", reloads.failed)];
+    page.counters(
+        "keyward_config_reloads",
+        "Times that the configuration was read again at SIGHUP, by result",
+        results.map(|(result, count)| (label("result", result), count)),
+    );
+    page.gauge(
+        "keyward_config_waiting_settings",
+        "Settings that are others in the configuration, as last read, and wait for a restart",
+        Some(number(reloads.waiting)),
+    );
     page.counter(
         "keyward_token_stale_serves",
         "Keyward tokens believed beyond their time in the cache, under an outage contract",

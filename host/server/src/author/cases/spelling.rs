@@ -161,13 +161,8 @@ pub fn check(shape: &Shape, place: &str, table: &DeTable<'_>, wrong: &mut Vec<(u
 
 /// What was meant, or what there is.
 pub fn hint(written: &str, known: &[&str]) -> String {
-    let nearest = known
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(written, name), *name))
-        .min()
-        .filter(|(distance, name)| *distance <= 1.max(name.len().max(written.len()) / 3));
-    match nearest {
-        Some((_, name)) => format!("did you mean `{name}`?"),
+    match crate::spelling::nearest(written, known.iter().copied()) {
+        Some(name) => format!("did you mean `{name}`?"),
         None => format!("there are `{}`", known.join("`, `")),
     }
 }

@@ -33,7 +33,7 @@ pub fn are_in(headers: &HeaderMap) -> bool {
 
 /// Answers line by line.
 pub fn answer<O: Operation>(call: Call, body: Body) -> Response<Body> {
-    let lines = Lines::new(body, call.app.http.max_body, call.app.http.body_timeout);
+    let lines = Lines::new(body, call.app.bodies.max_bytes(), call.app.http.body_timeout);
     let state = Some((call, lines, audit::ending()));
     let answers = stream::unfold(state, |state| async {
         let (call, mut lines, mut record) = state?;

@@ -76,7 +76,7 @@ pub async fn run<O: Operation>(
             call.single::<O>(fields).await?
         }
         body::Body::Batch(items) => {
-            let items = body::checked(items, call.app.http.max_items)?;
+            let items = body::checked(items, call.app.bodies.max_items())?;
             call.app.limits.items(call.tenant.as_str(), items.len())?;
             let mut text = String::with_capacity(items.len() * 256);
             text.push_str("{\"items\":[");
