@@ -213,6 +213,11 @@ impl Server {
         self.process.stderr()
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Bytes of it in memory at the moment.
     pub fn resident_bytes(&self) -> usize {
         self.process.resident_bytes()

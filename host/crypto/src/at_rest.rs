@@ -6,9 +6,9 @@
 use zeroize::Zeroizing;
 
 use crate::derive::{label, subkey};
-use crate::provider;
 use crate::xaes::{self, CommittingXaes};
 use crate::{CryptoError, random_bytes};
+use crate::{memory, provider};
 
 /// The first byte of everything sealed at rest.
 const FORMAT: u8 = 0x01;
@@ -64,6 +64,8 @@ impl RootKey {
         let commitment =
             subkey::<provider::Default, 32>(secret.as_slice(), label::AT_REST_COMMITMENT)?;
         let sealer = Box::new(CommittingXaes::new(&encryption, &commitment));
+        memory::keep(&*secret);
+        memory::keep(&*sealer);
         Ok(Self { secret, sealer })
     }
 }

@@ -17,7 +17,7 @@ use crate::token::{Alphabet, TokenKey};
 use crate::xaes;
 use crate::{
     Algorithm, Binding, CryptoError, Header, KeyId, KeyMaterial, Mac, Operation, PublicKey,
-    SignatureForm, Suite, WrappingInfo, random_bytes,
+    SignatureForm, Suite, WrappingInfo, memory, random_bytes,
 };
 
 /// One version of a key with the subkeys of its default suite derived and their key schedules
@@ -76,6 +76,13 @@ impl<P: Provider> KeyVersion<P> {
             Family::Signature => Keys::Signing(Box::new(SigningKey::new(algorithm, &material)?)),
             Family::Recipient => Keys::Recipient(Box::new(Recipient::new(algorithm, &material)?)),
         };
+        match &keys {
+            Keys::Aead(keys) => memory::keep(&**keys),
+            Keys::Siv(keys) => memory::keep(&**keys),
+            Keys::Mac(keys) => memory::keep(&**keys),
+            Keys::Signing(key) => memory::keep(&**key),
+            Keys::Recipient(key) => memory::keep(&**key),
+        }
         Ok(Self { algorithm, key_id, version, keys })
     }
 

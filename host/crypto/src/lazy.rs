@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use crate::CryptoError;
+use crate::{CryptoError, memory};
 
 /// A boxed value that is made at most once, by whoever needs it first. Two threads may make it at
 /// the same time; one of the two equal values is kept.
@@ -22,6 +22,7 @@ impl<T> Lazy<T> {
             return Ok(value);
         }
         let value = Box::new(make()?);
+        memory::keep(&*value);
         Ok(self.0.get_or_init(|| value))
     }
 }

@@ -55,6 +55,7 @@ mod lazy;
 mod mac;
 mod mac_keys;
 mod material;
+pub mod memory;
 mod operation;
 mod pem;
 pub mod provider;

@@ -4,7 +4,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::algorithm::Family;
-use crate::{Algorithm, CryptoError, asymmetric, random_bytes};
+use crate::{Algorithm, CryptoError, asymmetric, memory, random_bytes};
 
 /// The secret bytes of one key version, wiped when dropped. What they are depends on the key's
 /// algorithm (see `docs/ciphertext.md`):
@@ -30,9 +30,9 @@ impl KeyMaterial {
             Some(length) => {
                 let mut bytes = Zeroizing::new(vec![0; length].into_boxed_slice());
                 random_bytes(&mut bytes)?;
-                Ok(Self(bytes))
+                Ok(Self::kept(bytes))
             }
-            None => asymmetric::generate_pkcs8(algorithm).map(Self),
+            None => asymmetric::generate_pkcs8(algorithm).map(Self::kept),
         }
     }
 
@@ -50,7 +50,7 @@ impl KeyMaterial {
             Some(_) => {}
             None => asymmetric::check_pkcs8(algorithm, bytes)?,
         }
-        Ok(Self(Zeroizing::new(bytes.into())))
+        Ok(Self::kept(Zeroizing::new(bytes.into())))
     }
 
     /// Copies material that a caller brings. Besides what [`from_bytes`](Self::from_bytes) takes,
@@ -67,6 +67,11 @@ impl KeyMaterial {
             return Err(CryptoError::KeyMaterialWeak);
         }
         Ok(material)
+    }
+
+    fn kept(bytes: Zeroizing<Box<[u8]>>) -> Self {
+        memory::keep(&**bytes);
+        Self(bytes)
     }
 
     /// The bytes, for writing them to a store.

@@ -18,9 +18,11 @@ use clap_complete::Shell;
 use self::flags::Flags;
 pub use self::serve::RunError;
 use self::serve::serve;
+use crate::app::StartError;
 use crate::config::{Config, ConfigErrors};
 use crate::net::Drained;
-use crate::{client, dev, log, migrate};
+use crate::server::Bound;
+use crate::{client, dev, files, hardening, log, migrate};
 
 /// Exit code for a mistake in the configuration or the command line; clap uses it as well.
 const USAGE: u8 = 2;
@@ -124,10 +126,10 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Dev { listen, data, policies } => {
             let flags = Flags { config: None, listen, data, policies };
-            with_config(flags, dev::run)
+            with_server(flags, dev::run)
         }
         Command::Serve { config, listen, data } => {
-            with_config(Flags { config, listen, data, policies: None }, serve)
+            with_server(Flags { config, listen, data, policies: None }, serve)
         }
         Command::Vault { command: VaultCommand::Migrate { wrap, config } } => {
             let flags = Flags { config, ..Flags::default() };
@@ -146,22 +148,61 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// Runs what listens: it does before anything else, so that nothing is left of a start that cannot.
+fn with_server<F, E>(flags: Flags, run: impl FnOnce(Config, Bound) -> F) -> ExitCode
+where
+    F: Future<Output = Result<Drained, E>>,
+    E: Display,
+{
+    let mut config = match configured(flags) {
+        Ok(config) => config,
+        Err(code) => return code,
+    };
+    let bound = match Bound::bind(&mut config) {
+        Ok(bound) => bound,
+        Err(error) => return fail(1, &error),
+    };
+    let path = config.data_dir.clone();
+    if let Err(error) = files::create_private_dir(&path) {
+        return fail(1, &StartError::Directory { path, error });
+    }
+    start(config, |config| run(config, bound))
+}
+
 fn with_config<F, T, E>(flags: Flags, run: impl FnOnce(Config) -> F) -> ExitCode
 where
     F: Future<Output = Result<T, E>>,
     T: Into<ExitCode>,
     E: Display,
 {
+    match configured(flags) {
+        Ok(config) => start(config, run),
+        Err(code) => code,
+    }
+}
+
+/// The configuration; from now on there is a log.
+fn configured(flags: Flags) -> Result<Config, ExitCode> {
     let config = flags.config().and_then(|config| {
         log::start(&config.log)?;
         Ok(config)
     });
-    let config = match config {
-        Ok(config) => config,
-        Err(errors) => return refuse(&errors),
-    };
+    let config = config.map_err(|errors| refuse(&errors))?;
     for warning in &config.warnings {
         tracing::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+fn start<F, T, E>(config: Config, run: impl FnOnce(Config) -> F) -> ExitCode
+where
+    F: Future<Output = Result<T, E>>,
+    T: Into<ExitCode>,
+    E: Display,
+{
+    // Before there is a thread that would not be held to it.
+    if let Err(error) = hardening::enter(&config) {
+        return fail(1, &error);
     }
     // Two at least: while one works for a tenant that takes turns, the other sees who comes.
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));

@@ -121,10 +121,25 @@ pub struct Config {
     pub policies_dir: Option<PathBuf>,
     /// Who compiles policies. Not a setting: the binary has it done in a child process.
     pub compiler: Compiler,
+    /// What the process gives up before it serves.
+    pub hardening: Hardening,
+    /// Files beside its own directories that the configuration names, itself included.
+    pub files: Vec<PathBuf>,
     /// What is likely not meant so, one line each, for the log.
     pub warnings: Vec<String>,
     /// Where all this came from. Not a setting: the command line knows it.
     pub source: Option<Source>,
+}
+
+/// What the process gives up before it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hardening {
+    /// What the system permits.
+    On,
+    /// All of it; else it does not start.
+    Required,
+    /// Nothing.
+    Off,
 }
 
 /// How the Vault that keeps the keys is reached.

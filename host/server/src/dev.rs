@@ -18,10 +18,10 @@ use crate::config::Config;
 use crate::errors::Code;
 use crate::http::Problem;
 use crate::net::Drained;
+use crate::operator;
 use crate::server::{self, Bound, ServeError};
 use crate::startup::{self, Trouble};
 use crate::tokens::{NewToken, Reach, TokenError};
-use crate::{files, operator};
 
 const TENANT: &str = "demo";
 /// The key for plain encrypt and decrypt.
@@ -81,14 +81,11 @@ pub enum DevError {
 
 /// Sets up what is missing, writes dev.env, prints the examples, serves. With a Vault it serves
 /// first, and does the rest once Vault answers.
-pub async fn run(mut config: Config) -> Result<Drained, DevError> {
+pub async fn run(mut config: Config, bound: Bound) -> Result<Drained, DevError> {
     // What is built a minute ago is tried, and nobody has signed it.
     config.policy.allow_unsigned.get_or_insert(true);
-    let bound = Bound::bind(&mut config).await?;
     let data_dir = config.data_dir.clone();
     let policies_dir = config.policies_dir.clone();
-    files::create_private_dir(&data_dir)
-        .map_err(|error| StartError::Directory { path: data_dir.clone(), error })?;
     let app = server::build(config).await?;
     let url = bound.url();
     let Some(vault) = app.backend.vault() else {
@@ -156,7 +153,7 @@ async fn activate_policy(
         Ok(active) => active.record.activated_by != ACTIVATED_BY,
         Err(problem) => problem.code == Code::PolicyUnusable,
     };
-    let path = dir.or_else(beside_executable).unwrap_or_default().join(POLICY_FILE);
+    let path = policies_dir(dir.as_deref()).join(POLICY_FILE);
     if keeps_own {
         return Ok(());
     }
@@ -197,6 +194,11 @@ async fn make_room(app: &App, tenant: &TenantName) -> Result<(), Problem> {
         app.policies.delete(tenant, &digest).await?;
     }
     Ok(())
+}
+
+/// Where policies are found: where it is said, else beside the executable's directory.
+pub(crate) fn policies_dir(said: Option<&Path>) -> PathBuf {
+    said.map(Path::to_owned).or_else(beside_executable).unwrap_or_default()
 }
 
 /// `target/policies` for `target/debug/keyward`.

@@ -24,6 +24,7 @@ mod docs;
 pub mod errors;
 mod execute;
 mod files;
+mod hardening;
 pub mod health;
 pub mod http;
 mod jwt;

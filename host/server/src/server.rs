@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -12,6 +13,9 @@ use crate::config::Config;
 use crate::net::{self, Drained, Tls};
 use crate::reload::Reloader;
 
+/// Connections that wait to be accepted; the system may allow fewer.
+const BACKLOG: i32 = 1024;
+
 /// Builds the application that `config` describes.
 pub async fn build(config: Config) -> Result<Arc<App>, StartError> {
     App::build(config).await
@@ -19,7 +23,7 @@ pub async fn build(config: Config) -> Result<Arc<App>, StartError> {
 
 /// A bound socket, ready to serve.
 pub struct Bound {
-    listener: TcpListener,
+    listener: std::net::TcpListener,
     options: net::Options,
     reloader: Reloader,
     /// Where it listens.
@@ -50,10 +54,10 @@ pub enum ServeError {
 
 impl Bound {
     /// Binds the address before anything slow happens, so that a taken port is found out at once.
-    pub async fn bind(config: &mut Config) -> Result<Self, ServeError> {
+    pub fn bind(config: &mut Config) -> Result<Self, ServeError> {
         let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
         let failed = |error| ServeError::Listen { address: config.listen, error };
-        let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let listener = listen(config.listen).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let options = net::Options {
             tls,
@@ -100,7 +104,9 @@ impl Bound {
             app.tls(Arc::clone(tls));
         }
         let reloading = self.reloader.run(Arc::clone(&app)).map_err(ServeError::Signals)?;
-        let serving = net::serve(self.listener, service, self.options, shutdown);
+        let failed = |error| ServeError::Listen { address: self.address, error };
+        let listener = TcpListener::from_std(self.listener).map_err(failed)?;
+        let serving = net::serve(listener, service, self.options, shutdown);
         let never_ending = async {
             starting.await;
             std::future::pending::<()>().await;
@@ -119,4 +125,15 @@ impl Bound {
         }
         Ok(drained)
     }
+}
+
+/// Listens there: without a runtime, whose threads come later.
+fn listen(address: SocketAddr) -> std::io::Result<std::net::TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restart need not wait for connections of before to be forgotten.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
 }

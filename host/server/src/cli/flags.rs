@@ -64,6 +64,7 @@ impl Flags {
         let program = std::env::current_exe().map_err(|error| {
             ConfigError::new(format!("cannot find the own executable: {error}"))
         })?;
+        config.files.extend(self.config.clone());
         config.compiler = Compiler::Child { program, args: vec!["compile-policy".into()] };
         Ok((values, config))
     }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use crate::app::{App, StartError};
 use crate::config::Config;
 use crate::net::Drained;
+use crate::operator;
 use crate::operator::OperatorError;
 use crate::server::{self, Bound, ServeError};
 use crate::startup::{self, Trouble};
 use crate::tokens::TokenError;
-use crate::{files, operator};
 
 /// Why `keyward serve` failed.
 #[derive(Debug, thiserror::Error)]
@@ -28,11 +28,8 @@ pub enum RunError {
 }
 
 /// Serves until a signal ends it.
-pub async fn serve(mut config: Config) -> Result<Drained, RunError> {
-    let bound = Bound::bind(&mut config).await?;
+pub async fn serve(config: Config, bound: Bound) -> Result<Drained, RunError> {
     let data_dir = config.data_dir.clone();
-    files::create_private_dir(&data_dir)
-        .map_err(|error| StartError::Directory { path: data_dir.clone(), error })?;
     let app = server::build(config).await?;
     let Some(vault) = app.backend.vault() else {
         first_operator(&app, &data_dir).await?;

@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 use super::settings as s;
 use super::settings::Setting;
 use super::{
-    Config, ConfigError, HttpConfig, LogConfig, PolicyConfig, RotationConfig, Values, kind,
+    Config, ConfigError, Hardening, HttpConfig, Kind, LogConfig, PolicyConfig, RotationConfig,
+    Values, kind,
 };
 
 impl Config {
@@ -74,6 +75,12 @@ impl Config {
                 filter: read.required(&s::LOG_LEVEL)?.to_owned(),
             },
             policies_dir: values.get(&s::POLICIES_DIR).map(PathBuf::from),
+            hardening: match values.get(&s::HARDENING) {
+                Some("required") => Hardening::Required,
+                Some("off") => Hardening::Off,
+                _ => Hardening::On,
+            },
+            files: read.files(),
             compiler: Compiler::InProcess,
             warnings: values.warnings().iter().cloned().chain(read.warnings()).collect(),
             source: None,
@@ -138,6 +145,16 @@ impl<'a> Reader<'a> {
             let file = self.0.get(&s::ROOT_KEY_FILE).map(PathBuf::from);
             RootKeySource::File(file.unwrap_or_else(|| data_dir.join("root.key")))
         })
+    }
+
+    /// Files that are read: all paths but those of directories that are the server's own.
+    fn files(&self) -> Vec<PathBuf> {
+        let own = [&s::DATA_DIR, &s::AUDIT_DIR, &s::POLICIES_DIR];
+        let is_read = |setting: &&&'static Setting| {
+            setting.kind == Kind::Path && own.iter().all(|own| own.env != setting.env)
+        };
+        let paths = s::ALL.iter().filter(is_read).filter_map(|setting| self.0.get(setting));
+        paths.map(PathBuf::from).collect()
     }
 
     fn audit(&self, data_dir: &std::path::Path) -> Result<Option<AuditSettings>, ConfigError> {

@@ -55,6 +55,8 @@ settings! {
         "Directory of the embedded store, policies and compiled artefacts. One process at a time; hosts that share a Vault each have their own.";
     INSECURE_HTTP: Some("insecure_http"), "KEYWARD_INSECURE_HTTP", Kind::Switch, Some("false"),
         "Allow plain HTTP on an address other than loopback, for instance behind a proxy that ends TLS.";
+    HARDENING: Some("hardening"), "KEYWARD_HARDENING", Kind::Choice(&["on", "required", "off"]), Some("on"),
+        "What the process gives up before it serves: core dumps, privileges, files it has no business with, system calls no server needs; keys are locked into memory. `on`: as far as the system permits, and what it does not is logged; `required`: all of it, or it does not start. Linux.";
     POLICIES_DIR: Some("policies_dir"), "KEYWARD_POLICIES_DIR", Kind::Path, None,
         "Where `keyward dev` finds the policies built by `cargo xtask policies`. Unset: `policies` beside the executable's directory.";
     ROOT_KEY_FILE: Some("root_key.file"), "KEYWARD_ROOT_KEY_FILE", Kind::Path, None,

@@ -74,6 +74,17 @@ pub(super) fn server(page: &mut Page, app: &App, ready: bool) {
         "Settings that are others in the configuration, as last read, and wait for a restart",
         Some(number(reloads.waiting)),
     );
+    let locked = keyward_crypto::memory::locked();
+    page.gauge(
+        "keyward_key_memory_locked_bytes",
+        "Memory that holds keys and is not swapped out",
+        Some(number(locked.bytes)),
+    );
+    page.counter(
+        "keyward_key_memory_lock_failures",
+        "Times that memory with a key in it could not be locked",
+        locked.failed,
+    );
     page.counter(
         "keyward_token_stale_serves",
         "Keyward tokens believed beyond their time in the cache, under an outage contract",

@@ -1,0 +1,62 @@
+//! Core dumps, debuggers, capabilities.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use caps::{CapSet, Capability, CapsHashSet};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+
+use crate::config::Config;
+
+/// No core dumps, and `ptrace(2)` for those alone who may do anything.
+pub fn no_dumps() -> Result<(), String> {
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })
+        .and_then(|()| set_dumpable_behavior(DumpableBehavior::NotDumpable))
+        .map_err(|error| error.to_string())
+}
+
+/// Drops the capabilities that a server with this configuration does not need, where it has any.
+pub fn drop_all_but_needed(config: &Config) -> Result<(), String> {
+    let has = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
+    let kept: CapsHashSet = has.intersection(&needed(config)).copied().collect();
+    let failed = |error: caps::errors::CapsError| error.to_string();
+    // Needs a capability itself. Without it nothing can be had again by a program that is started:
+    // seccomp is not without the promise of no new privileges.
+    if has.contains(&Capability::CAP_SETPCAP) {
+        let bounds = caps::read(None, CapSet::Bounding).map_err(failed)?;
+        for capability in bounds.difference(&kept) {
+            caps::drop(None, CapSet::Bounding, *capability).map_err(failed)?;
+        }
+    }
+    caps::clear(None, CapSet::Ambient).map_err(failed)?;
+    caps::clear(None, CapSet::Inheritable).map_err(failed)?;
+    caps::set(None, CapSet::Effective, &kept).map_err(failed)?;
+    caps::set(None, CapSet::Permitted, &kept).map_err(failed)
+}
+
+fn needed(config: &Config) -> CapsHashSet {
+    let mut needed = CapsHashSet::new();
+    // Keys that stay in memory may be more than others may lock.
+    needed.insert(Capability::CAP_IPC_LOCK);
+    if (1..1024).contains(&config.listen.port()) {
+        needed.insert(Capability::CAP_NET_BIND_SERVICE);
+    }
+    // Where an administrator runs a server on files of somebody else's.
+    let me = rustix::process::geteuid().as_raw();
+    let is_others = |path: &Path| path.metadata().is_ok_and(|about| about.uid() != me);
+    if files(config).any(is_others) {
+        needed.insert(Capability::CAP_DAC_OVERRIDE);
+    }
+    needed
+}
+
+/// What is read and written, if it is there.
+fn files(config: &Config) -> impl Iterator<Item = &Path> {
+    let audit = config.audit.as_ref().map(|audit| audit.dir.as_path());
+    config
+        .files
+        .iter()
+        .map(std::path::PathBuf::as_path)
+        .chain(audit)
+        .chain([config.data_dir.as_path()])
+}
