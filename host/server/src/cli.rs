@@ -22,7 +22,7 @@ use crate::app::StartError;
 use crate::config::{Config, ConfigErrors};
 use crate::net::Drained;
 use crate::server::Bound;
-use crate::{client, dev, files, hardening, log, migrate};
+use crate::{client, dev, doctor, files, hardening, log, migrate};
 
 /// Exit code for a mistake in the configuration or the command line; clap uses it as well.
 const USAGE: u8 = 2;
@@ -99,6 +99,20 @@ enum Command {
         #[command(subcommand)]
         command: Option<config::Command>,
     },
+    /// Look for what would keep a server with this configuration from doing well here, and say what to do
+    ///
+    /// Looks at the configuration, permissions, disk, root key, store, limits, hardening, address,
+    /// TLS, clock, Vault and its policy, identity provider and sandbox. Run it as the user that runs
+    /// the server, and with its environment. It changes nothing. Exit codes: 0 nothing has failed,
+    /// 1 something has, 2 the configuration cannot be used.
+    Doctor {
+        /// The configuration
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Print the findings as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Compile a component from standard input; what the server runs to keep the compiler apart
     #[command(hide = true)]
     CompilePolicy,
@@ -144,6 +158,14 @@ pub fn main() -> ExitCode {
         }
         Command::Config { command: None } => print(crate::config::markdown().as_bytes()),
         Command::Config { command: Some(command) } => config::run(command),
+        Command::Doctor { config, json } => {
+            let flags = Flags { config, ..Flags::default() };
+            let (text, code) = doctor::examine(flags.config(), json);
+            match print(text.as_bytes()) {
+                ExitCode::SUCCESS => code,
+                failed => failed,
+            }
+        }
         Command::CompilePolicy => keyward_policy_host::compiler::child_main(),
     }
 }

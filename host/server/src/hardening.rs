@@ -44,6 +44,8 @@ pub fn enter(config: &Config) -> Result<(), HardeningError> {
         tracing::warn!("`hardening` is off: the process keeps all it could do");
         return Ok(());
     }
+    #[cfg(target_os = "linux")]
+    files::make(config);
     for Measure { name, missing } in measures(config) {
         match missing {
             None => tracing::debug!(measure = name, "hardened"),
@@ -54,6 +56,11 @@ pub fn enter(config: &Config) -> Result<(), HardeningError> {
         }
     }
     Ok(())
+}
+
+/// Takes all measures for the thread that asks, and tells what came of each.
+pub fn try_out(config: &Config) -> Vec<Measure> {
+    measures(config)
 }
 
 #[cfg(target_os = "linux")]

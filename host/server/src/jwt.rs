@@ -67,6 +67,11 @@ pub struct Jwt {
 }
 
 impl Jwt {
+    /// Fetches the provider's keys once, to see whether that goes: how many there are.
+    pub(crate) async fn try_source(config: &JwtConfig) -> Result<usize, String> {
+        Setup::of(config)?.try_once().await
+    }
+
     /// Sets it up and starts to look for the provider's keys, for as long as this lives. It is no
     /// error if they are not to be had.
     pub fn start(config: JwtConfig) -> Result<Self, String> {

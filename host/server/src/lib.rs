@@ -21,6 +21,7 @@ pub mod config;
 mod dev;
 #[cfg(test)]
 mod docs;
+mod doctor;
 pub mod errors;
 mod execute;
 mod files;

@@ -52,7 +52,8 @@ impl Flags {
     /// The configuration that they mean, with where to read it again.
     pub fn config(self) -> Result<Config, ConfigErrors> {
         let (values, mut config) = self.read()?;
-        config.source = Some(Source::new(values, Box::new(move || self.read())));
+        config.source =
+            Some(Source::new(self.config.clone(), values, Box::new(move || self.read())));
         Ok(config)
     }
 

@@ -1,5 +1,7 @@
 //! Which settings are taken while the server runs, and what is new in a configuration.
 
+use std::path::{Path, PathBuf};
+
 use super::settings as s;
 use super::settings::Setting;
 use super::{Config, ConfigErrors, Values};
@@ -27,6 +29,7 @@ type Read = Box<dyn Fn() -> Result<(Values, Config), ConfigErrors> + Send + Sync
 
 /// Where a configuration came from, to read it again.
 pub struct Source {
+    file: Option<PathBuf>,
     read: Read,
     /// What is in force.
     values: Values,
@@ -44,9 +47,14 @@ pub struct Reading {
 
 impl Source {
     /// A configuration with these values, which `read` reads again.
-    pub fn new(mut values: Values, read: Read) -> Self {
+    pub fn new(file: Option<PathBuf>, mut values: Values, read: Read) -> Self {
         values.forget_what_stays();
-        Self { read, values }
+        Self { file, read, values }
+    }
+
+    /// Its file, if it has one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// Reads it again. What it has of settings that are taken counts as in force from now on.
@@ -83,7 +91,7 @@ mod tests {
             }
         };
         let (values, _) = read().unwrap();
-        let mut source = Source::new(values, Box::new(read));
+        let mut source = Source::new(None, values, Box::new(read));
         assert!(source.values.get(&s::ROOT_PASSPHRASE).is_none(), "a passphrase is kept");
         let names = |settings: &[&'static Setting]| {
             settings.iter().map(|setting| setting.name()).collect::<Vec<_>>()

@@ -64,20 +64,26 @@ fn enforce(own: &[PathBuf], read: &[PathBuf]) -> Result<RulesetStatus, RulesetEr
     Ok(status.ruleset)
 }
 
-/// Directories that are the server's own. What is not there cannot be allowed; where it cannot be
-/// made, whoever needs it says so.
-fn own(config: &Config) -> Vec<PathBuf> {
-    let audit = config.audit.as_ref().map(|audit| audit.dir.clone());
-    let own: Vec<_> = [config.data_dir.clone()].into_iter().chain(audit).collect();
-    for dir in &own {
+/// Makes directories that are the server's own: what is not there cannot be allowed. Where one cannot
+/// be made, whoever needs it says so.
+pub fn make(config: &Config) {
+    for dir in directories(config) {
         let _ = create_private_dir(dir);
     }
+}
+
+fn directories(config: &Config) -> impl Iterator<Item = &Path> {
+    let audit = config.audit.as_ref().map(|audit| audit.dir.as_path());
+    [config.data_dir.as_path()].into_iter().chain(audit)
+}
+
+fn own(config: &Config) -> Vec<PathBuf> {
     // A root key's file is made where there is none.
     let key = match &config.root_key {
         RootKeySource::File(path) if !path.exists() => Some(folder(path)),
         _ => None,
     };
-    own.into_iter().chain(key).collect()
+    directories(config).map(Path::to_owned).chain(key).collect()
 }
 
 /// Directories of files that the configuration names: files in them are replaced by others, and

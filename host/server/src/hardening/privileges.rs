@@ -38,9 +38,6 @@ fn needed(config: &Config) -> CapsHashSet {
     let mut needed = CapsHashSet::new();
     // Keys that stay in memory may be more than others may lock.
     needed.insert(Capability::CAP_IPC_LOCK);
-    if (1..1024).contains(&config.listen.port()) {
-        needed.insert(Capability::CAP_NET_BIND_SERVICE);
-    }
     // Where an administrator runs a server on files of somebody else's.
     let me = rustix::process::geteuid().as_raw();
     let is_others = |path: &Path| path.metadata().is_ok_and(|about| about.uid() != me);

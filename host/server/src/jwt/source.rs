@@ -91,6 +91,12 @@ impl Setup {
         }
     }
 
+    /// How many keys there are at the moment.
+    pub(super) async fn try_once(&self) -> Result<usize, String> {
+        let read = async { Ok::<_, FetchError>(KeySet::read(&self.fetch().await?, 0)?.len()) };
+        read.await.map_err(|error| format!("{}: {error}", self.shown()))
+    }
+
     fn shown(&self) -> String {
         match &self.from {
             From::Url(_, url) => url.clone(),
