@@ -65,6 +65,23 @@ pub struct Rustc<'a> {
 }
 
 impl Rustc<'_> {
+    /// Has messages of panics name files as if everything lay in one place: a component is the same
+    /// bytes wherever it is built, and tells nobody where that was. Joins what the configuration
+    /// says of the target.
+    fn remapped(&self) -> Result<String, BuildError> {
+        let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+        let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+        let here =
+            self.dir.canonicalize().map_err(|error| BuildError::Package(error.to_string()))?;
+        // The last that fits counts: the package may lie below cargo's home.
+        let prefixes = [(home, "/cargo"), (Some(here), "/policy")];
+        let flags: Vec<String> = prefixes
+            .into_iter()
+            .filter_map(|(from, to)| Some(format!("--remap-path-prefix={}={to}", from?.display())))
+            .collect();
+        Ok(format!("target.{TARGET}.rustflags={flags:?}"))
+    }
+
     /// Compiles; gives the module. Cargo's messages go to standard error.
     pub fn run(&self, toolchain: &Toolchain) -> Result<Vec<u8>, BuildError> {
         let mut cargo = toolchain.cargo();
@@ -75,6 +92,7 @@ impl Rustc<'_> {
         // One crate type, whatever the manifest lists: beside an `rlib` cargo leaves out LTO.
         cargo.args(["--crate-type", "cdylib", "--profile", self.profile, "--target", TARGET]);
         cargo.args(["--package", self.package, "--target-dir"]).arg(self.target_dir);
+        cargo.arg("--config").arg(self.remapped()?);
         let status = cargo.args(toolchain.build_arguments()).status();
         if !status.map_err(BuildError::CargoMissing)?.success() {
             return Err(BuildError::Cargo { package: self.package.into() });

@@ -3,7 +3,7 @@
 //! This crate owns the Rust side of the contract in `wit/policy.wit`: its types, typed functions
 //! of the host, the glue and the allocator of a component, and a native test harness. It never
 //! holds a key: what needs one is asked of the host. On native targets the same functions are
-//! answered by [`harness`], so that a policy's tests run with plain `cargo test`.
+//! answered by the module `harness` (the feature of that name), so that a policy's tests run with plain `cargo test`.
 //!
 //! A policy is a library crate of the type `cdylib` with one `impl` and one macro:
 //!

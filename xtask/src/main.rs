@@ -12,6 +12,7 @@ mod openssl;
 mod policies;
 mod promtool;
 mod python;
+mod supply;
 mod test;
 mod vault;
 mod workspace;
@@ -30,6 +31,9 @@ const USAGE: &str = "usage: cargo xtask TASK
                     build every guest into target/policies/NAME.wasm
   contract          keep components of the contract as it is, when it is released, for the tests of
                     later hosts
+  reproduce         build every guest in Rust twice, in two places, and compare
+  deny              hold dependencies against deny.toml: licences, sources, duplicates, advisories
+  sbom              write a bill of materials (CycloneDX) to target/sbom/keyward.cdx.json
   dashboard         write the Grafana dashboard to deploy/grafana/keyward.json";
 
 fn main() -> ExitCode {
@@ -42,6 +46,9 @@ fn main() -> ExitCode {
         Some("bench") => bench::run(&rest),
         Some("contract") => contract::run(&rest),
         Some("dashboard") => dashboard::run(&rest),
+        Some("deny") => supply::deny(&rest),
+        Some("reproduce") => policies::reproduce(&rest),
+        Some("sbom") => supply::sbom(&rest),
         Some("policies") => policies::run(&rest),
         _ => Err(USAGE.into()),
     };

@@ -13,6 +13,8 @@ mod toolchain;
 use std::fs;
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use keyward_guest_build::{Rustc, Toolchain, componentize};
 
 use crate::{Result, workspace};
@@ -42,13 +44,51 @@ pub fn run_rust() -> Result<()> {
     build_rust(&toolchain::find_or_install()?)
 }
 
+/// Builds those in Rust twice, the second time from a copy of the sources elsewhere, and fails where
+/// the components are not the same bytes.
+pub fn reproduce(arguments: &[String]) -> Result<()> {
+    if !arguments.is_empty() {
+        return Err("usage: cargo xtask reproduce".into());
+    }
+    let toolchain = toolchain::find_or_install()?;
+    let here = workspace::root()?;
+    let folder = here.join("target/reproduce");
+    // Nothing of an earlier build is to be taken for a new one.
+    let _ = fs::remove_dir_all(&folder);
+    let elsewhere = folder.join("sources");
+    workspace::copy_sources(&here, &elsewhere)?;
+    let mut different = Vec::new();
+    for guest in guests()? {
+        let mut digests = Vec::new();
+        for (sources, built) in [(&here, "first"), (&elsewhere, "second")] {
+            let core = build(&toolchain, sources, &folder.join(built), &guest)?;
+            digests.push(hex(&Sha256::digest(componentize(&core)?)));
+        }
+        println!("reproduce: {} sha256:{}", guest.policy, digests[0]);
+        if digests[0] != digests[1] {
+            println!("reproduce: {} elsewhere sha256:{}", guest.policy, digests[1]);
+            different.push(guest.policy);
+        }
+    }
+    fs::remove_dir_all(&folder)?;
+    match different.as_slice() {
+        [] => Ok(()),
+        _ => Err(format!("not the same bytes twice: {}", different.join(", ")).into()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn build_rust(toolchain: &Toolchain) -> Result<()> {
     let workspace = workspace::root()?;
+    let target_dir = workspace.join("target/wasm").join(toolchain.name());
     let folder = workspace.join("target/policies");
     fs::create_dir_all(&folder)?;
     println!("policies: building with {toolchain}");
     for guest in guests()? {
-        let core = build(toolchain, &workspace, &guest)?;
+        let core = build(toolchain, &workspace, &target_dir, &guest)?;
         let component = folder.join(format!("{}.wasm", guest.policy));
         let bytes = componentize(&core).map_err(|error| format!("{}: {error}", guest.package))?;
         if fs::read(&component).ok().as_deref() != Some(&bytes[..]) {
@@ -83,13 +123,17 @@ fn guests() -> Result<Vec<Guest>> {
 }
 
 /// Compiles one guest to a core module.
-fn build(toolchain: &Toolchain, workspace: &Path, guest: &Guest) -> Result<Vec<u8>> {
-    let target_dir = workspace.join("target/wasm").join(toolchain.name());
+fn build(
+    toolchain: &Toolchain,
+    workspace: &Path,
+    target_dir: &Path,
+    guest: &Guest,
+) -> Result<Vec<u8>> {
     let rustc = Rustc {
         dir: workspace,
         package: &guest.package,
         profile: PROFILE,
-        target_dir: &target_dir,
+        target_dir,
         locked: true,
     };
     Ok(rustc.run(toolchain)?)

@@ -6,7 +6,7 @@
 //! a key: [`Entry`] has no place for them. The formats are written down in `docs/audit.md`.
 //!
 //! [`Audit::open`] starts a log in a directory; a request [`reserve`](Audit::reserve)s a place for
-//! its entry before anything is done and [`submit`](Audit::submit)s it at the end. [`verify()`] and
+//! its entry before anything is done and [`submit`](Slot::submit)s it at the end. [`verify()`] and
 //! [`query()`] work on the directory alone, whether a server is writing to it or not.
 #![forbid(unsafe_code)]
 

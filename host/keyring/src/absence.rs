@@ -12,7 +12,7 @@ pub const REMEMBERED: Duration = Duration::from_secs(1);
 /// The most things remembered as absent. Beyond that the oldest are forgotten early.
 pub const MOST: usize = 4_096;
 
-/// Remembers for [`REMEMBERED`], of at most [`MOST`] things, that they are not in the store, so that
+/// Remembers for a while, of some thousands of things, that they are not in the store, so that
 /// who asks for them again and again does not have it read as often.
 pub struct Absences<K> {
     known: Mutex<Known<K>>,

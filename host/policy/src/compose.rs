@@ -24,7 +24,7 @@ impl Bound {
         Self((!data.is_empty()).then(|| data.as_slice().into()))
     }
 
-    /// Authenticated data with what is bound: [`PREFIX`], the number of bytes that the baseline
+    /// Authenticated data with what is bound: `PREFIX`, the number of bytes that the baseline
     /// binds (32 bits, big-endian), these bytes, and the policy's own data. `None`: the policy's own
     /// data pretends to be of a baseline.
     pub fn before<'a>(&self, own: &'a [u8]) -> Option<std::borrow::Cow<'a, [u8]>> {

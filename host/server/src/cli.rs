@@ -1,4 +1,4 @@
-//! The command line: what runs a server here, and what the [client](crate::client) does.
+//! The command line: what runs a server here, and what the client does.
 
 mod audit;
 mod config;

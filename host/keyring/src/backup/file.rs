@@ -17,7 +17,7 @@ use crate::store::{Store, StoreError};
 /// the name `<path>.<8 digits>.partial`, and that goes away when the backup fails or its future is
 /// dropped; a process that is killed leaves it, and it can be removed.
 ///
-/// Fails like [`write`], and with [`BackupError::FileExists`].
+/// Fails like [`write()`], and with [`BackupError::FileExists`].
 pub async fn to_file(
     store: &dyn Store,
     scope: &Scope,

@@ -1,7 +1,7 @@
 //! Backups of a store, and restoring them into a store of any kind.
 //!
 //! An archive is an age file with the records of a store in it; docs/backup.md describes it byte
-//! by byte. [`write`] makes one while hosts serve, [`to_file`] in a file; [`Restore`] opens one, says
+//! by byte. [`write()`] makes one while hosts serve, [`to_file`] in a file; [`Restore`] opens one, says
 //! how a store differs from it and restores it. [`readdress`] encrypts one to somebody else.
 
 mod archive;

@@ -34,7 +34,7 @@ impl Keyring {
     /// Tells the other keyrings over this store that something changed, and returns once that is
     /// written. For what the keyring does not change itself, such as policies and tokens; its own
     /// changes it announces by itself. While the store is unavailable the announcement is retried
-    /// in the background. Without [`CacheConfig::shared`] nothing happens.
+    /// in the background. Without [`CacheConfig::shared`](crate::CacheConfig::shared) nothing happens.
     pub async fn announce(&self, change: Change) {
         self.inner.generation.announce(change).await;
     }
@@ -47,7 +47,7 @@ impl Keyring {
     }
 
     /// Polls for other keyrings' changes each `period`, until `shutdown` resolves or the keyring
-    /// is dropped. Without [`CacheConfig::shared`] nothing happens.
+    /// is dropped. Without [`CacheConfig::shared`](crate::CacheConfig::shared) nothing happens.
     pub fn start_polling(
         &self,
         period: Duration,
