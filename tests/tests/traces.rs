@@ -139,6 +139,17 @@ fn host_calls_of_a_policy_are_below_its_run_and_are_there_once() {
     let below_open = |span: &&Span| opens.iter().any(|open| open.span_id == span.parent_span_id);
     let read = spans.iter().filter(|span| span.name == "store read").find(below_open);
     assert!(read.is_some(), "the key is read below the call that opens it");
+    // A run that has to wait makes the same calls as one that finds its keys in memory.
+    let warm = self::trace(6);
+    post(&tenant.app, "/invoke/protect", &sampled(&warm), &document).expect(200);
+    let warm = receiver.spans_of(&warm, 3);
+    let host_calls = |spans: &[Span]| {
+        let names = spans.iter().map(|span| span.name.clone());
+        let mut names: Vec<_> = names.filter(|name| name.starts_with("host ")).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(host_calls(&spans), host_calls(&warm));
 }
 
 #[test]

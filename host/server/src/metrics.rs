@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 pub use self::exposition::Exposition;
 use self::page::Page;
 pub use self::requests::{Requests, Route};
-pub use self::timings::{Crypto, PolicyRun, StoreCall};
+pub use self::timings::{Crypto, PolicyRun, Stopwatch, StoreCall};
 use crate::app::App;
 
 /// Tenants that have figures of their own: those that use the most. All others are one.

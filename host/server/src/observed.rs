@@ -2,13 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use keyward_keyring::store::{Record, Store, StoreError};
 use tracing::Instrument;
 
-use crate::metrics::StoreCall;
+use crate::metrics::{Stopwatch, StoreCall};
 use crate::traces;
 
 /// A store whose calls are timed. What is asked for is not noted: paths name tenants and keys.
@@ -22,9 +21,9 @@ impl Observed {
 }
 
 async fn timed<T>(call: StoreCall, work: impl Future<Output = T>) -> T {
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     let done = work.instrument(traces::store(call.label())).await;
-    call.observe(start.elapsed());
+    call.observe(watch.elapsed());
     done
 }
 

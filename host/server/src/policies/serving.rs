@@ -13,7 +13,7 @@ use tracing::Instrument;
 use super::failures::Failures;
 use super::shadow::{self, Answer, Shadow};
 use super::{Active, Baseline, Candidate, Counters, Failing, Safeguard};
-use crate::metrics::PolicyRun;
+use crate::metrics::{PolicyRun, Stopwatch};
 use crate::traces;
 
 /// A policy that decides a share of the requests.
@@ -250,10 +250,10 @@ async fn timed<T>(
     run: PolicyRun,
     work: impl Future<Output = Result<T, PolicyError>>,
 ) -> Result<T, PolicyError> {
-    let start = Instant::now();
+    let watch = Stopwatch::start();
     let done = work.instrument(traces::policy(run.label())).await;
     if !is_busy(&done) {
-        run.observe(start.elapsed());
+        run.observe(watch.elapsed());
     }
     done
 }
