@@ -14,6 +14,7 @@ mod cli;
 mod client;
 mod contract;
 pub mod load;
+pub mod otlp;
 mod process;
 pub mod python;
 mod server;

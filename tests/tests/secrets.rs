@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 
+use keyward_tests::otlp::Receiver;
 use keyward_tests::{Client, Server, b64, raw, unb64};
 use rustix::process::Signal;
 use serde_json::json;
@@ -143,6 +144,33 @@ fn traffic(server: &Server, planted: &mut Planted) {
     app.token(&minted).post("/encrypt", &good).problem(403, "policy_refused");
     let cookie = planted.text("cookie");
     app.send("GET", "/keys", &[("cookie", &cookie), ("x-request-id", "kept")], b"").expect(200);
+    for (name, value) in [
+        ("traceparent", planted.text("traceparent")),
+        ("tracestate", planted.text("tracestate")),
+        ("baggage", planted.text("baggage")),
+        ("x-request-id", format!("{} and more", planted.text("request id"))),
+        ("x-request-id", planted.text("request id that is far too long, as the rules have it")),
+        ("user-agent", planted.text("user agent")),
+        ("forwarded", planted.text("forwarded")),
+    ] {
+        let trace =
+            format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0{}", name.len() % 2);
+        let mut headers = vec![(name, value.as_str()), ("content-type", "application/json")];
+        if name != "traceparent" {
+            headers.push(("traceparent", &trace));
+        }
+        app.send("POST", "/encrypt", &headers, good.to_string().as_bytes()).expect(200);
+    }
+    let level = planted.text("log level");
+    let operator = server.operator();
+    for level in [json!({ "level": level }), json!({ "level": "info", "for": level })] {
+        let json = [("content-type", "application/json")];
+        let answer = operator.send("PUT", "/api/v1/log", &json, level.to_string().as_bytes());
+        answer.problem(400, "invalid_field");
+    }
+    let method = planted.text("method");
+    let head = format!("{method} /livez HTTP/1.1\r\nhost: x\r\n\r\n");
+    raw(&server.address, head.as_bytes());
     let raw_secret = planted.text("no HTTP");
     raw(&server.address, format!("{raw_secret} {raw_secret}\r\n{raw_secret}\r\n\r\n").as_bytes());
 
@@ -196,6 +224,10 @@ fn nothing_found(server: &mut Server, planted: &Planted, files_but: &[&str]) {
     for (name, text) in [("the log", &log), ("standard output", &server.stdout())] {
         planted.nowhere_in(name, text.as_bytes(), &[]);
     }
+    for accept in ["text/plain", "application/openmetrics-text"] {
+        let figures = server.client().send("GET", "/metrics", &[("accept", accept)], b"");
+        planted.nowhere_in("the figures", figures.expect(200).text().as_bytes(), &[]);
+    }
     // While it runs, and after it closed its files.
     let files = server.data_files();
     assert!(files.iter().any(|file| file.ends_with("keyward.redb")));
@@ -245,6 +277,35 @@ fn with_a_root_key_in_the_environment_and_everything_logged() {
     let mut server = Server::serve_with("", &env);
     traffic(&server, &mut planted);
     nothing_found(&mut server, &planted, &[]);
+}
+
+/// What is logged is said while the server runs, and every request is traced.
+#[test]
+fn with_everything_logged_by_a_call_and_everything_traced() {
+    for format in ["text", "json"] {
+        let mut planted = Planted::default();
+        let passphrase = planted.text("the root passphrase");
+        let receiver = Receiver::start();
+        let headers = format!("x-key={}", planted.text("the receiver's key"));
+        let url = receiver.url();
+        let env = [
+            ("KEYWARD_ROOT_PASSPHRASE", passphrase.as_str()),
+            ("KEYWARD_LOG_FORMAT", format),
+            ("KEYWARD_TRACES_OTLP", &url),
+            ("KEYWARD_TRACES_HEADERS", &headers),
+            ("KEYWARD_TRACES_SAMPLE", "1"),
+        ];
+        let mut server = Server::serve_with("", &env);
+        let level = json!({ "level": "trace,vaultrs=trace,rustify=trace" }).to_string();
+        let json = [("content-type", "application/json")];
+        server.operator().send("PUT", "/api/v1/log", &json, level.as_bytes()).expect(200);
+        traffic(&server, &mut planted);
+        nothing_found(&mut server, &planted, &[]);
+        let spans = receiver.spans();
+        assert!(spans.len() > 100, "{} spans are not of all requests", spans.len());
+        assert!(find(&receiver.bytes(), b"the receiver's key").is_some(), "headers are sent");
+        planted.nowhere_in("the traces", &receiver.bytes(), &["the receiver's key"]);
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
 use crate::error::KeyringError;
+use crate::origin;
 use crate::store::StoreError;
 
 /// A load under way.
@@ -59,11 +60,11 @@ where
         let landing = Landing { flights: Arc::clone(self), key: key.clone(), number };
         let (under, work) = begin();
         let (answer, answered) = oneshot::channel();
-        tokio::spawn(async move {
+        tokio::spawn(origin::carried(async move {
             let result = work.await;
             drop(landing);
             let _ = answer.send(result);
-        });
+        }));
         let loading = async move { answered.await.unwrap_or_else(|_| Err(interrupted())) };
         let loading = loading.boxed().shared();
         under_way.insert(key.clone(), Flight { number, under, loading: loading.clone() });

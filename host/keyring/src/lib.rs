@@ -27,6 +27,7 @@ mod history;
 mod key;
 mod keyring;
 mod names;
+pub mod origin;
 mod outage;
 mod receipt;
 mod record;

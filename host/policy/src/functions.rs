@@ -10,6 +10,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use keyward_crypto::Algorithm as KeyAlgorithm;
+use tracing::Instrument;
 use wasmtime::component::Resource;
 
 use crate::bindings::{
@@ -50,7 +51,10 @@ impl Instance {
         let opened = match self.begin(function, || arguments().collect())? {
             Some(Opened::Key(key)) => Ok(replayed_key(key)),
             Some(Opened::Refused(error)) => Err(error),
-            None => self.services.keys.open(&self.tenant, name, version).await,
+            None => {
+                let opening = self.services.keys.open(&self.tenant, name, version);
+                opening.instrument(self.call.clone()).await
+            }
         };
         match opened {
             Ok(handle) => {

@@ -24,6 +24,7 @@ use crate::needs::Offer;
 use crate::outcome::{checked, obligations_of_invoke};
 use crate::policy::{Policy, Program};
 use crate::sandbox::{Sandbox, take};
+use crate::spans;
 use crate::state::StateService;
 
 pub use self::observe::Observe;
@@ -393,13 +394,17 @@ impl PolicyHost {
         instance
     }
 
-    /// Runs `work` here and now. `None`: it would have to wait, and nothing of it is left.
+    /// Runs `work` here and now. `None`: it would have to wait, and nothing of it is left. A run that is
+    /// traced is not tried: its host calls would be in the trace twice.
     fn at_once<T>(
         &self,
         run: Run<'_>,
         work: impl FnOnce(&AtOnce, &mut Store<Instance>) -> wasmtime::Result<T>,
     ) -> Option<Result<T, PolicyError>> {
         let linked = run.program.at_once.as_ref()?;
+        if spans::is_traced() {
+            return None;
+        }
         run.program.sandbox.at_once(self.instance(run), |store| work(linked, store))
     }
 }

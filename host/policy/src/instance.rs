@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::Span;
 use wasmtime::component::ResourceTable;
 use wasmtime::{ResourceLimiter, Store, UpdateDeadline};
 
@@ -13,6 +14,7 @@ use crate::engine::{EngineKind, TICK};
 use crate::error::Limit;
 use crate::host::Services;
 use crate::limits::Limits;
+use crate::spans;
 use crate::watch::Watch;
 
 /// Ticks within which a run that does not wait has to end.
@@ -53,6 +55,10 @@ pub struct Instance {
     pub bound: Bound,
     /// Who observes the run, if anybody does.
     pub watch: Option<Box<Watch>>,
+    /// Whether the run belongs to a request that is traced.
+    pub is_traced: bool,
+    /// The host call under way, in a run that is.
+    pub call: Span,
 }
 
 impl Instance {
@@ -83,6 +89,8 @@ impl Instance {
             counts_fuel: false,
             bound: Bound::default(),
             watch: None,
+            is_traced: spans::is_traced(),
+            call: Span::none(),
         }
     }
 

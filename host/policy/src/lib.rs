@@ -32,6 +32,7 @@ mod obligations;
 mod outcome;
 mod policy;
 mod sandbox;
+pub mod spans;
 mod state;
 mod survey;
 mod trace;

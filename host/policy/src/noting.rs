@@ -1,11 +1,13 @@
 //! What host functions tell an observer, and take from a recording: see [`crate::watch`].
 
+use tracing::Span;
 use wasmtime::component::Resource;
 
 use crate::bindings::{log, types};
 use crate::error::HostError;
 use crate::instance::Instance;
 use crate::keys::{KeyHandle, KeyResource};
+use crate::spans;
 use crate::trace::{KeyRef, Value};
 use crate::watch::Crossing;
 
@@ -20,6 +22,9 @@ impl Instance {
         arguments: impl FnOnce() -> Vec<Value>,
     ) -> Answered<T> {
         self.count_call().map_err(wasmtime::Error::new)?;
+        if self.is_traced {
+            self.call = spans::host_call(function);
+        }
         let Some(watch) = &mut self.watch else {
             return Ok(None);
         };
@@ -48,6 +53,9 @@ impl Instance {
 
     /// Ends a call: notes its result if the run is observed.
     pub fn end<T: Crossing>(&mut self, result: T) -> T {
+        if self.is_traced {
+            self.call = Span::none();
+        }
         if let Some(watch) = &mut self.watch {
             watch.end(result.note());
         }

@@ -25,7 +25,8 @@ use crate::readiness::{Readiness, Waiting};
 use crate::restores::Restores;
 use crate::state::States;
 use crate::tokens::{self, Tokens};
-use crate::{changes, files, http, purge, reload, rotation};
+use crate::traces::{self, Traces};
+use crate::{changes, files, http, log, purge, reload, rotation};
 
 /// The application's state. [`App::service`] is its HTTP face.
 pub struct App {
@@ -57,6 +58,10 @@ pub struct App {
     pub health: Health,
     /// The audit log, unless it is off.
     pub audit: Option<AuditLog>,
+    /// What is logged.
+    pub(crate) log_level: Arc<log::Level>,
+    /// Traces of requests, if there are any.
+    pub(crate) traces: Option<Arc<Traces>>,
     /// Counts of what the HTTP API answered.
     pub requests: Arc<Requests>,
     /// What is let in.
@@ -170,6 +175,8 @@ impl App {
             keyring,
             restores,
             health: Health::default(),
+            log_level: log::level(&config.log),
+            traces: traces::start(),
             requests: Arc::default(),
             quotas,
             limits,
@@ -218,6 +225,9 @@ impl App {
         }
         if let Some(audit) = &self.audit {
             audit.log.close().await;
+        }
+        if let Some(traces) = &self.traces {
+            traces.flush(self.http.drain_timeout).await;
         }
     }
 

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::app::StartError;
 use crate::config::VaultSettings;
+use crate::observed::Observed;
 
 /// Where the keys are kept.
 pub enum Backend {
@@ -56,7 +57,7 @@ impl Backend {
         let Some(settings) = vault else {
             let store = blocking(move || EmbeddedStore::open(&data_dir, &root_key)).await?;
             let (artefact_key, audit_key) = host_keys(store.root_key())?;
-            let (backend, store) = (Self::Embedded, Arc::new(store));
+            let (backend, store) = (Self::Embedded, Observed::new(Arc::new(store)));
             return Ok(Opened { backend, store, artefact_key, audit_key });
         };
         let dir = blocking(move || LocalDir::open(&data_dir, &root_key)).await?;
@@ -64,7 +65,7 @@ impl Backend {
         let (address, poll) = (settings.access.address.clone(), settings.poll);
         let vault = Vault::start(settings.access).map_err(StartError::Vault)?;
         let store = Arc::new(VaultStore::new(vault.clone()));
-        let shared: Arc<dyn Store> = store.clone();
+        let shared = Observed::new(store.clone());
         let backend = Self::Vault(VaultBackend { vault, store, address, poll, _dir: dir });
         Ok(Opened { backend, store: shared, artefact_key, audit_key })
     }

@@ -206,7 +206,7 @@ where
 /// The configuration; from now on there is a log.
 fn configured(flags: Flags) -> Result<Config, ExitCode> {
     let config = flags.config().and_then(|config| {
-        log::start(&config.log)?;
+        log::start(&config.log, config.traces.as_ref())?;
         Ok(config)
     });
     let config = config.map_err(|errors| refuse(&errors))?;

@@ -14,6 +14,7 @@ mod meant;
 mod print;
 mod reload;
 mod settings;
+mod traces;
 mod values;
 mod vault;
 
@@ -21,6 +22,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use axum::http::HeaderMap;
 use keyward_keyring::embedded::RootKeySource;
 use keyward_keyring::vault::VaultConfig;
 use keyward_keyring::{CacheConfig, TenantName};
@@ -31,6 +33,7 @@ use crate::limits::LimitsConfig;
 use crate::mtls::Mapping;
 
 pub use self::kind::Kind;
+pub(crate) use self::kind::duration as parse_duration;
 pub use self::print::print;
 pub use self::reload::{Reading, Source};
 pub use self::settings::{ALL, DATA_DIR, LISTEN, POLICIES_DIR, Setting, markdown};
@@ -117,6 +120,8 @@ pub struct Config {
     pub token_uses: Duration,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// What is traced, and how; `None`: nothing.
+    pub traces: Option<TracesConfig>,
     /// Where policies that `keyward dev` activates are found.
     pub policies_dir: Option<PathBuf>,
     /// Who compiles policies. Not a setting: the binary has it done in a child process.
@@ -232,6 +237,19 @@ pub struct RotationConfig {
     pub check: Duration,
     /// The shortest schedule a key may have.
     pub min_every: Duration,
+}
+
+/// Which requests are traced, and where their traces go. No `Debug`: the headers are a secret.
+#[derive(Clone)]
+pub struct TracesConfig {
+    /// Where a receiver takes OTLP over HTTP.
+    pub endpoint: String,
+    /// What is sent with it: how the receiver knows who sends.
+    pub headers: HeaderMap,
+    /// The share of requests without a trace of their caller's that are traced, 0 to 1.
+    pub sample: f64,
+    /// What this service is called in traces.
+    pub service_name: String,
 }
 
 /// What is logged, and how.

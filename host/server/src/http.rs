@@ -10,6 +10,8 @@ mod incoming;
 mod invoke;
 mod json;
 mod keys;
+mod log;
+mod method;
 mod metrics;
 mod openapi;
 mod outage_log;
@@ -23,6 +25,7 @@ mod request_id;
 mod restore;
 mod routes;
 mod scope;
+mod streamed;
 mod tenants;
 mod tokens;
 mod vault;
@@ -47,7 +50,8 @@ pub fn service(app: Arc<App>) -> Scope {
     let requests = Arc::clone(&app.requests);
     let limits = Arc::clone(&app.limits);
     let audit = app.audit.as_ref().map(|audit| audit.log.clone());
-    Scope::new(router(app), timeouts, requests, limits, audit)
+    let traces = app.traces.clone();
+    Scope::new(router(app), timeouts, requests, limits, audit, traces)
 }
 
 /// Every route. A new one is added where its handler is, together with what docs/openapi.json says
@@ -66,6 +70,7 @@ fn all_routes() -> Routes {
     keys::routes(&mut all);
     receipts::routes(&mut all);
     vault::routes(&mut all);
+    log::routes(&mut all);
     audit::routes(&mut all);
     backup::routes(&mut all);
     restore::routes(&mut all);

@@ -36,6 +36,7 @@ pub mod metrics;
 mod migrate;
 pub mod mtls;
 pub mod net;
+mod observed;
 mod operator;
 pub mod policies;
 mod purge;
@@ -50,3 +51,4 @@ mod state;
 #[cfg(test)]
 mod testing;
 pub mod tokens;
+mod traces;

@@ -12,6 +12,7 @@
 mod account;
 mod quotas;
 mod rate;
+mod refusals;
 mod shares;
 mod standing;
 mod tenants;
@@ -29,6 +30,8 @@ use std::time::Duration;
 
 pub use self::quotas::{OwnRate, QuotaRecord, QuotaStore, Quotas};
 pub use self::rate::{NotARate, Rate};
+use self::refusals::Refusal;
+pub use self::refusals::refusals;
 pub use self::shares::{Arrived, Full};
 pub use self::standing::{Standing, within};
 pub use self::tenants::TenantLimits;
@@ -186,6 +189,7 @@ impl Limits {
         if let Ok(arrived) = self.shares.arrive(!route.is_data()) {
             return (Standing::new(route, Some(arrived)), None);
         }
+        Refusal::InFlight.count();
         let detail = "the server has as many requests under way as `limits.max_in_flight` allows; \
                       retry after the time given";
         (Standing::new(route, None), Some(Problem::new(Code::Overloaded, detail)))
@@ -227,6 +231,7 @@ impl Limits {
         if turn.poll_take(&Context::from_waker(Waker::noop())).is_pending() {
             let taken = poll_fn(|cx| turn.poll_take(cx));
             tokio::time::timeout(**self.max_wait.load(), taken).await.map_err(|_| {
+                Refusal::Turn.count();
                 let detail = "the tenant has more work waiting than its share of the server does in \
                               `limits.max_wait`; send less at once, and retry after the time given";
                 Problem::new(Code::Overloaded, detail)
@@ -378,12 +383,13 @@ fn told(
 }
 
 fn rated(name: &str, rate: Rate, over: Over) -> Problem {
-    let whose = match name {
-        "token" => "this token's requests",
-        "tenant" => "the tenant's requests",
-        "operation" => "the tenant's requests of this kind",
-        _ => "the tenant's items",
+    let (refusal, whose) = match name {
+        "token" => (Refusal::Token, "this token's requests"),
+        "tenant" => (Refusal::Tenant, "the tenant's requests"),
+        "operation" => (Refusal::Operation, "the tenant's requests of this kind"),
+        _ => (Refusal::Items, "the tenant's items"),
     };
+    refusal.count();
     match over {
         Over::Until(wait) => {
             let detail = format!("{whose} are limited to {rate}; retry after the time given");
@@ -398,6 +404,11 @@ fn rated(name: &str, rate: Rate, over: Over) -> Problem {
 }
 
 fn without(spent: Spent) -> Problem {
+    match spent {
+        Spent::Instances(_) => Refusal::Instances,
+        Spent::Cpu { .. } => Refusal::Cpu,
+    }
+    .count();
     match spent {
         Spent::Instances(bound) => Problem::new(
             Code::PolicyInstancesQuota,
@@ -421,6 +432,11 @@ fn seconds(wait: Duration) -> u32 {
 }
 
 fn full(full: Full) -> Problem {
+    match full {
+        Full::Server | Full::Share => Refusal::InFlight,
+        Full::Quota(_) => Refusal::TenantInFlight,
+    }
+    .count();
     match full {
         Full::Server | Full::Share => Problem::new(
             Code::Overloaded,

@@ -1,27 +1,55 @@
-//! The log: text or JSON lines on standard error.
+//! The log: text or JSON lines on standard error. A line that is about a request names it.
+
+mod level;
+mod lines;
 
 use std::io::IsTerminal;
+use std::sync::{Arc, OnceLock};
 
-use tracing::Metadata;
-use tracing_subscriber::filter::{FilterFn, LevelFilter};
+use keyward_policy_host::spans;
+use tracing::{Metadata, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, Filter, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use crate::config::{ConfigError, LogConfig};
+pub use self::level::{InForce, Level, LevelError, Lifetime};
+use self::lines::AboutRequests;
+use crate::config::{ConfigError, LogConfig, TracesConfig};
+use crate::traces;
 
 /// Crates whose lines may hold what a Vault answered, and so are never logged, whatever
 /// `log.level` asks for.
 const SILENCED: [&str; 2] = ["vaultrs", "rustify"];
 
-/// Starts logging. Once per process; a second call changes nothing.
-pub fn start(config: &LogConfig) -> Result<(), ConfigError> {
-    let lines = lines(config, std::io::stderr, std::io::stderr().is_terminal())?;
-    if tracing_subscriber::registry().with(lines).try_init().is_err() {
+/// The level of this process's log.
+static LEVEL: OnceLock<Arc<Level>> = OnceLock::new();
+
+/// Starts logging, and tracing if it is set up. Once per process; a second call changes nothing.
+pub fn start(config: &LogConfig, traces: Option<&TracesConfig>) -> Result<(), ConfigError> {
+    let (filter, handle) = reload::Layer::new(filter(config)?);
+    let lines = lines(config, filter, std::io::stderr, std::io::stderr().is_terminal());
+    let (spans, traces) = match traces.map(traces::layer).transpose().map_err(ConfigError::new)? {
+        Some((spans, traces)) => (Some(spans), Some(traces)),
+        None => (None, None),
+    };
+    if tracing_subscriber::registry().with(lines).with(spans).try_init().is_ok() {
+        if let Some(traces) = traces {
+            traces::install(traces);
+        }
+        let _ = LEVEL.set(Arc::new(Level::new(config.filter.clone(), Some(handle))));
+    } else {
         tracing::debug!("logging was started before");
     }
     Ok(())
+}
+
+/// The level of the log, to be looked at and changed. Where logging was not started, as within
+/// another program, it is kept and has no effect.
+pub fn level(config: &LogConfig) -> Arc<Level> {
+    LEVEL.get().map_or_else(|| Arc::new(Level::new(config.filter.clone(), None)), Arc::clone)
 }
 
 /// Whether the configuration can be used.
@@ -35,69 +63,94 @@ fn filter(config: &LogConfig) -> Result<EnvFilter, ConfigError> {
     })
 }
 
-fn lines<W>(
+fn lines<W, F>(
     config: &LogConfig,
+    filter: F,
     writer: W,
     colours: bool,
-) -> Result<impl Layer<Registry> + use<W>, ConfigError>
+) -> impl Layer<Registry> + use<W, F>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
+    F: Filter<Registry> + Send + Sync + 'static,
 {
-    let filter = filter(config)?;
     let layer = fmt::layer().with_writer(writer);
     let layer = if config.json {
-        layer.json().flatten_event(true).boxed()
+        layer.json().flatten_event(true).map_event_format(AboutRequests::json).boxed()
     } else {
-        layer.with_ansi(colours).boxed()
+        // Told to the format itself: it writes into memory first, which is no terminal.
+        let layer = layer.with_ansi(colours);
+        layer.map_event_format(|format| AboutRequests::text(format.with_ansi(colours))).boxed()
     };
-    // The hint lets the process know which levels nobody listens to.
-    let most = filter.max_level_hint().unwrap_or(LevelFilter::TRACE);
-    let heard = FilterFn::new(is_heard).with_max_level_hint(most);
-    Ok(layer.with_filter(filter).with_filter(heard))
+    layer.with_filter(Heard(filter))
+}
+
+/// What `F` lets pass, but for crates that are silenced and the spans of traces. Asks `F` each time, for it changes.
+struct Heard<F>(F);
+
+impl<S, F> Filter<S> for Heard<F>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    F: Filter<S>,
+{
+    fn enabled(&self, metadata: &Metadata<'_>, context: &Context<'_, S>) -> bool {
+        is_heard(metadata) && self.0.enabled(metadata, context)
+    }
+
+    fn callsite_enabled(
+        &self,
+        metadata: &'static Metadata<'static>,
+    ) -> tracing::subscriber::Interest {
+        if is_heard(metadata) {
+            self.0.callsite_enabled(metadata)
+        } else {
+            tracing::subscriber::Interest::never()
+        }
+    }
+
+    // It lets the process know which levels nobody listens to.
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        self.0.max_level_hint()
+    }
+
+    fn event_enabled(&self, event: &tracing::Event<'_>, context: &Context<'_, S>) -> bool {
+        self.0.event_enabled(event, context)
+    }
+
+    fn on_new_span(
+        &self,
+        attributes: &tracing::span::Attributes<'_>,
+        id: &tracing::span::Id,
+        context: Context<'_, S>,
+    ) {
+        self.0.on_new_span(attributes, id, context);
+    }
+
+    fn on_record(
+        &self,
+        id: &tracing::span::Id,
+        values: &tracing::span::Record<'_>,
+        context: Context<'_, S>,
+    ) {
+        self.0.on_record(id, values, context);
+    }
+
+    fn on_enter(&self, id: &tracing::span::Id, context: Context<'_, S>) {
+        self.0.on_enter(id, context);
+    }
+
+    fn on_exit(&self, id: &tracing::span::Id, context: Context<'_, S>) {
+        self.0.on_exit(id, context);
+    }
+
+    fn on_close(&self, id: tracing::span::Id, context: Context<'_, S>) {
+        self.0.on_close(id, context);
+    }
 }
 
 fn is_heard(metadata: &Metadata<'_>) -> bool {
     let name = metadata.target().split("::").next().unwrap_or_default();
-    !SILENCED.contains(&name)
+    !SILENCED.contains(&name) && metadata.target() != spans::TARGET
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::sync::{Arc, Mutex};
-
-    use super::*;
-
-    #[derive(Clone, Default)]
-    struct Buffer(Arc<Mutex<Vec<u8>>>);
-
-    impl Write for Buffer {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-
-    #[test]
-    fn no_directive_makes_the_vault_crates_talk() {
-        for json in [false, true] {
-            let filter = "trace,vaultrs=trace,vaultrs::client=trace,rustify=trace".to_owned();
-            let buffer = Buffer::default();
-            let writer = buffer.clone();
-            let lines = lines(&LogConfig { json, filter }, move || writer.clone(), false).unwrap();
-            tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
-                tracing::error!(target: "vaultrs", "hvs.one");
-                tracing::error!(target: "vaultrs::client", "hvs.two");
-                tracing::info!(target: "rustify::clients::reqwest", "hvs.three");
-                let _span = tracing::info_span!(target: "rustify", "call", body = "hvs.four");
-                tracing::trace!(target: "keyward", "heard");
-            });
-            let text = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
-            assert!(text.contains("heard") && !text.contains("hvs."), "{text}");
-        }
-    }
-}
+mod tests;

@@ -16,6 +16,7 @@ use keyward_keyring::{Key, Keyring, KeyringError, Meter};
 use zeroize::Zeroizing;
 
 use crate::audit;
+use crate::metrics::Crypto;
 
 /// One version of a key, and what counts its uses.
 #[derive(Clone)]
@@ -74,7 +75,10 @@ impl Metered {
         binding: &Binding<'_>,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        self.sealed(plaintext.len(), self.version.seal(suite, binding, plaintext))
+        self.sealed(
+            plaintext.len(),
+            Crypto::Encrypt.time(|| self.version.seal(suite, binding, plaintext)),
+        )
     }
 
     /// See [`KeyVersion::begin_batch`].
@@ -93,7 +97,8 @@ impl Metered {
         binding: &Binding<'_>,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, CryptoError> {
-        self.sealed(plaintext.len(), self.version.seal_in(batch, binding, plaintext))
+        let sealed = Crypto::Encrypt.time(|| self.version.seal_in(batch, binding, plaintext));
+        self.sealed(plaintext.len(), sealed)
     }
 
     /// See [`KeyVersion::open`].
@@ -102,7 +107,7 @@ impl Metered {
         binding: &Binding<'_>,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        self.opened(self.version.open(binding, ciphertext))
+        self.opened(Crypto::Decrypt.time(|| self.version.open(binding, ciphertext)))
     }
 
     /// See [`KeyVersion::open_in`].
@@ -112,17 +117,17 @@ impl Metered {
         binding: &Binding<'_>,
         ciphertext: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        self.opened(self.version.open_in(batch, binding, ciphertext))
+        self.opened(Crypto::Decrypt.time(|| self.version.open_in(batch, binding, ciphertext)))
     }
 
     /// See [`KeyVersion::mac`].
     pub fn mac(&self, data: &[u8]) -> Result<Mac, CryptoError> {
-        self.sealed(data.len(), self.version.mac(data))
+        self.sealed(data.len(), Crypto::Mac.time(|| self.version.mac(data)))
     }
 
     /// See [`KeyVersion::sign`].
     pub fn sign(&self, input: &[u8], form: SignatureForm) -> Result<Vec<u8>, CryptoError> {
-        self.sealed(input.len(), self.version.sign(input, form))
+        self.sealed(input.len(), Crypto::Sign.time(|| self.version.sign(input, form)))
     }
 
     /// See [`KeyVersion::public_key`]. No use of the key: it is not counted.
@@ -132,17 +137,17 @@ impl Metered {
 
     /// See [`KeyVersion::derive`]. What is counted are the bytes derived.
     pub fn derive(&self, info: &[u8], length: usize) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-        self.sealed(length, self.version.derive(info, length))
+        self.sealed(length, Crypto::Derive.time(|| self.version.derive(info, length)))
     }
 
     /// See [`KeyVersion::index_term`]: a term to store.
     pub fn index_term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], CryptoError> {
-        self.sealed(value.len(), self.version.index_term(label, value))
+        self.sealed(value.len(), Crypto::Index.time(|| self.version.index_term(label, value)))
     }
 
     /// See [`KeyVersion::index_term`]: a term to look for what was stored earlier.
     pub fn lookup_term(&self, label: &str, value: &[u8]) -> Result<[u8; 32], CryptoError> {
-        self.opened(self.version.index_term(label, value))
+        self.opened(Crypto::Index.time(|| self.version.index_term(label, value)))
     }
 
     /// See [`KeyVersion::tokenize`].
@@ -152,7 +157,8 @@ impl Metered {
         tweak: &[u8],
         text: &str,
     ) -> Result<String, CryptoError> {
-        self.sealed(text.len(), self.version.tokenize(alphabet, tweak, text))
+        let token = Crypto::Tokenize.time(|| self.version.tokenize(alphabet, tweak, text));
+        self.sealed(text.len(), token)
     }
 
     /// See [`KeyVersion::detokenize`].
@@ -162,7 +168,7 @@ impl Metered {
         tweak: &[u8],
         token: &str,
     ) -> Result<Zeroizing<String>, CryptoError> {
-        self.opened(self.version.detokenize(alphabet, tweak, token))
+        self.opened(Crypto::Detokenize.time(|| self.version.detokenize(alphabet, tweak, token)))
     }
 
     /// See [`KeyVersion::unwrap_key`].
@@ -171,7 +177,7 @@ impl Metered {
         info: &WrappingInfo<'_>,
         wrapped: &[u8],
     ) -> Result<KeyMaterial, CryptoError> {
-        self.opened(self.version.unwrap_key(info, wrapped))
+        self.opened(Crypto::UnwrapKey.time(|| self.version.unwrap_key(info, wrapped)))
     }
 
     /// Wraps material to the public half of this version; see [`WrappingKey::wrap`].
@@ -181,7 +187,7 @@ impl Metered {
         material: &KeyMaterial,
     ) -> Result<(Wrapping, Vec<u8>), CryptoError> {
         let key = WrappingKey::from_der(self.version.public_key()?.der())?;
-        let wrapped = key.wrap(info, material);
+        let wrapped = Crypto::WrapKey.time(|| key.wrap(info, material));
         Ok((key.wrapping(), self.sealed(material.expose().len(), wrapped)?))
     }
 
@@ -191,7 +197,7 @@ impl Metered {
         &self,
         is_by: impl FnOnce(&KeyVersion) -> Result<bool, CryptoError>,
     ) -> Result<bool, CryptoError> {
-        let valid = is_by(&self.version)?;
+        let valid = Crypto::Verify.time(|| is_by(&self.version))?;
         if valid {
             self.meter.opened();
         }
@@ -232,7 +238,7 @@ impl MeteredSealer {
         is_last: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), CryptoError> {
-        self.chunks.seal_chunk_into(chunk, is_last, out)?;
+        Crypto::EncryptChunk.time(|| self.chunks.seal_chunk_into(chunk, is_last, out))?;
         self.meter.sealed_more(chunk.len());
         Ok(())
     }
@@ -251,7 +257,8 @@ impl MeteredOpener {
         chunk: &'a mut [u8],
         is_last: bool,
     ) -> Result<&'a [u8], CryptoError> {
-        let opened = self.chunks.open_chunk_in_place(chunk, is_last)?;
+        let opened =
+            Crypto::DecryptChunk.time(|| self.chunks.open_chunk_in_place(chunk, is_last))?;
         if let Some(meter) = self.meter.take() {
             meter.opened();
         }
@@ -265,7 +272,8 @@ impl MeteredOpener {
         chunk: &'a mut [u8],
         is_last: bool,
     ) -> Result<&'a [u8], CryptoError> {
-        let opened = self.chunks.open_chunk_at(number, chunk, is_last)?;
+        let opened =
+            Crypto::DecryptChunk.time(|| self.chunks.open_chunk_at(number, chunk, is_last))?;
         if let Some(meter) = self.meter.take() {
             meter.opened();
         }

@@ -1,31 +1,35 @@
 //! The figures of `/metrics`. Nothing in them is secret, and no label is unbounded.
 
+mod exposition;
 mod page;
 mod requests;
 mod sections;
+mod timings;
 
 use std::fmt;
 
-use prometheus_client::encoding::prometheus_text;
 use prometheus_client::registry::Registry;
 
+pub use self::exposition::Exposition;
 use self::page::Page;
 pub use self::requests::{Requests, Route};
+pub use self::timings::{Crypto, PolicyRun, Stopwatch, StoreCall};
 use crate::app::App;
-
-/// The content type of what [`render`] gives.
-pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// Tenants that have figures of their own: those that use the most. All others are one.
 const TENANTS: usize = 50;
 
-/// Everything there is to measure, in the Prometheus text format.
-pub async fn render(app: &App) -> Result<String, fmt::Error> {
+/// Everything there is to measure.
+pub async fn render(app: &App, exposition: Exposition) -> Result<String, fmt::Error> {
     let ready = app.not_ready().await.is_empty();
     let mut page = Page::default();
     sections::server(&mut page, app, ready);
     sections::pools(&mut page, app.policies.host());
     sections::requests(&mut page, &app.requests);
+    sections::timings(&mut page);
+    if let Some(traces) = &app.traces {
+        sections::traces(&mut page, traces.outcomes());
+    }
     sections::limits(&mut page, &app.limits.figures());
     sections::tenants(&mut page, &app.limits.most_used(TENANTS));
     sections::cache(&mut page, &app.keyring.cache_statistics());
@@ -44,9 +48,7 @@ pub async fn render(app: &App) -> Result<String, fmt::Error> {
     }
     let mut registry = Registry::default();
     registry.register_collector(Box::new(page));
-    let mut text = String::with_capacity(16 << 10);
-    prometheus_text::encode(&mut text, &registry)?;
-    Ok(text)
+    exposition.encode(&registry, &app.requests.exemplars())
 }
 
 #[cfg(test)]

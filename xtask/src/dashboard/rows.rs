@@ -83,6 +83,15 @@ const REQUESTS: &[Panel] = &[
             "{{route}}",
         )],
     ),
+    panel(
+        "Refused by limits",
+        "By what it was too much for: rates, room, quotas.",
+        "reqps",
+        &[(
+            "sum by (limit) (rate(keyward_limit_refusals_total{@}[$__rate_interval]))",
+            "{{limit}}",
+        )],
+    ),
     panel("Ready", "1 where /readyz answers 200.", "none", &[("keyward_ready{@}", "{{instance}}")]),
 ];
 
@@ -92,6 +101,21 @@ const POLICIES: &[Panel] = &[
         "By code: crashes, limits, plans nobody can follow.",
         "ops",
         &[("sum by (code) (rate(keyward_policy_failures_total{@}[$__rate_interval]))", "{{code}}")],
+    ),
+    panel(
+        "Latency of runs",
+        "By what the policy was asked for.",
+        "s",
+        &[
+            (
+                "histogram_quantile(0.5, sum by (le, operation) (rate(keyward_policy_duration_seconds_bucket{@}[$__rate_interval])))",
+                "{{operation}} p50",
+            ),
+            (
+                "histogram_quantile(0.99, sum by (le, operation) (rate(keyward_policy_duration_seconds_bucket{@}[$__rate_interval])))",
+                "{{operation}} p99",
+            ),
+        ],
     ),
     panel(
         "Active policies",
@@ -120,6 +144,24 @@ const POLICIES: &[Panel] = &[
 ];
 
 const KEYS: &[Panel] = &[
+    panel(
+        "Latency of cryptographic work",
+        "99th percentile, by operation.",
+        "s",
+        &[(
+            "histogram_quantile(0.99, sum by (le, operation) (rate(keyward_crypto_duration_seconds_bucket{@}[$__rate_interval])))",
+            "{{operation}}",
+        )],
+    ),
+    panel(
+        "Latency of the store",
+        "99th percentile, by what it was asked for.",
+        "s",
+        &[(
+            "histogram_quantile(0.99, sum by (le, operation) (rate(keyward_store_duration_seconds_bucket{@}[$__rate_interval])))",
+            "{{operation}}",
+        )],
+    ),
     panel(
         "Hit rate",
         "Look-ups of keys that did not wait for the store.",

@@ -44,6 +44,7 @@ use crate::error::KeyringError;
 use crate::history::{Author, Cause};
 use crate::key::{Key, VersionInfo};
 use crate::names::{KeyName, TenantName};
+use crate::origin;
 use crate::outage::Outage;
 use crate::receipt::Receipt;
 use crate::record;
@@ -303,7 +304,7 @@ fn records_in<N: std::str::FromStr>(children: &[String]) -> impl Iterator<Item =
 async fn to_the_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, KeyringError>> + Send + 'static,
 ) -> Result<T, KeyringError> {
-    tokio::spawn(change).await.unwrap_or_else(|_| {
+    tokio::spawn(origin::carried(change)).await.unwrap_or_else(|_| {
         let reason = "the runtime is shutting down".to_owned();
         Err(StoreError::Unavailable { reason }.into())
     })

@@ -1,5 +1,7 @@
 //! What a policy remembers from one request to the next.
 
+use tracing::Instrument;
+
 use super::Outcome;
 use crate::bindings::{state, types};
 use crate::error::HostError;
@@ -54,7 +56,13 @@ impl Instance {
             let reason = format!("the value of an entry has at most {MAX_STATE_VALUE} bytes");
             return Ok(Err(types::Error::Invalid(reason)));
         }
-        Ok(answer(self.services.state.put(&self.tenant, name, value, ttl, expected).await))
+        Ok(answer(
+            self.services
+                .state
+                .put(&self.tenant, name, value, ttl, expected)
+                .instrument(self.call.clone())
+                .await,
+        ))
     }
 }
 
@@ -64,7 +72,9 @@ impl state::Host for Instance {
             return Ok(answer);
         }
         let entry = match self.ask_state(&name).await? {
-            Ok(()) => answer(self.services.state.get(&self.tenant, &name).await),
+            Ok(()) => answer(
+                self.services.state.get(&self.tenant, &name).instrument(self.call.clone()).await,
+            ),
             Err(refused) => Err(refused),
         };
         let shown = |entry: crate::state::StateEntry| state::Entry {
@@ -96,7 +106,13 @@ impl state::Host for Instance {
             return Ok(answer);
         }
         let sum = match self.ask_state(&name).await?.and_then(|()| checked(ttl)) {
-            Ok(()) => answer(self.services.state.add(&self.tenant, &name, amount, ttl).await),
+            Ok(()) => answer(
+                self.services
+                    .state
+                    .add(&self.tenant, &name, amount, ttl)
+                    .instrument(self.call.clone())
+                    .await,
+            ),
             Err(refused) => Err(refused),
         };
         Ok(self.end(sum))
@@ -108,7 +124,13 @@ impl state::Host for Instance {
             return Ok(answer);
         }
         let removed = match self.ask_state(&name).await? {
-            Ok(()) => answer(self.services.state.remove(&self.tenant, &name, revision).await),
+            Ok(()) => answer(
+                self.services
+                    .state
+                    .remove(&self.tenant, &name, revision)
+                    .instrument(self.call.clone())
+                    .await,
+            ),
             Err(refused) => Err(refused),
         };
         Ok(self.end(removed))

@@ -6,14 +6,13 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use axum::http::{HeaderMap, Request};
-use compact_str::CompactString;
+use axum::http::Request;
 use keyward_audit::{Audit, Entry, Slot, Stalled};
+use keyward_keyring::origin::Origin;
 
 use super::{Operation, decision};
 use crate::clock;
 use crate::errors::Code;
-use crate::http::RequestId;
 use crate::net::Peer;
 
 /// Status of a request that nobody waited for any more. None was sent.
@@ -33,12 +32,12 @@ pub struct Record {
 impl Record {
     /// Of a request that has just arrived; its place in the log comes with
     /// [`reserve`](Self::reserve).
-    pub fn of<B>(request: &Request<B>, id: &RequestId) -> Self {
+    pub fn of<B>(request: &Request<B>, origin: &Origin) -> Self {
         let Operation { name, tenant, key } = Operation::of(request.method(), request.uri().path());
         let mut entry = Box::new(Entry {
             time_ms: clock::unix_ms(),
-            request_id: id.as_str().into(),
-            trace_id: trace_id(request.headers()),
+            request_id: origin.request_id.clone(),
+            trace_id: origin.trace_id.clone(),
             tenant: tenant.map(Into::into),
             operation: name,
             client: request.extensions().get::<Peer>().map(|peer| peer.0.ip().to_canonical()),
@@ -135,54 +134,5 @@ pub fn end(record: Option<Record>, code: Option<Code>) {
     if let Some(mut record) = record {
         record.finish(record.entry.status, code);
         record.hand_over();
-    }
-}
-
-/// The trace identifier of a `traceparent` (W3C Trace Context, section 3.2), if it is well-formed.
-fn trace_id(headers: &HeaderMap) -> Option<CompactString> {
-    let text = headers.get("traceparent")?.to_str().ok()?;
-    let mut parts = text.split('-');
-    let (version, trace, parent, flags) =
-        (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-    let is_hex = |text: &str, length| {
-        let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        text.len() == length && text.bytes().all(digit)
-    };
-    let is_good = is_hex(version, 2)
-        && version != "ff"
-        && (version != "00" || parts.next().is_none())
-        && is_hex(trace, 32)
-        && trace.bytes().any(|byte| byte != b'0')
-        && is_hex(parent, 16)
-        && parent.bytes().any(|byte| byte != b'0')
-        && is_hex(flags, 2);
-    is_good.then(|| trace.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn trace_identifiers_are_taken_from_what_is_well_formed() {
-        let trace = "0af7651916cd43dd8448eb211c80319c";
-        let of = |text: String| {
-            let mut headers = HeaderMap::new();
-            headers.insert("traceparent", text.parse().unwrap());
-            trace_id(&headers)
-        };
-        assert_eq!(of(format!("00-{trace}-b7ad6b7169203331-01")).as_deref(), Some(trace));
-        assert_eq!(of(format!("01-{trace}-b7ad6b7169203331-01-more")).as_deref(), Some(trace));
-        for bad in [
-            String::new(),
-            trace.to_owned(),
-            format!("ff-{trace}-b7ad6b7169203331-01"),
-            format!("00-{trace}-b7ad6b7169203331-01-more"),
-            format!("00-{trace}-0000000000000000-01"),
-            format!("00-{}-b7ad6b7169203331-01", "0".repeat(32)),
-            format!("00-{}-b7ad6b7169203331-01", trace.to_uppercase()),
-        ] {
-            assert_eq!(of(bad.clone()), None, "{bad}");
-        }
     }
 }

@@ -74,6 +74,7 @@ impl Config {
                 json: values.get(&s::LOG_FORMAT) == Some("json"),
                 filter: read.required(&s::LOG_LEVEL)?.to_owned(),
             },
+            traces: read.traces()?,
             policies_dir: values.get(&s::POLICIES_DIR).map(PathBuf::from),
             hardening: match values.get(&s::HARDENING) {
                 Some("required") => Hardening::Required,

@@ -36,6 +36,10 @@ pub enum Kind {
     Url,
     /// `https://`, host and path, or `http://` on this machine.
     Link,
+    /// `http://` or `https://`, host and path.
+    Receiver,
+    /// A number from 0 to 1.
+    Ratio,
     /// Texts: a list in the file, else separated by `;`.
     List,
     /// Some of these words: a list in the file, else separated by `;`.
@@ -75,6 +79,8 @@ impl Kind {
             Self::Name => "a tenant's name".into(),
             Self::Url => "a URL such as `https://vault.example:8200`, without a path".into(),
             Self::Link => "an `https://` URL, or `http://` on this machine".into(),
+            Self::Receiver => "a URL such as `http://collector:4318/v1/traces`".into(),
+            Self::Ratio => "a number from 0 to 1".into(),
             Self::List => "a list of texts (outside the file separated by `;`)".into(),
             Self::Choices(words) => {
                 let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
@@ -109,6 +115,8 @@ impl Kind {
             Self::Name => text.parse::<TenantName>().is_ok(),
             Self::Url => is_base_url(text),
             Self::Link => is_link(text),
+            Self::Receiver => is_receiver(text),
+            Self::Ratio => ratio(text).is_some(),
             Self::List => list(text).is_some(),
             Self::Choices(words) => {
                 list(text).is_some_and(|list| list.iter().all(|word| words.contains(word)))
@@ -156,6 +164,13 @@ fn ms(text: &str) -> Option<u64> {
     count(number)?.checked_mul(factor)
 }
 
+/// Reads a number from 0 to 1.
+pub fn ratio(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let ratio: f64 = text.parse().ok()?;
+    (plain && (0.0..=1.0).contains(&ratio)).then_some(ratio)
+}
+
 /// Reads a switch.
 pub fn switch(text: &str) -> Option<bool> {
     text.parse().ok()
@@ -187,6 +202,15 @@ fn is_link(text: &str) -> bool {
         _ => false,
     };
     is_safe && !text.contains(['@', '#'])
+}
+
+/// Scheme, host, perhaps a port, and a path; no credential, which would end up in a log.
+fn is_receiver(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    let named = uri.authority().is_some_and(|to| !to.host().is_empty() && !text.contains('@'));
+    matches!(uri.scheme_str(), Some("http" | "https")) && named && !text.contains('#')
 }
 
 /// Scheme, host, perhaps a port, and nothing that would be lost or end up in a log.
@@ -238,6 +262,20 @@ mod tests {
         assert_eq!(bytes("8MB"), None);
         assert_eq!(bytes("-1"), None);
         assert_eq!(bytes("99999999999GiB"), None);
+        for (text, expected) in [("0", Some(0.0)), ("0.01", Some(0.01)), ("1", Some(1.0))] {
+            assert_eq!(ratio(text), expected);
+        }
+        for text in ["", "1.1", "-0", "1e-3", "NaN", "inf", "a"] {
+            assert_eq!(ratio(text), None, "{text}");
+        }
+        for text in ["http://collector:4318/v1/traces", "https://[::1]/", "http://c/?a=b"] {
+            assert!(Kind::Receiver.accepts(text), "{text}");
+        }
+        for text in
+            ["", "collector:4318", "ftp://c/", "http:///v1", "http://me:pw@c/", "http://c/#a"]
+        {
+            assert!(!Kind::Receiver.accepts(text), "{text}");
+        }
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("15m"), Some(Duration::from_mins(15)));
         assert_eq!(duration("10"), None);

@@ -265,6 +265,14 @@ settings! {
         "Form of the log, which goes to standard error.";
     LOG_LEVEL: Some("log.level"), "KEYWARD_LOG_LEVEL", Kind::Text, Some("info"),
         "`error`, `warn`, `info`, `debug` (a line for every request), `trace`, or directives such as `info,keyward=debug`.";
+    TRACES_OTLP: Some("traces.otlp"), "KEYWARD_TRACES_OTLP", Kind::Receiver, None,
+        "Where a receiver takes OTLP over HTTP (protobuf), such as `http://collector:4318/v1/traces`. Unset: nothing is traced.";
+    TRACES_HEADERS: Some("traces.headers"), "KEYWARD_TRACES_HEADERS", Kind::Secret, None,
+        "Headers for the receiver, separated by `;`, such as `authorization=Bearer …`.";
+    TRACES_SAMPLE: Some("traces.sample"), "KEYWARD_TRACES_SAMPLE", Kind::Ratio, Some("0.01"),
+        "The share of requests that are traced, of those whose caller has no trace (`traceparent`). Of the others those are whose caller's trace is sampled.";
+    TRACES_SERVICE_NAME: Some("traces.service_name"), "KEYWARD_TRACES_SERVICE_NAME", Kind::Word, Some("keyward"),
+        "What this service is called in traces.";
 }
 
 /// The table as Markdown: the text of docs/configuration.md.

@@ -18,6 +18,7 @@ use futures_util::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use keyward_keyring::backup::{self, BackupError, Recipients, Report, Scope};
+use keyward_keyring::origin;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -77,12 +78,12 @@ pub async fn make(
     audit::target(&scope.to_string());
     let (mut incoming, mut outgoing) = tokio::io::duplex(READY);
     let by = credential.caller.subject.clone();
-    let work = tokio::spawn(async move {
+    let work = tokio::spawn(origin::carried(async move {
         let store = app.policies.backed_up();
         let written = backup::write(&store, &scope, &recipients, &mut outgoing).await;
         log(&written, &scope, &by);
         written
-    });
+    }));
     let Some(first) = next(&mut incoming).await.map_err(Problem::internal)? else {
         return Err(match work.await {
             Ok(Err(error)) => error.into(),

@@ -12,6 +12,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
 use keyward_keyring::backup::{Conflict, Difference, Origin, Restore};
+use keyward_keyring::origin;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -78,7 +79,8 @@ pub async fn run(State(app): State<Arc<App>>, request: Request) -> Result<Respon
     let file = receive(&app, request.into_body()).await?;
     let by = credential.caller.subject.clone();
     // On its own, so that it comes to its end when the caller goes away.
-    let work = tokio::spawn(async move { restore(&app, file, asked, &by).await });
+    let restoring = async move { restore(&app, file, asked, &by).await };
+    let work = tokio::spawn(origin::carried(restoring));
     work.await.map_err(Problem::internal)?
 }
 

@@ -9,22 +9,27 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::CONTENT_LENGTH;
-use axum::http::{HeaderName, Method, Request, Response, Uri};
+use axum::http::{HeaderName, Request, Response, Uri};
 use axum::response::IntoResponse;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, ready};
 use keyward_audit::Audit;
+use keyward_keyring::origin::{self, Origin};
 use tower::Service;
 use tracing::level_filters::LevelFilter;
+use tracing::{Instrument, Span};
 
 use super::incoming::Incoming;
+use super::method;
 use super::outage_log;
 use super::problem::Problem;
 use super::request_id::RequestId;
+use super::streamed;
 use crate::audit::{self, Record};
 use crate::errors::Code;
 use crate::limits::{self, Limits};
 use crate::metrics::{Requests, Route};
+use crate::traces::{self, Parent, Traces};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Time for a restore, which takes as long as the backup is large; its body must not pause for longer
@@ -60,20 +65,22 @@ pub struct Scope {
     requests: Arc<Requests>,
     limits: Arc<Limits>,
     audit: Option<Audit>,
+    traces: Option<Arc<Traces>>,
 }
 
 impl Scope {
     /// Wraps `router`; a request that takes longer than its timeout is given up. What was answered
     /// is counted in `requests` and, but for what is of nobody's, recorded in `audit`. What `limits`
-    /// have no room for is not handled.
+    /// have no room for is not handled. A share of it has a trace in `traces`.
     pub fn new(
         router: Router,
         timeouts: Timeouts,
         requests: Arc<Requests>,
         limits: Arc<Limits>,
         audit: Option<Audit>,
+        traces: Option<Arc<Traces>>,
     ) -> Self {
-        Self { router, timeouts, requests, limits, audit }
+        Self { router, timeouts, requests, limits, audit, traces }
     }
 }
 
@@ -91,12 +98,20 @@ impl Service<Request<Body>> for Scope {
         request.extensions_mut().insert(id.clone());
         let (route, start) = (Route::of(request.uri().path()), Instant::now());
         let requests = Arc::clone(&self.requests);
+        let parent = Parent::of(request.headers());
+        let span = match &self.traces {
+            Some(traces) => traces.request(parent.as_ref(), method::name(request.method()), route),
+            None => Span::none(),
+        };
+        let traced = traces::trace_of(&span);
+        let trace_id = traced.clone().or(parent.map(|parent| parent.trace));
+        let origin = Arc::new(Origin { request_id: id.as_str().into(), trace_id });
         let audit = self.audit.clone().filter(|_| is_audited(route));
-        let record = audit.is_some().then(|| Record::of(&request, &id));
+        let record = audit.is_some().then(|| Record::of(&request, &origin));
         // Not `tracing::enabled!`: after it says no, the thread's next event is lost where layers
         // have filters of their own.
         let log = (LevelFilter::current() >= LevelFilter::DEBUG)
-            .then(|| (request.method().clone(), request.uri().clone()));
+            .then(|| (method::name(request.method()), request.uri().clone()));
         let incoming = Incoming::of(&request);
         let (standing, refused) = self.limits.arrive(route);
         let handled = match refused {
@@ -105,7 +120,8 @@ impl Service<Request<Body>> for Scope {
         };
         let handled = limits::within(standing, AssertUnwindSafe(handled).catch_unwind());
         let handled = tokio::time::timeout(self.timeouts.of(route), handled);
-        Box::pin(async move {
+        let (made_for, own) = (Arc::clone(&origin), span.clone());
+        let work = async move {
             let placed = match (record, &audit) {
                 (Some(record), Some(audit)) => record.reserve(audit).await.map(Some),
                 _ => Ok(None),
@@ -114,7 +130,8 @@ impl Service<Request<Body>> for Scope {
                 // Nothing was done.
                 let mut response = stalled().into_response();
                 finish(&mut response, &id, &requests);
-                requests.answered(route, response.status(), start.elapsed());
+                requests.answered(route, response.status(), start.elapsed(), traced.as_ref());
+                traces::end(&own, id.as_str(), response.status(), Some(Code::AuditUnavailable));
                 return Ok(response);
             };
             let (handled, record) = audit::within(record, handled).await;
@@ -126,19 +143,21 @@ impl Service<Request<Body>> for Scope {
                     Problem::new(Code::RequestTimeout, detail).into_response()
                 }
             };
-            let code = finish(&mut response, &id, &requests);
+            let mut code = finish(&mut response, &id, &requests);
             if let Some(record) = record
                 && record.submit(response.status().as_u16(), code).await.is_err()
             {
                 response = stalled().into_response();
-                finish(&mut response, &id, &requests);
+                code = finish(&mut response, &id, &requests);
             }
-            requests.answered(route, response.status(), start.elapsed());
+            requests.answered(route, response.status(), start.elapsed(), traced.as_ref());
+            traces::end(&own, id.as_str(), response.status(), code);
             if let Some((method, uri)) = log {
-                log_outcome(&id, &method, &uri, &response, start);
+                log_outcome(method, &uri, &response, start);
             }
-            Ok(response)
-        })
+            Ok(response.map(|body| streamed::within(made_for, own, body)))
+        };
+        Box::pin(origin::within(origin, work.instrument(span)))
     }
 }
 
@@ -171,7 +190,7 @@ fn finish(response: &mut Response<Body>, id: &RequestId, requests: &Requests) ->
             // A policy may have written it: bounded, and escaped because it is logged as text.
             let detail: String = problem.detail.chars().take(MAX_LOGGED_DETAIL).collect();
             let code = problem.code.as_str();
-            tracing::warn!(request_id = id.as_str(), code, detail, "request failed");
+            tracing::warn!(code, detail, "request failed");
         }
         // The router took the body for empty and said so.
         response.headers_mut().remove(CONTENT_LENGTH);
@@ -180,16 +199,9 @@ fn finish(response: &mut Response<Body>, id: &RequestId, requests: &Requests) ->
     code
 }
 
-fn log_outcome(
-    id: &RequestId,
-    method: &Method,
-    uri: &Uri,
-    response: &Response<Body>,
-    start: Instant,
-) {
+fn log_outcome(method: &'static str, uri: &Uri, response: &Response<Body>, start: Instant) {
     tracing::debug!(
-        request_id = id.as_str(),
-        %method,
+        method,
         path = uri.path(),
         status = response.status().as_u16(),
         micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX),

@@ -86,7 +86,9 @@ impl Page {
     ) {
         let figures = figures.into_iter().map(|(labels, bounds, counts, sum)| {
             let count = counts.iter().sum();
-            let buckets = bounds.iter().copied().zip(counts).collect();
+            // OpenMetrics wants the last one said.
+            let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+            let buckets = bounds.zip(counts).collect();
             (labels, Value::Histogram { buckets, count, sum })
         });
         self.family(name, help, MetricType::Histogram, figures.collect());

@@ -1,9 +1,11 @@
 //! Counts of HTTP requests. Counting is a few relaxed additions: no lock, no allocation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use axum::http::StatusCode;
+use compact_str::CompactString;
 
 use crate::errors::Code;
 
@@ -63,6 +65,8 @@ routes! {
     Tenants "tenants"
     /// `/api/v1/vault/…`
     Vault "vault"
+    /// `/api/v1/log`
+    Log "log"
     /// `/api/v1/audit` and `…/audit`
     Audit "audit"
     /// `/api/v1/backup`
@@ -124,6 +128,7 @@ impl Route {
         match rest {
             "audit" => return Self::Audit,
             "backup" => return Self::Backup,
+            "log" => return Self::Log,
             "openapi.json" => return Self::OpenApi,
             "receipts/public-key" => return Self::Receipts,
             "restore" | "restore/recipient" => return Self::Restore,
@@ -185,6 +190,28 @@ struct Figures {
     /// Not cumulative; the last is beyond every bound.
     buckets: [AtomicU64; BOUNDS.len() + 1],
     micros: AtomicU64,
+    /// The last traced request of each bucket. Requests that are not traced, nearly all, never look.
+    exemplars: Mutex<[Option<Traced>; BOUNDS.len() + 1]>,
+}
+
+struct Traced {
+    trace: CompactString,
+    micros: u64,
+    at: SystemTime,
+}
+
+/// A request that is traced, as an example of a bucket.
+pub struct Exemplar {
+    /// Its route.
+    pub route: Route,
+    /// The bucket's upper bound, in seconds.
+    pub bound: f64,
+    /// Its trace: 32 hex digits.
+    pub trace: CompactString,
+    /// What it took.
+    pub seconds: f64,
+    /// When it ended.
+    pub at: SystemTime,
 }
 
 /// Counts of requests, since the start.
@@ -214,8 +241,14 @@ impl Default for Requests {
 }
 
 impl Requests {
-    /// Counts a request that was answered.
-    pub fn answered(&self, route: Route, status: StatusCode, after: Duration) {
+    /// Counts a request that was answered, and keeps the trace it has.
+    pub fn answered(
+        &self,
+        route: Route,
+        status: StatusCode,
+        after: Duration,
+        trace: Option<&CompactString>,
+    ) {
         let figures = &self.by_route[route as usize];
         let status = status.as_u16();
         let at = STATUSES.iter().position(|known| *known == status).unwrap_or(STATUSES.len());
@@ -224,6 +257,31 @@ impl Requests {
         let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
         figures.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         figures.micros.fetch_add(micros, Ordering::Relaxed);
+        if let Some(trace) = trace {
+            let traced = Traced { trace: trace.clone(), micros, at: SystemTime::now() };
+            let mut exemplars = figures.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
+            exemplars[bucket] = Some(traced);
+        }
+    }
+
+    /// An example of each bucket that has one.
+    pub fn exemplars(&self) -> Vec<Exemplar> {
+        let mut all = Vec::new();
+        for (route, figures) in Route::ALL.iter().zip(&self.by_route) {
+            let exemplars = figures.exemplars.lock().unwrap_or_else(PoisonError::into_inner);
+            let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
+            for (bound, traced) in bounds.zip(exemplars.iter()) {
+                let Some(Traced { trace, micros, at }) = traced else { continue };
+                all.push(Exemplar {
+                    route: *route,
+                    bound,
+                    trace: trace.clone(),
+                    seconds: Duration::from_micros(*micros).as_secs_f64(),
+                    at: *at,
+                });
+            }
+        }
+        all
     }
 
     /// Counts an error, of a request or of an item of a batch.
@@ -285,6 +343,8 @@ mod tests {
             ("/api/v1/restore", Route::Restore),
             ("/api/v1/restore/recipient", Route::Restore),
             ("/api/v1/restores", Route::Other),
+            ("/api/v1/log", Route::Log),
+            ("/api/v1/logs", Route::Other),
             ("/livez", Route::Health),
             ("/readyz", Route::Health),
             ("/metrics", Route::Metrics),
@@ -312,9 +372,9 @@ mod tests {
     #[test]
     fn what_is_counted_comes_out() {
         let requests = Requests::default();
-        requests.answered(Route::Encrypt, StatusCode::OK, Duration::from_micros(100));
-        requests.answered(Route::Encrypt, StatusCode::OK, Duration::from_micros(101));
-        requests.answered(Route::Encrypt, StatusCode::IM_A_TEAPOT, Duration::from_hours(1));
+        requests.answered(Route::Encrypt, StatusCode::OK, Duration::from_micros(100), None);
+        requests.answered(Route::Encrypt, StatusCode::OK, Duration::from_micros(101), None);
+        requests.answered(Route::Encrypt, StatusCode::IM_A_TEAPOT, Duration::from_hours(1), None);
         requests.failed(Code::NotReady);
         let by_status: Vec<_> = requests.by_status().collect();
         let expected =

@@ -16,6 +16,7 @@ pub(super) use self::limits::{limits, tenants};
 pub(super) use self::vault::vault;
 use super::page::{Labels, Page};
 use super::requests::{self, Requests};
+use super::timings::{self, Crypto, Observed, PolicyRun, StoreCall};
 use crate::app::App;
 use crate::rotation::Counters;
 
@@ -142,6 +143,39 @@ pub(super) fn requests(page: &mut Page, requests: &Requests) {
             let route = label("route", durations.route.as_str());
             (route, &requests::BOUNDS[..], durations.counts, durations.sum)
         }),
+    );
+}
+
+/// Spans of traces.
+pub(super) fn traces(page: &mut Page, outcomes: [(&'static str, u64); 3]) {
+    page.counters(
+        "keyward_trace_spans",
+        "Spans of traced requests: those the receiver took, dropped because too many waited, and lost \
+         because it did not take them",
+        outcomes.map(|(outcome, count)| (label("outcome", outcome), count)),
+    );
+}
+
+/// How long the parts of requests take.
+pub(super) fn timings(page: &mut Page) {
+    type Figure = (Labels, &'static [f64], Vec<u64>, f64);
+    fn figures(all: impl Iterator<Item = Observed>) -> impl Iterator<Item = Figure> {
+        all.map(|it| (label("operation", it.operation), &timings::BOUNDS[..], it.counts, it.sum))
+    }
+    page.histograms(
+        "keyward_policy_duration_seconds",
+        "Time of a policy's run, by what it was asked for",
+        figures(PolicyRun::all()),
+    );
+    page.histograms(
+        "keyward_crypto_duration_seconds",
+        "Time of work with a key, by operation",
+        figures(Crypto::all()),
+    );
+    page.histograms(
+        "keyward_store_duration_seconds",
+        "Time of a call of the key store, failed ones included",
+        figures(StoreCall::all()),
     );
 }
 

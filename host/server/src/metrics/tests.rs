@@ -14,9 +14,7 @@ use crate::testing;
 fn encoded(page: Page) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(page));
-    let mut text = String::new();
-    prometheus_text::encode(&mut text, &registry).unwrap();
-    text
+    Exposition::Text.encode(&registry, &[]).unwrap()
 }
 
 /// Checks the page as Prometheus itself does, where its tool is installed.
@@ -123,10 +121,19 @@ async fn the_page_of_an_embedded_server_is_clean_and_holds_no_secret() {
     app.keyring.create_tenant(&"acme".parse().unwrap()).await.unwrap();
     let tokens = crate::operator::ensure(&app, dir.path()).await.unwrap().unwrap();
     let token = std::fs::read_to_string(tokens).unwrap();
-    app.requests.answered(Route::Encrypt, axum::http::StatusCode::OK, Duration::from_millis(1));
+    app.requests.answered(
+        Route::Encrypt,
+        axum::http::StatusCode::OK,
+        Duration::from_millis(1),
+        None,
+    );
     app.requests.failed(Code::PolicyMissing);
-    let text = render(&app).await.unwrap();
+    let text = render(&app, Exposition::Text).await.unwrap();
     for line in [
+        "keyward_policy_duration_seconds_bucket{operation=\"authorize\",le=\"0.0001\"}",
+        "keyward_crypto_duration_seconds_count{operation=\"encrypt\"}",
+        "keyward_store_duration_seconds_count{operation=\"read\"}",
+        "keyward_limit_refusals_total{limit=\"token_rate\"}",
         "keyward_ready 1",
         "keyward_http_requests_total{route=\"encrypt\",status=\"200\"} 1",
         "keyward_http_errors_total{code=\"policy_missing\"} 1",
@@ -140,4 +147,38 @@ async fn the_page_of_an_embedded_server_is_clean_and_holds_no_secret() {
     }
     assert!(!text.contains(token.trim()) && !text.contains("kw_"), "{text}");
     lint(&text);
+}
+
+#[tokio::test]
+async fn only_openmetrics_has_exemplars_and_the_last_of_each_bucket() {
+    let (app, _dir) = testing::app().await;
+    let trace = |n: u8| compact_str::format_compact!("{n:032x}");
+    let ok = axum::http::StatusCode::OK;
+    for (n, micros) in [(1, 900), (2, 950), (3, 40_000_000)] {
+        let trace = trace(n);
+        app.requests.answered(Route::Encrypt, ok, Duration::from_micros(micros), Some(&trace));
+    }
+    app.requests.answered(Route::Encrypt, ok, Duration::from_micros(940), None);
+    let text = render(&app, Exposition::Text).await.unwrap();
+    assert!(!text.contains(trace(2).as_str()) && !text.contains("# EOF"), "{text}");
+    lint(&text);
+    let open = render(&app, Exposition::OpenMetrics).await.unwrap();
+    assert!(open.ends_with("# EOF\n"), "{open}");
+    assert!(!open.contains(trace(1).as_str()), "the bucket has a later one");
+    let line = |n: u8| open.lines().find(|line| line.contains(trace(n).as_str())).unwrap();
+    let bucket = "keyward_http_request_duration_seconds_bucket{";
+    let second = line(2).strip_prefix(bucket).unwrap();
+    assert!(second.contains("route=\"encrypt\"") && second.contains("le=\"0.001\""), "{second}");
+    let (figure, exemplar) = second.split_once(" # ").unwrap();
+    assert!(figure.ends_with("} 3"), "{second}");
+    let rest = exemplar.strip_prefix(&format!("{{trace_id=\"{}\"}} ", trace(2))).unwrap();
+    let (seconds, at) = rest.split_once(' ').unwrap();
+    let (seconds, at): (f64, f64) = (seconds.parse().unwrap(), at.parse().unwrap());
+    assert!((seconds - 0.000_95).abs() < 1e-9, "{second}");
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!((now - at).abs() < 60.0, "{second}");
+    assert!(line(3).contains("le=\"+Inf\""), "{}", line(3));
+    // A counter's family has no `_total`, its figure has.
+    assert!(open.contains("# TYPE keyward_http_requests counter\n"), "{open}");
+    assert!(open.contains("\nkeyward_http_requests_total{"), "{open}");
 }

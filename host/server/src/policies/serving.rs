@@ -8,10 +8,13 @@ use keyward_keyring::TenantName;
 use keyward_policy_host::{
     Bound, HostError, Obligations, Payload, Plan, Policy, PolicyError, PolicyHost, Request, compose,
 };
+use tracing::Instrument;
 
 use super::failures::Failures;
 use super::shadow::{self, Answer, Shadow};
 use super::{Active, Baseline, Candidate, Counters, Failing, Safeguard};
+use crate::metrics::{PolicyRun, Stopwatch};
+use crate::traces;
 
 /// A policy that decides a share of the requests.
 pub struct Canary {
@@ -90,7 +93,9 @@ impl Decider {
         let Some(baseline) = &self.baseline else {
             return self.own_many(requests, &Bound::default()).await;
         };
-        let above = self.means.host.authorize_many(&baseline.policy, requests).await;
+        let above =
+            timed(PolicyRun::Authorize, self.means.host.authorize_many(&baseline.policy, requests))
+                .await;
         let above = above.map_err(|error| self.of_baseline(error))?;
         let mut decided: Vec<Option<Result<Plan, HostError>>> = Vec::new();
         decided.resize_with(requests.len(), || None);
@@ -142,7 +147,11 @@ impl Decider {
             bound = Bound::by(&above);
         }
         let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let done = self.means.host.invoke_under(self.policy(), request, payload, &bound).await;
+        let done = timed(
+            PolicyRun::Invoke,
+            self.means.host.invoke_under(self.policy(), request, payload, &bound),
+        )
+        .await;
         self.count(request.time, 1, done.as_ref().err());
         if let Some((shadow, started)) = started
             && !is_busy(&done)
@@ -156,7 +165,8 @@ impl Decider {
     /// What the baseline demands of a request that it lets pass.
     async fn ask_baseline(&self, request: &Request) -> Result<Option<Plan>, PolicyError> {
         let Some(baseline) = &self.baseline else { return Ok(None) };
-        let decided = self.means.host.authorize(&baseline.policy, request).await;
+        let decided =
+            timed(PolicyRun::Authorize, self.means.host.authorize(&baseline.policy, request)).await;
         decided.map(Some).map_err(|error| self.of_baseline(error))
     }
 
@@ -170,7 +180,11 @@ impl Decider {
 
     async fn own(&self, request: &Request, bound: &Bound) -> Result<Plan, PolicyError> {
         let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let decided = self.means.host.authorize_under(self.policy(), request, bound).await;
+        let decided = timed(
+            PolicyRun::Authorize,
+            self.means.host.authorize_under(self.policy(), request, bound),
+        )
+        .await;
         self.count(request.time, 1, decided.as_ref().err());
         if let Some((shadow, started)) = started
             && !is_busy(&decided)
@@ -187,7 +201,11 @@ impl Decider {
         bound: &Bound,
     ) -> Result<Vec<Result<Plan, HostError>>, PolicyError> {
         let started = self.shadowing().map(|shadow| (shadow, Instant::now()));
-        let decided = self.means.host.authorize_many_under(self.policy(), requests, bound).await;
+        let decided = timed(
+            PolicyRun::Authorize,
+            self.means.host.authorize_many_under(self.policy(), requests, bound),
+        )
+        .await;
         let time = requests.first().map_or(0, |request| request.time);
         self.count(time, 1, decided.as_ref().err());
         if let (Some((shadow, started)), Ok(answers)) = (started, &decided) {
@@ -225,6 +243,19 @@ impl Decider {
             }
         }
     }
+}
+
+/// One run, timed; one for which there was no room is none.
+async fn timed<T>(
+    run: PolicyRun,
+    work: impl Future<Output = Result<T, PolicyError>>,
+) -> Result<T, PolicyError> {
+    let watch = Stopwatch::start();
+    let done = work.instrument(traces::policy(run.label())).await;
+    if !is_busy(&done) {
+        run.observe(watch.elapsed());
+    }
+    done
 }
 
 fn is_busy<T>(outcome: &Result<T, PolicyError>) -> bool {

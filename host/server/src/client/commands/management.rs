@@ -137,6 +137,35 @@ pub enum ServerCommand {
     ClearCache,
     /// Renew the server's token of Vault's
     RenewToken,
+    /// Show what the server logs, or have it log more or less
+    LogLevel(LogLevel),
+}
+
+/// What is to be logged.
+#[derive(Args)]
+pub struct LogLevel {
+    /// A level (off, error, warn, info, debug, trace) or directives such as info,keyward=debug; none
+    /// shows what is in force
+    level: Option<String>,
+    /// For how long, such as 10m; then the configured level is in force again
+    #[arg(long = "for", value_name = "DURATION", requires = "level")]
+    time: Option<String>,
+    /// Log what the server's configuration says
+    #[arg(long, conflicts_with_all = ["level", "time"])]
+    reset: bool,
+}
+
+impl LogLevel {
+    fn call(self) -> Call {
+        let Self { level, time, reset } = self;
+        let method = match (&level, reset) {
+            (Some(_), _) => Method::PUT,
+            (None, true) => Method::DELETE,
+            (None, false) => Method::GET,
+        };
+        let call = Call::new(method, &["log"]);
+        if level.is_some() { call.field("level", level).field("for", time) } else { call }
+    }
 }
 
 impl ServerCommand {
@@ -148,6 +177,7 @@ impl ServerCommand {
             Self::Metrics => Call::get(&["vault", "metrics"]),
             Self::ClearCache => Call::post(&["vault", "cache", "clear"]),
             Self::RenewToken => Call::post(&["vault", "token", "renew"]),
+            Self::LogLevel(level) => level.call(),
         };
         call.at(Place::Root).who(Who::Operator)
     }

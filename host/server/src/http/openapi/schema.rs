@@ -63,6 +63,12 @@ forms! {
         "type": "string", "pattern": r"^kw1\.[A-Za-z0-9_-]+$",
         "description": "A ciphertext: `kw1.` and base64url (docs/ciphertext.md)."
     }
+    LogLevel {
+        "type": "string", "maxLength": 1000,
+        "pattern": "^(([A-Za-z0-9_:]+=)?(off|error|warn|info|debug|trace))(,([A-Za-z0-9_:]+=)?(off|error|warn|info|debug|trace))*$",
+        "examples": ["info,keyward=debug"],
+        "description": "Levels, for all that is logged or for a target: `info,keyward=debug`."
+    }
     TenantName {
         "type": "string", "pattern": "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", "maxLength": 63,
         "examples": ["demo"],

@@ -116,7 +116,7 @@ async fn sealed_cached_keys_go_on_and_all_else_says_why_until_it_is_unsealed() {
     let health = &health.ok(503)["vault_health"];
     assert_eq!(health["status"], "sealed");
     assert!(health["last_error"].as_str().unwrap().contains("sealed"), "{health}");
-    let text = crate::metrics::render(&world.app).await.unwrap();
+    let text = crate::metrics::render(&world.app, crate::metrics::Exposition::Text).await.unwrap();
     for line in ["keyward_ready 0", "keyward_vault_up 0", "keyward_vault_sealed 1"] {
         assert!(text.lines().any(|found| found.starts_with(line)), "no {line:?} in\n{text}");
     }

@@ -2,7 +2,7 @@
 
 use super::super::page::Page;
 use super::{label, number};
-use crate::limits::{Figures, TenantUse};
+use crate::limits::{Figures, TenantUse, refusals};
 
 pub(in super::super) fn limits(page: &mut Page, figures: &Figures) {
     let Figures { in_flight, waiting, tenants } = *figures;
@@ -20,6 +20,11 @@ pub(in super::super) fn limits(page: &mut Page, figures: &Figures) {
         "keyward_tenants_seen",
         "Tenants that asked for something lately",
         Some(number(tenants as u64)),
+    );
+    page.counters(
+        "keyward_limit_refusals",
+        "What was refused, by what it was too much for",
+        refusals().map(|(limit, count)| (label("limit", limit), count)),
     );
 }
 
