@@ -36,6 +36,8 @@ pub enum Kind {
     Url,
     /// `https://`, host and path, or `http://` on this machine.
     Link,
+    /// `http://` or `https://`, host, perhaps a port and a path.
+    Endpoint,
     /// Texts: a list in the file, else separated by `;`.
     List,
     /// Some of these words: a list in the file, else separated by `;`.
@@ -75,6 +77,7 @@ impl Kind {
             Self::Name => "a tenant's name".into(),
             Self::Url => "a URL such as `https://vault.example:8200`, without a path".into(),
             Self::Link => "an `https://` URL, or `http://` on this machine".into(),
+            Self::Endpoint => "an `http://` or `https://` URL".into(),
             Self::List => "a list of texts (outside the file separated by `;`)".into(),
             Self::Choices(words) => {
                 let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
@@ -109,6 +112,7 @@ impl Kind {
             Self::Name => text.parse::<TenantName>().is_ok(),
             Self::Url => is_base_url(text),
             Self::Link => is_link(text),
+            Self::Endpoint => is_endpoint(text),
             Self::List => list(text).is_some(),
             Self::Choices(words) => {
                 list(text).is_some_and(|list| list.iter().all(|word| words.contains(word)))
@@ -187,6 +191,16 @@ fn is_link(text: &str) -> bool {
         _ => false,
     };
     is_safe && !text.contains(['@', '#'])
+}
+
+/// Scheme and host, and no credential that would be shown.
+fn is_endpoint(text: &str) -> bool {
+    let Ok(uri) = text.parse::<Uri>() else {
+        return false;
+    };
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.host().is_some_and(|host| !host.is_empty())
+        && !text.contains(['@', '#'])
 }
 
 /// Scheme, host, perhaps a port, and nothing that would be lost or end up in a log.
@@ -272,6 +286,12 @@ mod tests {
         }
         for bad in ["http://idp.example/k", "file:///k", "https://u:p@idp/k", "idp/k", "https://"] {
             assert!(!Kind::Link.accepts(bad), "{bad}");
+        }
+        for good in ["http://collector:4318/v1/logs", "https://[::1]/x?y=1"] {
+            assert!(Kind::Endpoint.accepts(good), "{good}");
+        }
+        for bad in ["collector:4318", "ftp://c/", "http://u:p@c/", "http:///x", "http://c/#x"] {
+            assert!(!Kind::Endpoint.accepts(bad), "{bad}");
         }
         assert_eq!(list("a; b=c,d ;e"), Some(vec!["a", "b=c,d", "e"]));
         for bad in ["", ";", "a;", "a;;b"] {
