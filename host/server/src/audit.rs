@@ -10,7 +10,7 @@ pub use self::operation::{Operation, UNKNOWN};
 pub use self::record::{Record, end, ending, note, within};
 
 pub use self::sinks::{
-    Figures, OtlpSettings, SinkError, SinkSettings, Sinks, SyslogAddress, WebhookSettings, headers,
+    Figures, OtlpSettings, SinkError, SinkSettings, Sinks, WebhookSettings, headers,
 };
 
 use keyward_audit::Items;

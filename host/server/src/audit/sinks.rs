@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use self::http::Http;
 use self::runner::Runner;
-pub use self::settings::{OtlpSettings, SinkSettings, SyslogAddress, WebhookSettings, headers};
+pub use self::settings::{OtlpSettings, SinkSettings, WebhookSettings, headers};
 use self::stdout::Stdout;
 use self::syslog::Syslog;
 

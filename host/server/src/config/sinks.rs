@@ -62,7 +62,6 @@ impl Reader<'_> {
 mod tests {
     use super::super::{Config, Values};
     use super::*;
-    use crate::audit::SyslogAddress;
 
     fn with(environment: &[(&str, &str)]) -> Result<SinkSettings, String> {
         let mut values = Values::new();
@@ -90,7 +89,7 @@ mod tests {
         ]);
         let all = all.unwrap();
         assert!(all.stdout && all.block && all.max_lag == 10);
-        assert_eq!(all.syslog, Some(SyslogAddress::Tcp("logs:601".into())));
+        assert_eq!(all.syslog, "tcp://logs:601".parse().ok());
         assert_eq!(all.otlp.unwrap().headers[0].0, "x-key");
         assert_eq!(all.webhook.unwrap().token.unwrap().as_str(), "t");
     }

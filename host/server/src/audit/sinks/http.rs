@@ -95,10 +95,10 @@ impl Http {
             read.extend_from_slice(&piece);
         }
         if self.form == Form::Otlp {
-            let Answer { rejected, message } = otlp::answer(&read);
+            let Answer { rejected, reason } = otlp::answer(&read);
             if rejected > 0 {
                 // To be given again is not what it wants, by the specification.
-                tracing::warn!(rejected, message, "the OTLP receiver rejected audit entries");
+                tracing::warn!(rejected, reason, "the OTLP receiver rejected audit entries");
             }
         }
         Ok(())

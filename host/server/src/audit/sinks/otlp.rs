@@ -88,7 +88,7 @@ fn number(name: &str, value: u64) -> Value {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Answer {
     pub rejected: u64,
-    pub message: String,
+    pub reason: String,
 }
 
 /// Reads a receiver's answer; one that cannot be read says nothing.
@@ -110,8 +110,8 @@ pub(super) fn answer(bytes: &[u8]) -> Answer {
         number => number.as_u64(),
     };
     // It may be anything: as much as fits into a line of the log.
-    let message = partial_success.error_message.chars().take(200).collect();
-    Answer { rejected: rejected.unwrap_or_default(), message }
+    let reason = partial_success.error_message.chars().take(200).collect();
+    Answer { rejected: rejected.unwrap_or_default(), reason }
 }
 
 #[cfg(test)]
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn what_was_rejected_is_read_in_both_spellings() {
         let said = |text: &str| {
-            let Answer { rejected, message } = answer(text.as_bytes());
-            (rejected, message)
+            let Answer { rejected, reason } = answer(text.as_bytes());
+            (rejected, reason)
         };
         let full = r#"{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"too old"}}"#;
         assert_eq!(said(full), (3, "too old".into()));

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyward_audit::Line;
 use tokio::io::AsyncWriteExt;
@@ -22,6 +22,8 @@ const MOST: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Most lines sent again after a connection broke.
 const AGAIN: u64 = 1_000;
+/// A connection that is closed so long after a message is taken to have brought it.
+const SETTLED: Duration = Duration::from_secs(10);
 /// Facility 13: log audit.
 const FACILITY: u8 = 13;
 /// RFC 5424, 6.2.4.
@@ -33,6 +35,8 @@ pub(super) struct Syslog {
     link: Option<Link>,
     /// Lines sent over the link.
     sent: u64,
+    /// When the last was.
+    sent_at: Instant,
 }
 
 enum Link {
@@ -45,7 +49,7 @@ enum Link {
 impl Syslog {
     pub(super) fn new(address: SyslogAddress) -> Self {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self { address, host: host(&name), link: None, sent: 0 }
+        Self { address, host: host(&name), link: None, sent: 0, sent_at: Instant::now() }
     }
 
     async fn connect(&self) -> io::Result<Link> {
@@ -67,13 +71,17 @@ impl Syslog {
         }
     }
 
-    /// A link that is not known to be closed. One that the other side closed when it had read all is
-    /// replaced by another.
+    /// A link that is not known to be closed. One that was closed when all sent over it was long with
+    /// the other side is replaced by another.
     async fn linked(&mut self) -> io::Result<&mut Link> {
         let is_closed = match &self.link {
             None => true,
             Some(link) => link.is_closed()?,
         };
+        // It may have been closed without a look at what came last.
+        if is_closed && self.link.is_some() && self.sent > 0 && self.sent_at.elapsed() < SETTLED {
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
         if is_closed {
             self.link = None;
             let connecting = timeout(PATIENCE, self.connect()).await;
@@ -92,6 +100,7 @@ impl Syslog {
             let sending = timeout(PATIENCE, link.send(&message)).await;
             sending.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
             self.sent += 1;
+            self.sent_at = Instant::now();
             *taken += 1;
         }
         Ok(())
@@ -117,7 +126,7 @@ impl Link {
         }
     }
 
-    /// Whether the other side closed it, having read what it was sent; an error: without that.
+    /// Whether the other side closed it; an error: without having read what it was sent.
     fn is_closed(&self) -> io::Result<bool> {
         // Nothing is ever said to a sender.
         let mut read = [0; 64];
