@@ -49,14 +49,17 @@ pub struct Place {
 impl Place {
     /// Before the first line of the newest file, which says what went before.
     pub fn newest(dir: &Path) -> io::Result<Self> {
-        let Some(part) = dir::parts(dir)?.pop() else {
-            return Ok(Self::default());
-        };
-        let mut reader = Follower::of(dir, Some(part), 0)?;
-        let first = reader.read(1, CHUNK)?;
-        let first = first.first().and_then(|line| FileLine::read(line.text()));
-        let head = first.and_then(|first| first.head()).unwrap_or_default();
-        Ok(Self { seq: head.tree.size(), hash: head.hash })
+        dir::parts(dir)?.pop().map_or_else(|| Ok(Self::default()), |part| Self::before(dir, part))
+    }
+
+    /// Before the first line of a file.
+    fn before(dir: &Path, part: Part) -> io::Result<Self> {
+        let seq = part.first.saturating_sub(1);
+        let first = Follower::of(dir, Some(part), 0)?.read(1, CHUNK)?.pop();
+        let first = first.and_then(|line| FileLine::read(line.text()));
+        // Without it nothing is known but the number, and the hash is nobody's.
+        let hash = first.and_then(|first| first.head()).map_or(START, |head| head.hash);
+        Ok(Self { seq, hash })
     }
 
     /// The place kept in a file; none if there is no such file, an error of kind
@@ -93,25 +96,28 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Goes on behind `place`. If what is there is another line, as after a power cut that took lines
-    /// which had been read, it is from the begin of that file on: all before it was on disk.
-    pub fn resume(dir: &Path, place: &Place) -> io::Result<Self> {
+    /// Goes on behind `place`. If what is there is another line, or none, as after a power cut that took
+    /// lines which had been read, it is from the begin of that file on: all before it was on disk.
+    /// With it comes the place it goes on from.
+    pub fn resume(dir: &Path, place: &Place) -> io::Result<(Self, Place)> {
         let mut follower = Self::after(dir, place.seq.saturating_sub(1))?;
         if place.seq == 0 {
-            return Ok(follower);
+            return Ok((follower, place.clone()));
         }
-        let line = follower.read(1, CHUNK)?.pop();
-        let found = line.map(|line| line.place());
+        let found = follower.read(1, CHUNK)?.pop().map(|line| line.place());
         if found.as_ref() == Some(place) {
-            return Ok(follower);
+            return Ok((follower, place.clone()));
         }
         // Files before the first there is were taken away, and nothing is to be said again.
         if found.is_some_and(|found| found.seq > place.seq) {
-            return Self::after(dir, place.seq);
+            return Ok((Self::after(dir, place.seq)?, place.clone()));
         }
-        let parts = dir::parts(dir)?;
-        let at = parts.iter().rposition(|part| part.first <= place.seq).unwrap_or(0);
-        Self::of(dir, parts.into_iter().nth(at), 0)
+        let part = dir::parts(dir)?.into_iter().rfind(|part| part.first <= place.seq);
+        let Some(part) = part else {
+            return Ok((Self::of(dir, None, 0)?, Place::default()));
+        };
+        let begin = Place::before(dir, part.clone())?;
+        Ok((Self::of(dir, Some(part), begin.seq)?, begin))
     }
 
     /// Goes on behind the line with this number, or with the first after it.

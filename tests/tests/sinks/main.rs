@@ -258,6 +258,29 @@ fn otlp_records_have_the_published_form() {
 }
 
 #[test]
+fn lines_that_the_files_lost_with_the_power_do_not_stop_a_sink() {
+    let receiver = Http::new();
+    let url = webhook(receiver.address);
+    let mut server = Server::serve_with("", &[("KEYWARD_AUDIT_WEBHOOK", &url)]);
+    ask(&server, 30);
+    until_all_came(&server, || receiver.lines());
+    // The place is written down a second later.
+    std::thread::sleep(Duration::from_millis(2_500));
+    server.kill();
+    let file = server.data().join("audit/00000000000000000001.jsonl");
+    let kept: Vec<String> = lines(&server)[..10].to_vec();
+    fs::write(&file, kept.join("\n") + "\n").unwrap();
+    server.start_again();
+    ask(&server, 3);
+    let all_came = || {
+        let came = receiver.lines();
+        lines(&server).iter().all(|line| came.contains(line))
+    };
+    until("every line of the files arrives", all_came);
+    assert!(server.stderr().contains("the audit log lost lines"), "{}", server.stderr());
+}
+
+#[test]
 fn standard_output_has_the_lines_and_nothing_else() {
     let mut server = Server::serve_with("", &[("KEYWARD_AUDIT_STDOUT", "true")]);
     ask(&server, 5);

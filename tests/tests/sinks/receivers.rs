@@ -145,7 +145,6 @@ fn read_post(stream: &TcpStream) -> Option<Posted> {
 
 /// Takes messages of syslog over TCP until it is dropped.
 pub struct Syslog {
-    pub address: SocketAddr,
     pub taken: Arc<Mutex<Vec<String>>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
     _listening: Listening,
@@ -169,7 +168,7 @@ impl Syslog {
                 }
             });
         });
-        Self { address: listening.address, taken, open, _listening: listening }
+        Self { taken, open, _listening: listening }
     }
 
     pub fn messages(&self) -> Vec<String> {

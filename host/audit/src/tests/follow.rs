@@ -24,6 +24,17 @@ fn rest(follower: &mut Follower) -> Vec<Line> {
     }
 }
 
+/// From the first line on.
+fn begin(dir: &Path) -> Follower {
+    Follower::resume(dir, &Place::default()).unwrap().0
+}
+
+/// What is read behind a place, and the place that it is behind.
+fn resumed(dir: &Path, place: &Place) -> (Vec<Line>, Place) {
+    let (mut follower, from) = Follower::resume(dir, place).unwrap();
+    (rest(&mut follower), from)
+}
+
 fn bytes(lines: &[Line]) -> Vec<u8> {
     lines.iter().flat_map(|line| line.bytes.clone()).collect()
 }
@@ -34,7 +45,7 @@ async fn every_byte_is_read_while_files_follow_each_other() {
     let mut settings = settings(dir.path());
     in_small_files(&mut settings);
     let audit = Audit::open(&settings, &key_of).unwrap();
-    let mut follower = Follower::resume(dir.path(), &Place::default()).unwrap();
+    let mut follower = begin(dir.path());
     let mut read = Vec::new();
     for number in 0..100 {
         add(&audit, number..number + 1).await;
@@ -52,14 +63,14 @@ async fn every_byte_is_read_while_files_follow_each_other() {
 #[tokio::test]
 async fn every_place_is_gone_on_from() {
     let dir = written(in_small_files, 60).await;
-    let all = rest(&mut Follower::resume(dir.path(), &Place::default()).unwrap());
+    let all = rest(&mut begin(dir.path()));
     for line in &all {
         let place = line.place();
         let path = dir.path().join("sink-test");
         place.save(&path).unwrap();
         assert_eq!(Place::load(&path).unwrap().as_ref(), Some(&place));
-        let after = rest(&mut Follower::resume(dir.path(), &place).unwrap());
-        assert_eq!(after, all[usize::try_from(line.seq).unwrap()..]);
+        let (after, from) = resumed(dir.path(), &place);
+        assert_eq!((&after[..], from), (&all[usize::try_from(line.seq).unwrap()..], place));
         let after = rest(&mut Follower::after(dir.path(), line.seq).unwrap());
         assert_eq!(after, all[usize::try_from(line.seq).unwrap()..]);
     }
@@ -72,35 +83,36 @@ async fn the_newest_file_is_where_a_new_reader_begins() {
     let last = crate::dir::parts(dir.path()).unwrap().pop().unwrap();
     let place = Place::newest(dir.path()).unwrap();
     assert_eq!(place.seq, last.first - 1);
-    let read = rest(&mut Follower::resume(dir.path(), &place).unwrap());
-    assert_eq!(bytes(&read), fs::read(&last.path).unwrap());
+    let (read, from) = resumed(dir.path(), &place);
+    assert_eq!((bytes(&read), from), (fs::read(&last.path).unwrap(), place));
 }
 
 #[tokio::test]
 async fn another_line_at_the_place_means_the_file_again() {
     let dir = written(in_small_files, 60).await;
-    let all = rest(&mut Follower::resume(dir.path(), &Place::default()).unwrap());
+    let all = rest(&mut begin(dir.path()));
     let parts = crate::dir::parts(dir.path()).unwrap();
     let (file, end) = (parts[2].first, all.last().unwrap().seq);
     let other = Line { seq: file + 1, bytes: all[0].bytes.clone() };
     // Behind the end, too: the lines there were lost with the power.
     let ahead = Line { seq: end + 50, bytes: all[0].bytes.clone() };
     for (line, from) in [(other, file), (ahead, parts.last().unwrap().first)] {
-        let read = rest(&mut Follower::resume(dir.path(), &line.place()).unwrap());
+        let (read, at) = resumed(dir.path(), &line.place());
         assert_eq!(read, all[usize::try_from(from).unwrap() - 1..], "{from}");
+        assert_eq!(at, all[usize::try_from(from).unwrap() - 2].place());
     }
     // Files that were taken away are no reason to begin anew.
     fs::remove_file(&parts[0].path).unwrap();
     let gone = all[0].place();
-    let read = rest(&mut Follower::resume(dir.path(), &gone).unwrap());
-    assert_eq!(read[0].seq, parts[1].first);
+    let (read, from) = resumed(dir.path(), &gone);
+    assert_eq!((read[0].seq, from), (parts[1].first, gone));
 }
 
 #[tokio::test]
 async fn what_is_not_whole_is_read_when_it_is() {
     let dir = written(|_| {}, 3).await;
     let part = crate::dir::parts(dir.path()).unwrap().pop().unwrap();
-    let mut follower = Follower::resume(dir.path(), &Place::default()).unwrap();
+    let mut follower = begin(dir.path());
     let read = rest(&mut follower).len() as u64;
     let mut file = OpenOptions::new().append(true).open(&part.path).unwrap();
     let (line, half) = (format!("{{\"seq\":{},\"kind\":\"x\"}}\n", read + 1), 9);

@@ -41,8 +41,18 @@ impl Runner {
     pub(super) fn start(self) -> Result<(), SinkError> {
         let name = self.name;
         let failed = |error: io::Error| SinkError(format!("the audit sink {name}: {error}"));
-        let place = Kept::open(&self.dir, name).map_err(failed)?;
-        let follower = Follower::resume(&self.dir, &place.place).map_err(failed)?;
+        let mut place = Kept::open(&self.dir, name).map_err(failed)?;
+        let (follower, from) = Follower::resume(&self.dir, &place.place).map_err(failed)?;
+        if from != place.place {
+            let (was, seq) = (place.place.seq, from.seq);
+            tracing::warn!(
+                sink = name,
+                was,
+                from = seq,
+                "the audit log lost lines that the sink took"
+            );
+            place.place = from;
+        }
         // Of its own: it goes on when that of the server is busy, or has ended.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(failed)?;
@@ -55,6 +65,7 @@ impl Runner {
             runner: self,
         };
         let thread = std::thread::Builder::new().name(format!("audit-{name}"));
+        work.moved();
         thread.spawn(move || runtime.block_on(work.run())).map_err(failed)?;
         Ok(())
     }
@@ -111,7 +122,6 @@ struct Work {
 
 impl Work {
     async fn run(mut self) {
-        self.moved();
         let mut pause = FIRST_PAUSE;
         loop {
             self.keep();
@@ -201,7 +211,7 @@ impl Work {
                 None => skip,
             });
         }
-        if let Some(last) = self.waiting.drain(..taken).last() {
+        if let Some(last) = self.waiting.drain(..taken).next_back() {
             self.place.place = last.place();
         }
         self.runner.state.delivered.fetch_add(taken as u64, Ordering::Relaxed);

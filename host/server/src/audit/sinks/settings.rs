@@ -62,12 +62,11 @@ impl FromStr for SyslogAddress {
         let (scheme, address) = text.split_once("://").ok_or(())?;
         let (host, port) = address.rsplit_once(':').ok_or(())?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        let is_host = match bare {
-            Some(host) => host.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => {
-                let good = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
-                !host.is_empty() && host.chars().all(good)
-            }
+        let is_host = if let Some(host) = bare {
+            host.parse::<std::net::Ipv6Addr>().is_ok()
+        } else {
+            let good = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-' || c == '_';
+            !host.is_empty() && host.chars().all(good)
         };
         if !is_host || !port.parse::<u16>().is_ok_and(|port| port > 0) {
             return Err(());
