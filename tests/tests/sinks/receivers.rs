@@ -111,17 +111,22 @@ impl Http {
 
     /// The lines of all bodies, in the order they came.
     pub fn lines(&self) -> Vec<String> {
-        let taken = self.taken.lock().unwrap();
-        let text: Vec<u8> = taken.iter().flat_map(|posted| posted.body.clone()).collect();
-        String::from_utf8(text).unwrap().lines().map(str::to_owned).collect()
+        lines(&self.taken)
     }
 
     /// Ends it, with what it took.
     pub fn end(self) -> Vec<String> {
-        let lines = self.lines();
-        drop(self.listening);
-        lines
+        let Self { taken, listening, .. } = self;
+        // First: what it takes while it ends is taken.
+        drop(listening);
+        lines(&taken)
     }
+}
+
+fn lines(taken: &Mutex<Vec<Posted>>) -> Vec<String> {
+    let taken = taken.lock().unwrap();
+    let text: Vec<u8> = taken.iter().flat_map(|posted| posted.body.clone()).collect();
+    String::from_utf8(text).unwrap().lines().map(str::to_owned).collect()
 }
 
 fn read_post(stream: &TcpStream) -> Option<Posted> {
