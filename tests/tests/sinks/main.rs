@@ -343,7 +343,7 @@ fn block_refuses_in_time_and_leaves_nothing_out() {
         ("KEYWARD_AUDIT_STALL_TIMEOUT", "200ms"),
     ];
     let mut server = Server::serve_with("", &environment);
-    let mut served = 0;
+    let mut count = 0;
     let took = loop {
         let start = Instant::now();
         let answer = server.client().get("/api/v1/tenants");
@@ -351,8 +351,8 @@ fn block_refuses_in_time_and_leaves_nothing_out() {
             answer.problem(503, "audit_unavailable");
             break start.elapsed();
         }
-        served += 1;
-        assert!(served < 500, "nothing holds requests back");
+        count += 1;
+        assert!(count < 500, "nothing holds requests back");
         // Entries come to the file, where they are counted, a moment later.
         std::thread::sleep(Duration::from_millis(5));
     };

@@ -85,7 +85,7 @@ impl Http {
                 Duration::from_millis(behave.delay_ms.load(Ordering::SeqCst) as u64),
             );
             let Some(posted) = read_post(&stream) else { return };
-            let lines = posted.body.iter().filter(|byte| **byte == b'\n').count();
+            let lines = posted.body.split(|byte| *byte == b'\n').count() - 1;
             let most = behave.most.load(Ordering::SeqCst);
             let status = match status {
                 0 if most > 0 && lines > most => 413,
@@ -152,7 +152,7 @@ fn read_post(stream: &TcpStream) -> Option<Posted> {
 pub struct Syslog {
     pub taken: Arc<Mutex<Vec<String>>>,
     open: Arc<Mutex<Vec<TcpStream>>>,
-    _listening: Listening,
+    listening: Listening,
 }
 
 impl Syslog {
@@ -173,7 +173,7 @@ impl Syslog {
                 }
             });
         });
-        Self { taken, open, _listening: listening }
+        Self { taken, open, listening }
     }
 
     pub fn messages(&self) -> Vec<String> {
@@ -182,13 +182,12 @@ impl Syslog {
 
     /// Ends as a process that is killed: what was not read is thrown away.
     pub fn kill(self) -> Vec<String> {
-        let Self { taken, open, _listening, .. } = self;
-        drop(_listening);
+        let Self { taken, open, listening } = self;
+        drop(listening);
         for stream in open.lock().unwrap().drain(..) {
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
-        let messages = taken.lock().unwrap().clone();
-        messages
+        taken.lock().unwrap().clone()
     }
 }
 
