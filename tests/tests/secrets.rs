@@ -8,7 +8,7 @@ use std::path::Path;
 use keyward_tests::otlp::Receiver;
 use keyward_tests::{Client, Server, b64, raw, unb64};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Secrets and where they were put.
 #[derive(Default)]
@@ -85,6 +85,43 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     None
 }
 
+/// What a caller can send in headers.
+fn headers(app: &Client, planted: &mut Planted, good: &Value) {
+    for (name, value) in [
+        ("traceparent", planted.text("traceparent")),
+        ("tracestate", planted.text("tracestate")),
+        ("baggage", planted.text("baggage")),
+        ("x-request-id", format!("{} and more", planted.text("request id"))),
+        ("x-request-id", planted.text("request id that is far too long, as the rules have it")),
+        ("user-agent", planted.text("user agent")),
+        ("forwarded", planted.text("forwarded")),
+    ] {
+        let trace =
+            format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0{}", name.len() % 2);
+        let mut headers = vec![(name, value.as_str()), ("content-type", "application/json")];
+        if name != "traceparent" {
+            headers.push(("traceparent", &trace));
+        }
+        app.send("POST", "/encrypt", &headers, good.to_string().as_bytes()).expect(200);
+    }
+}
+
+/// What can be sent where no tenant is asked for.
+fn elsewhere(server: &Server, planted: &mut Planted) {
+    let level = planted.text("log level");
+    let operator = server.operator();
+    for level in [json!({ "level": level }), json!({ "level": "info", "for": level })] {
+        let json = [("content-type", "application/json")];
+        let answer = operator.send("PUT", "/api/v1/log", &json, level.to_string().as_bytes());
+        answer.problem(400, "invalid_field");
+    }
+    let method = planted.text("method");
+    let head = format!("{method} /livez HTTP/1.1\r\nhost: x\r\n\r\n");
+    raw(&server.address, head.as_bytes());
+    let raw_secret = planted.text("no HTTP");
+    raw(&server.address, format!("{raw_secret} {raw_secret}\r\n{raw_secret}\r\n\r\n").as_bytes());
+}
+
 /// Everything a caller can send, right and wrong.
 fn traffic(server: &Server, planted: &mut Planted) {
     planted.add("the operator's token", server.operator_token.as_bytes());
@@ -144,35 +181,8 @@ fn traffic(server: &Server, planted: &mut Planted) {
     app.token(&minted).post("/encrypt", &good).problem(403, "policy_refused");
     let cookie = planted.text("cookie");
     app.send("GET", "/keys", &[("cookie", &cookie), ("x-request-id", "kept")], b"").expect(200);
-    for (name, value) in [
-        ("traceparent", planted.text("traceparent")),
-        ("tracestate", planted.text("tracestate")),
-        ("baggage", planted.text("baggage")),
-        ("x-request-id", format!("{} and more", planted.text("request id"))),
-        ("x-request-id", planted.text("request id that is far too long, as the rules have it")),
-        ("user-agent", planted.text("user agent")),
-        ("forwarded", planted.text("forwarded")),
-    ] {
-        let trace =
-            format!("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0{}", name.len() % 2);
-        let mut headers = vec![(name, value.as_str()), ("content-type", "application/json")];
-        if name != "traceparent" {
-            headers.push(("traceparent", &trace));
-        }
-        app.send("POST", "/encrypt", &headers, good.to_string().as_bytes()).expect(200);
-    }
-    let level = planted.text("log level");
-    let operator = server.operator();
-    for level in [json!({ "level": level }), json!({ "level": "info", "for": level })] {
-        let json = [("content-type", "application/json")];
-        let answer = operator.send("PUT", "/api/v1/log", &json, level.to_string().as_bytes());
-        answer.problem(400, "invalid_field");
-    }
-    let method = planted.text("method");
-    let head = format!("{method} /livez HTTP/1.1\r\nhost: x\r\n\r\n");
-    raw(&server.address, head.as_bytes());
-    let raw_secret = planted.text("no HTTP");
-    raw(&server.address, format!("{raw_secret} {raw_secret}\r\n{raw_secret}\r\n\r\n").as_bytes());
+    headers(app, planted, &good);
+    elsewhere(server, planted);
 
     // Documents, and policies that break over them.
     let shop = server.tenant_with_policy("shop", "fields");

@@ -197,7 +197,7 @@ fn outcomes(server: &Server) -> [u64; 3] {
     ["exported", "dropped", "failed"].map(|outcome| {
         let name = format!("keyward_trace_spans_total{{outcome=\"{outcome}\"}} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&name)).unwrap();
-        line.parse::<f64>().unwrap() as u64
+        line.parse().unwrap()
     })
 }
 
@@ -209,7 +209,7 @@ fn a_receiver_that_refuses_stalls_or_is_away_harms_no_request() {
     let start = Instant::now();
     while outcomes(&server)[2] == 0 {
         tenant.app.post("/encrypt", &message()).expect(200);
-        assert!(start.elapsed() < Duration::from_secs(10));
+        assert!(start.elapsed() < keyward_tests::LIMIT);
         std::thread::sleep(Duration::from_millis(50));
     }
     receiver.refuse(false);
@@ -217,7 +217,7 @@ fn a_receiver_that_refuses_stalls_or_is_away_harms_no_request() {
     let start = Instant::now();
     while outcomes(&server)[0] == before {
         tenant.app.post("/encrypt", &message()).expect(200);
-        assert!(start.elapsed() < Duration::from_secs(10));
+        assert!(start.elapsed() < keyward_tests::LIMIT);
         std::thread::sleep(Duration::from_millis(50));
     }
     assert!(server.stderr().contains("the receiver of traces does not take them"));
@@ -235,7 +235,7 @@ fn a_receiver_that_refuses_stalls_or_is_away_harms_no_request() {
             }
         });
         assert!(begun.elapsed() < Duration::from_secs(20), "requests wait for the receiver");
-        assert!(start.elapsed() < Duration::from_secs(60), "nothing is dropped");
+        assert!(start.elapsed() < Duration::from_mins(1), "nothing is dropped");
     }
     tenant.app.post("/encrypt", &message()).expect(200);
     // Nor is the end held up.

@@ -62,7 +62,7 @@ pub fn reproduce(arguments: &[String]) -> Result<()> {
         let mut digests = Vec::new();
         for (sources, built) in [(&here, "first"), (&elsewhere, "second")] {
             let core = build(&toolchain, sources, &folder.join(built), &guest)?;
-            digests.push(hex(&Sha256::digest(componentize(&core)?)));
+            digests.push(hex::encode(Sha256::digest(componentize(&core)?)));
         }
         println!("reproduce: {} sha256:{}", guest.policy, digests[0]);
         if digests[0] != digests[1] {
@@ -75,10 +75,6 @@ pub fn reproduce(arguments: &[String]) -> Result<()> {
         [] => Ok(()),
         _ => Err(format!("not the same bytes twice: {}", different.join(", ")).into()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn build_rust(toolchain: &Toolchain) -> Result<()> {

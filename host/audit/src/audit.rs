@@ -1,16 +1,18 @@
 //! The log as the request path sees it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, OnceLock};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::entry::Entry;
 use crate::error::{AuditError, Stalled};
+use crate::event::Skip;
 use crate::log::Log;
+use crate::pace::Pace;
 use crate::settings::{OnStall, Settings};
 use crate::statistics::{Counters, Statistics, add};
 use crate::writer::{Message, Shared, Writer};
@@ -31,6 +33,8 @@ struct Inner {
     strict: bool,
     on_stall: OnStall,
     stall_timeout: Duration,
+    /// Readers that requests wait for.
+    pace: OnceLock<Arc<Pace>>,
 }
 
 /// A place for one entry, taken before anything is done.
@@ -84,6 +88,7 @@ impl Audit {
             strict: settings.strict,
             on_stall: settings.on_stall,
             stall_timeout: settings.stall_timeout,
+            pace: OnceLock::new(),
         })))
     }
 
@@ -92,6 +97,9 @@ impl Audit {
     pub async fn reserve(&self) -> Result<Slot, Stalled> {
         let slot = |has_place| Slot { audit: self.clone(), has_place };
         let inner = &*self.0;
+        if let Some(pace) = inner.pace.get() {
+            self.wait_for(pace).await?;
+        }
         if let Ok(place) = inner.shared.places.try_acquire() {
             place.forget();
             return Ok(slot(true));
@@ -107,6 +115,41 @@ impl Audit {
         }
         add(&inner.shared.counters.refused, 1);
         Err(Stalled)
+    }
+
+    /// Waits for readers that are too far behind.
+    async fn wait_for(&self, pace: &Pace) -> Result<(), Stalled> {
+        let inner = &*self.0;
+        let head = || *inner.shared.counters.written.borrow();
+        if !pace.is_behind(head()) {
+            return Ok(());
+        }
+        add(&inner.shared.counters.stalls, 1);
+        if tokio::time::timeout(inner.stall_timeout, pace.caught_up(head)).await.is_err() {
+            add(&inner.shared.counters.refused, 1);
+            return Err(Stalled);
+        }
+        Ok(())
+    }
+
+    /// From now on requests wait for these readers, too, as long as for a place, and are refused then.
+    /// Once.
+    pub fn keep_pace(&self, pace: Arc<Pace>) {
+        // A second call changes nothing.
+        let _ = self.0.pace.set(pace);
+    }
+
+    /// The sequence number of the last entry in the files, as it grows.
+    pub fn written(&self) -> watch::Receiver<u64> {
+        self.0.shared.counters.written.subscribe()
+    }
+
+    /// Records that a reader was not given some entries; false if there is no room for that at the
+    /// moment.
+    pub fn skipped(&self, skip: Skip) -> bool {
+        let is_taken = self.0.queue.try_send(Message::Skip(skip)).is_ok();
+        self.0.shared.wake(&self.0.thread);
+        is_taken
     }
 
     /// Figures since the start.

@@ -21,8 +21,22 @@ pub(crate) const CRASH: &str = "crash";
 /// Of [`Event::Lost`]'s entries.
 pub(crate) const LOST: &str = "lost";
 
+/// Of [`Event::Skip`]'s entries.
+pub(crate) const SKIP: &str = "skip";
+
 /// The version of the format in `docs/audit.md`.
 pub(crate) const FORMAT: u64 = 1;
+
+/// Entries that somebody who reads along was not given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skip {
+    /// Who.
+    pub sink: &'static str,
+    /// The first of them.
+    pub first: u64,
+    /// The last of them.
+    pub last: u64,
+}
 
 /// Something to be recorded.
 pub(crate) enum Event<'a> {
@@ -40,6 +54,8 @@ pub(crate) enum Event<'a> {
     Damage { reason: &'a str, checkpoint: Option<&'a str> },
     /// Requests were answered without an entry.
     Lost { count: u64, from_ms: u64, until_ms: u64 },
+    /// A sink was not given some entries.
+    Skip(&'a Skip),
     /// The entries so far were signed.
     Checkpoint { size: u64, note: &'a str },
 }
@@ -55,6 +71,7 @@ impl Event<'_> {
             Self::Crash { .. } => CRASH,
             Self::Damage { .. } => DAMAGE,
             Self::Lost { .. } => LOST,
+            Self::Skip(_) => SKIP,
             Self::Checkpoint { .. } => CHECKPOINT,
         }
     }
@@ -92,6 +109,12 @@ impl Event<'_> {
                 line::number(out, "count", *count);
                 line::number(out, "from_ms", *from_ms);
                 line::number(out, "until_ms", *until_ms);
+            }
+            Self::Skip(Skip { sink, first, last }) => {
+                line::text(out, "sink", sink);
+                line::number(out, "count", last.saturating_sub(*first) + 1);
+                line::number(out, "first", *first);
+                line::number(out, "last", *last);
             }
             Self::Checkpoint { size, note } => {
                 line::number(out, "size", *size);

@@ -7,7 +7,8 @@
 //!
 //! [`Audit::open`] starts a log in a directory; a request [`reserve`](Audit::reserve)s a place for
 //! its entry before anything is done and [`submit`](Slot::submit)s it at the end. [`verify()`] and
-//! [`query()`] work on the directory alone, whether a server is writing to it or not.
+//! [`query()`] work on the directory alone, whether a server is writing to it or not. Who is to have every
+//! line as well reads along with a [`Follower`], which goes on where it was.
 #![forbid(unsafe_code)]
 
 mod audit;
@@ -15,10 +16,12 @@ mod dir;
 mod entry;
 mod error;
 mod event;
+mod follow;
 mod hash;
 mod line;
 mod log;
 mod note;
+mod pace;
 mod query;
 mod recover;
 mod settings;
@@ -34,7 +37,10 @@ pub use audit::{Audit, Slot};
 pub use dir::KEY_FILE;
 pub use entry::{Entry, Items, MAX_TEXT, Use};
 pub use error::{AuditError, Stalled};
+pub use event::Skip;
+pub use follow::{Follower, Line, Place};
 pub use note::{Checkpoint, NoteError, Verifier};
+pub use pace::Pace;
 pub use query::{Outcome, Page, Query, query};
 pub use settings::{OnStall, Settings};
 pub use statistics::Statistics;

@@ -131,6 +131,7 @@ impl Log {
         self.offset += length;
         add(&self.counters.bytes, length);
         self.pending.clear();
+        self.counters.written.send_replace(self.head.tree.size());
         Ok(())
     }
 

@@ -203,7 +203,7 @@ pub fn query(dir: &Path, query: &Query) -> io::Result<Page> {
 }
 
 /// Goes near the first entry after `after`, never past it: entries are in order, so by halving.
-fn skip_to(reader: &mut BufReader<File>, part: &Part, after: u64) -> io::Result<()> {
+pub(crate) fn skip_to(reader: &mut BufReader<File>, part: &Part, after: u64) -> io::Result<()> {
     let (mut low, mut high) = (0, reader.get_ref().metadata()?.len());
     let mut line = Vec::new();
     while part.first <= after && high - low > 64 << 10 {

@@ -2,11 +2,15 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::watch;
+
 /// Figures of a log, since its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
     /// Entries written, those about the log itself included.
     pub entries: u64,
+    /// The sequence number of the last entry in the files.
+    pub written: u64,
     /// Bytes written.
     pub bytes: u64,
     /// Requests that were served without an entry.
@@ -31,6 +35,8 @@ pub struct Statistics {
 #[derive(Default)]
 pub(crate) struct Counters {
     pub entries: AtomicU64,
+    /// The sequence number of the last entry in the files, for those who wait for more.
+    pub written: watch::Sender<u64>,
     pub bytes: AtomicU64,
     pub shed: AtomicU64,
     pub stalls: AtomicU64,
@@ -50,6 +56,7 @@ impl Counters {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Statistics {
             entries: get(&self.entries),
+            written: *self.written.borrow(),
             bytes: get(&self.bytes),
             shed: get(&self.shed),
             stalls: get(&self.stalls),

@@ -1,6 +1,7 @@
 //! Logs that were written, and what was done to them since.
 
 mod edits;
+mod follow;
 mod restarts;
 mod stalls;
 

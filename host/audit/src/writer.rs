@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::entry::Entry;
-use crate::event::Event;
+use crate::event::{Event, Skip};
 use crate::log::Log;
 use crate::statistics::{Counters, add};
 use crate::time;
@@ -35,6 +35,8 @@ const LAST_TRY: Duration = Duration::from_secs(3);
 pub(crate) enum Message {
     /// An entry, and who waits until it is on disk.
     Entry(Box<Entry>, Option<oneshot::Sender<()>>),
+    /// Somebody who reads along was not given some entries.
+    Skip(Skip),
     /// The end; answered when the log is closed.
     Close(oneshot::Sender<()>),
 }
@@ -124,19 +126,22 @@ impl Writer {
 
     /// Turns what is in the queue into lines; how many entries that were, and whether it has ended.
     fn take(&mut self, waiting: &mut Vec<oneshot::Sender<()>>) -> (usize, Option<Ended>) {
-        for taken in 0..BATCH {
+        let mut taken = 0;
+        while taken < BATCH {
             match self.early.take().map_or_else(|| self.queue.try_recv(), Ok) {
                 Ok(Message::Entry(entry, waits)) => {
                     // The time of the request, not of the writing.
                     self.log.append(&Event::Request(&entry), entry.time_ms);
                     waiting.extend(waits);
+                    taken += 1;
                 }
+                Ok(Message::Skip(skip)) => self.log.append(&Event::Skip(&skip), time::now_ms()),
                 Ok(Message::Close(answer)) => return (taken, Some(Ended(Some(answer)))),
                 Err(TryRecvError::Empty) => return (taken, None),
                 Err(TryRecvError::Disconnected) => return (taken, Some(Ended(None))),
             }
         }
-        (BATCH, None)
+        (taken, None)
     }
 
     /// Signs and rotates where it is time for that; a failure is tried again a little later.

@@ -12,6 +12,7 @@ use keyward_keyring::vault::VaultError;
 use keyward_keyring::{CacheConfig, Change, Keyring, KeyringError, Outage, TenantName};
 use keyward_policy_host::{HostConfig, KeyService, PolicyHost, Services, SetupError};
 
+use crate::audit::{SinkError, SinkSettings, Sinks};
 use crate::backend::{Backend, Opened};
 use crate::bridge::Bridge;
 use crate::config::{Config, HttpConfig, RotationConfig};
@@ -109,6 +110,9 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// What is to have the audit log as well cannot be set up.
+    #[error(transparent)]
+    AuditSink(#[from] SinkError),
     /// The identity provider cannot be set up.
     #[error("{0}")]
     Identity(String),
@@ -128,7 +132,7 @@ impl App {
             Backend::open(data_dir, root_key, vault).await?;
         let audit = match config.audit {
             None => None,
-            Some(settings) => Some(open_audit(settings, audit_key).await?),
+            Some(settings) => Some(open_audit(settings, config.audit_sinks, audit_key).await?),
         };
         create_dir(&components)?;
         create_dir(&artefacts)?;
@@ -225,6 +229,7 @@ impl App {
         }
         if let Some(audit) = &self.audit {
             audit.log.close().await;
+            audit.sinks.stop().await;
         }
         if let Some(traces) = &self.traces {
             traces.flush(self.http.drain_timeout).await;
@@ -260,6 +265,9 @@ impl App {
     /// What is wrong without keeping the server from serving. Nothing in it is secret.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        if let Some(audit) = &self.audit {
+            warnings.extend(audit.sinks.warnings(audit.log.statistics().written));
+        }
         let failed = self.policies.failed();
         if failed > 0 {
             warnings.push(format!(
@@ -347,14 +355,23 @@ pub struct AuditLog {
     pub log: Audit,
     /// Its directory.
     pub dir: PathBuf,
+    /// Where entries are sent as well.
+    pub sinks: Sinks,
 }
 
-async fn open_audit(settings: AuditSettings, key: RootKey) -> Result<AuditLog, StartError> {
+async fn open_audit(
+    settings: AuditSettings,
+    sinks: SinkSettings,
+    key: RootKey,
+) -> Result<AuditLog, StartError> {
     let dir = settings.dir.clone();
-    let open = move || Audit::open(&settings, &|log| key.derive(log.as_bytes()));
+    let open = move || -> Result<AuditLog, StartError> {
+        let log = Audit::open(&settings, &|log| key.derive(log.as_bytes()))?;
+        let sinks = Sinks::start(&log, &dir, &sinks)?;
+        Ok(AuditLog { log, dir, sinks })
+    };
     let opened = tokio::task::spawn_blocking(open).await;
-    let log = opened.map_err(|_| StartError::Interrupted)??;
-    Ok(AuditLog { log, dir })
+    opened.map_err(|_| StartError::Interrupted)?
 }
 
 /// Threads that work on requests.

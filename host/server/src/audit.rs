@@ -4,9 +4,14 @@
 
 mod operation;
 mod record;
+mod sinks;
 
 pub use self::operation::{Operation, UNKNOWN};
 pub use self::record::{Record, end, ending, note, within};
+
+pub use self::sinks::{
+    Figures, OtlpSettings, SinkError, SinkSettings, Sinks, WebhookSettings, headers,
+};
 
 use keyward_audit::Items;
 

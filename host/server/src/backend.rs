@@ -57,7 +57,7 @@ impl Backend {
         let Some(settings) = vault else {
             let store = blocking(move || EmbeddedStore::open(&data_dir, &root_key)).await?;
             let (artefact_key, audit_key) = host_keys(store.root_key())?;
-            let (backend, store) = (Self::Embedded, Observed::new(Arc::new(store)));
+            let (backend, store) = (Self::Embedded, Observed::over(Arc::new(store)));
             return Ok(Opened { backend, store, artefact_key, audit_key });
         };
         let dir = blocking(move || LocalDir::open(&data_dir, &root_key)).await?;
@@ -65,7 +65,7 @@ impl Backend {
         let (address, poll) = (settings.access.address.clone(), settings.poll);
         let vault = Vault::start(settings.access).map_err(StartError::Vault)?;
         let store = Arc::new(VaultStore::new(vault.clone()));
-        let shared = Observed::new(store.clone());
+        let shared = Observed::over(store.clone());
         let backend = Self::Vault(VaultBackend { vault, store, address, poll, _dir: dir });
         Ok(Opened { backend, store: shared, artefact_key, audit_key })
     }

@@ -14,6 +14,7 @@ mod meant;
 mod print;
 mod reload;
 mod settings;
+mod sinks;
 mod traces;
 mod values;
 mod vault;
@@ -28,6 +29,7 @@ use keyward_keyring::vault::VaultConfig;
 use keyward_keyring::{CacheConfig, TenantName};
 use keyward_policy_host::{Compiler, ImageConfig, Limits};
 
+use crate::audit::SinkSettings;
 use crate::jwt::JwtConfig;
 use crate::limits::LimitsConfig;
 use crate::mtls::Mapping;
@@ -98,6 +100,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// How the audit log is kept; `None`: there is none.
     pub audit: Option<keyward_audit::Settings>,
+    /// Where its entries are sent as well.
+    pub audit_sinks: SinkSettings,
     /// Limits of the HTTP side.
     pub http: HttpConfig,
     /// What is let in.

@@ -35,7 +35,9 @@ pub async fn render(app: &App, exposition: Exposition) -> Result<String, fmt::Er
     sections::cache(&mut page, &app.keyring.cache_statistics());
     sections::usage(&mut page, &app.keyring.usage_statistics(), &app.rotations);
     if let Some(audit) = &app.audit {
-        sections::audit(&mut page, &audit.log.statistics());
+        let statistics = audit.log.statistics();
+        sections::audit(&mut page, &statistics);
+        sections::sinks(&mut page, &audit.sinks.figures(statistics.written));
     }
     if let Some(tls) = app.tls_statistics() {
         sections::tls(&mut page, &tls);

@@ -15,7 +15,7 @@ pub struct Observed(Arc<dyn Store>);
 
 impl Observed {
     /// The same store, timed.
-    pub fn new(store: Arc<dyn Store>) -> Arc<dyn Store> {
+    pub fn over(store: Arc<dyn Store>) -> Arc<dyn Store> {
         Arc::new(Self(store))
     }
 }

@@ -43,6 +43,7 @@ impl Config {
         let audit = read.audit(&data_dir)?;
         Ok(Self {
             listen,
+            audit_sinks: read.sinks(audit.is_some())?,
             audit,
             root_key: read.root_key(&data_dir)?,
             data_dir,

@@ -36,8 +36,8 @@ pub enum Kind {
     Url,
     /// `https://`, host and path, or `http://` on this machine.
     Link,
-    /// `http://` or `https://`, host and path.
-    Receiver,
+    /// `http://` or `https://`, host, perhaps a port and a path.
+    Endpoint,
     /// A number from 0 to 1.
     Ratio,
     /// Texts: a list in the file, else separated by `;`.
@@ -79,7 +79,7 @@ impl Kind {
             Self::Name => "a tenant's name".into(),
             Self::Url => "a URL such as `https://vault.example:8200`, without a path".into(),
             Self::Link => "an `https://` URL, or `http://` on this machine".into(),
-            Self::Receiver => "a URL such as `http://collector:4318/v1/traces`".into(),
+            Self::Endpoint => "an `http://` or `https://` URL".into(),
             Self::Ratio => "a number from 0 to 1".into(),
             Self::List => "a list of texts (outside the file separated by `;`)".into(),
             Self::Choices(words) => {
@@ -115,7 +115,7 @@ impl Kind {
             Self::Name => text.parse::<TenantName>().is_ok(),
             Self::Url => is_base_url(text),
             Self::Link => is_link(text),
-            Self::Receiver => is_receiver(text),
+            Self::Endpoint => is_endpoint(text),
             Self::Ratio => ratio(text).is_some(),
             Self::List => list(text).is_some(),
             Self::Choices(words) => {
@@ -204,13 +204,14 @@ fn is_link(text: &str) -> bool {
     is_safe && !text.contains(['@', '#'])
 }
 
-/// Scheme, host, perhaps a port, and a path; no credential, which would end up in a log.
-fn is_receiver(text: &str) -> bool {
+/// Scheme and host, and no credential that would be shown.
+fn is_endpoint(text: &str) -> bool {
     let Ok(uri) = text.parse::<Uri>() else {
         return false;
     };
-    let named = uri.authority().is_some_and(|to| !to.host().is_empty() && !text.contains('@'));
-    matches!(uri.scheme_str(), Some("http" | "https")) && named && !text.contains('#')
+    matches!(uri.scheme_str(), Some("http" | "https"))
+        && uri.host().is_some_and(|host| !host.is_empty())
+        && !text.contains(['@', '#'])
 }
 
 /// Scheme, host, perhaps a port, and nothing that would be lost or end up in a log.
@@ -268,14 +269,6 @@ mod tests {
         for text in ["", "1.1", "-0", "1e-3", "NaN", "inf", "a"] {
             assert_eq!(ratio(text), None, "{text}");
         }
-        for text in ["http://collector:4318/v1/traces", "https://[::1]/", "http://c/?a=b"] {
-            assert!(Kind::Receiver.accepts(text), "{text}");
-        }
-        for text in
-            ["", "collector:4318", "ftp://c/", "http:///v1", "http://me:pw@c/", "http://c/#a"]
-        {
-            assert!(!Kind::Receiver.accepts(text), "{text}");
-        }
         assert_eq!(duration("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(duration("15m"), Some(Duration::from_mins(15)));
         assert_eq!(duration("10"), None);
@@ -310,6 +303,12 @@ mod tests {
         }
         for bad in ["http://idp.example/k", "file:///k", "https://u:p@idp/k", "idp/k", "https://"] {
             assert!(!Kind::Link.accepts(bad), "{bad}");
+        }
+        for good in ["http://collector:4318/v1/logs", "https://[::1]/x?y=1"] {
+            assert!(Kind::Endpoint.accepts(good), "{good}");
+        }
+        for bad in ["collector:4318", "ftp://c/", "http://u:p@c/", "http:///x", "http://c/#x"] {
+            assert!(!Kind::Endpoint.accepts(bad), "{bad}");
         }
         assert_eq!(list("a; b=c,d ;e"), Some(vec!["a", "b=c,d", "e"]));
         for bad in ["", ";", "a;", "a;;b"] {

@@ -181,6 +181,24 @@ settings! {
         "Most audit entries in memory, those of requests under way included. A crash loses what is in memory, unless `audit.strict`.";
     AUDIT_STRICT: Some("audit.strict"), "KEYWARD_AUDIT_STRICT", Kind::Switch, Some("false"),
         "Answer a request only when its audit entry is on disk. Not with `audit.on_stall` = `shed`.";
+    AUDIT_STDOUT: Some("audit.stdout"), "KEYWARD_AUDIT_STDOUT", Kind::Switch, Some("false"),
+        "Write audit entries to standard output as well. The log is on standard error.";
+    AUDIT_SYSLOG: Some("audit.syslog"), "KEYWARD_AUDIT_SYSLOG", Kind::Word, None,
+        "Send audit entries to syslog (RFC 5424) as well: `unix:/dev/log`, `udp://host:514` or `tcp://host:601`.";
+    AUDIT_OTLP: Some("audit.otlp"), "KEYWARD_AUDIT_OTLP", Kind::Endpoint, None,
+        "Send audit entries as log records to this OTLP/HTTP receiver as well, such as `http://collector:4318/v1/logs`.";
+    AUDIT_OTLP_HEADERS: Some("audit.otlp_headers"), "KEYWARD_AUDIT_OTLP_HEADERS", Kind::Secret, None,
+        "Headers to send with them: `name=value`, separated by `;`.";
+    AUDIT_WEBHOOK: Some("audit.webhook"), "KEYWARD_AUDIT_WEBHOOK", Kind::Link, None,
+        "Post audit entries (`application/x-ndjson`) to this address as well.";
+    AUDIT_WEBHOOK_TOKEN: Some("audit.webhook_token"), "KEYWARD_AUDIT_WEBHOOK_TOKEN", Kind::Credential, None,
+        "Bearer token to send with them.";
+    AUDIT_CA_CERT: Some("audit.ca_cert"), "KEYWARD_AUDIT_CA_CERT", Kind::Path, None,
+        "PEM file of the certificate authorities that certificates behind `audit.otlp` and `audit.webhook` are checked against, instead of the system's.";
+    AUDIT_SINK_ON_STALL: Some("audit.sink_on_stall"), "KEYWARD_AUDIT_SINK_ON_STALL", Kind::Choice(&["shed", "block"]), Some("shed"),
+        "What happens when such a sink is more than `audit.sink_max_lag` entries behind: it is not given the oldest, which is counted and recorded, or requests wait for it for `audit.stall_timeout` and are refused with `audit_unavailable`.";
+    AUDIT_SINK_MAX_LAG: Some("audit.sink_max_lag"), "KEYWARD_AUDIT_SINK_MAX_LAG", Kind::Count(1, 1_000_000_000), Some("1000000"),
+        "How many entries a sink may be behind the audit log. What it missed it is given from the log's files.";
     JWT_ISSUER: Some("jwt.issuer"), "KEYWARD_JWT_ISSUER", Kind::Text, None,
         "The identity provider whose JWTs are bearer tokens: their `iss`. Unset: no JWT is one. With `jwt.audience` and one of `jwt.jwks_url` and `jwt.jwks_file`.";
     JWT_AUDIENCE: Some("jwt.audience"), "KEYWARD_JWT_AUDIENCE", Kind::List, None,
@@ -265,7 +283,7 @@ settings! {
         "Form of the log, which goes to standard error.";
     LOG_LEVEL: Some("log.level"), "KEYWARD_LOG_LEVEL", Kind::Text, Some("info"),
         "`error`, `warn`, `info`, `debug` (a line for every request), `trace`, or directives such as `info,keyward=debug`.";
-    TRACES_OTLP: Some("traces.otlp"), "KEYWARD_TRACES_OTLP", Kind::Receiver, None,
+    TRACES_OTLP: Some("traces.otlp"), "KEYWARD_TRACES_OTLP", Kind::Endpoint, None,
         "Where a receiver takes OTLP over HTTP (protobuf), such as `http://collector:4318/v1/traces`. Unset: nothing is traced.";
     TRACES_HEADERS: Some("traces.headers"), "KEYWARD_TRACES_HEADERS", Kind::Secret, None,
         "Headers for the receiver, separated by `;`, such as `authorization=Bearer …`.";

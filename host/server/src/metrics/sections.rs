@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use keyward_keyring::{CacheStatistics, UsageStatistics};
 use keyward_policy_host::{PolicyHost, PoolMetrics};
 
-pub(super) use self::audit::audit;
+pub(super) use self::audit::{audit, sinks};
 pub(super) use self::identities::{jwt, tls};
 pub(super) use self::limits::{limits, tenants};
 pub(super) use self::vault::vault;

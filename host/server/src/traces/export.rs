@@ -83,13 +83,12 @@ impl Exporter {
                     is_failing = false;
                     tracing::info!("the receiver of traces takes them again");
                 }
-                Ok(()) => {}
                 // Each outage is told once.
                 Err(error) if !is_failing => {
                     is_failing = true;
                     tracing::warn!(%error, "the receiver of traces does not take them; they are lost");
                 }
-                Err(_) => {}
+                Ok(()) | Err(_) => {}
             }
         }
     }

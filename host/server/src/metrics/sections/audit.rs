@@ -3,7 +3,8 @@
 use keyward_audit::Statistics;
 
 use super::super::page::Page;
-use super::{Row, number};
+use super::{Row, label, number};
+use crate::audit::Figures;
 
 pub(in super::super) fn audit(page: &mut Page, audit: &Statistics) {
     let counters: [Row<u64>; 7] = [
@@ -45,5 +46,32 @@ pub(in super::super) fn audit(page: &mut Page, audit: &Statistics) {
         "keyward_audit_checkpoint_timestamp_seconds",
         "When the last checkpoint was signed",
         at,
+    );
+}
+
+/// Figures of where entries are sent beside the files.
+pub(in super::super) fn sinks(page: &mut Page, sinks: &[Figures]) {
+    let figures = |figure: fn(&Figures) -> u64| {
+        sinks.iter().map(move |sink| (label("sink", sink.name), figure(sink)))
+    };
+    page.counters(
+        "keyward_audit_sink_delivered",
+        "Entries that a sink took, those it was given again included",
+        figures(|sink| sink.delivered),
+    );
+    page.counters(
+        "keyward_audit_sink_failures",
+        "Deliveries to a sink that failed and were tried again",
+        figures(|sink| sink.failures),
+    );
+    page.counters(
+        "keyward_audit_sink_skipped",
+        "Entries that a sink was not given",
+        figures(|sink| sink.skipped),
+    );
+    page.gauges(
+        "keyward_audit_sink_lag_entries",
+        "Entries in the files that a sink did not take yet",
+        figures(|sink| sink.lag).map(|(labels, lag)| (labels, number(lag))),
     );
 }
