@@ -154,7 +154,11 @@ fn a_server_takes_what_needs_no_restart_and_says_what_does() {
     assert_eq!(figure("keyward_config_reloads_total{result=\"failed\"}"), "1");
 
     // Nothing said is the default.
+    let level = || server.operator().get("/api/v1/log").expect(200).str("/level");
+    reload("log.level = \"debug\"\n", "was read again");
+    assert_eq!(level(), "debug");
     reload("", "was read again");
+    assert_eq!(level(), "info");
     assert_eq!(figure("keyward_config_waiting_settings"), "0.0");
     assert_eq!([batch(&tenant, 3), batch(&tenant, 3), batch(&tenant, 3)], [200, 200, 200]);
 }

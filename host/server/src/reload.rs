@@ -99,6 +99,9 @@ fn take(source: &mut Source, app: &App, clients: &ArcSwap<Mapping>) {
     app.bodies.set(&config.http);
     app.limits.set(config.limits);
     clients.store(Arc::new(config.mtls));
+    if let Err(error) = app.log_level.configure(&config.log.filter) {
+        tracing::error!(%error, "SIGHUP: `log.level`");
+    }
     counters.taken.fetch_add(1, Ordering::Relaxed);
     counters.waiting.store(kept.len() as u64, Ordering::Relaxed);
     for setting in kept {

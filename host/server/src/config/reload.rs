@@ -7,7 +7,7 @@ use super::settings::Setting;
 use super::{Config, ConfigErrors, Values};
 
 /// Taken at SIGHUP; all others need a restart.
-static RELOADED: [&Setting; 9] = [
+static RELOADED: [&Setting; 10] = [
     &s::MTLS_MAP,
     &s::MAX_BODY,
     &s::MAX_ITEMS,
@@ -17,6 +17,7 @@ static RELOADED: [&Setting; 9] = [
     &s::LIMITS_OPERATIONS,
     &s::MAX_IN_FLIGHT,
     &s::MAX_WAIT,
+    &s::LOG_LEVEL,
 ];
 
 /// Whether the setting is taken at SIGHUP.

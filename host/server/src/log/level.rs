@@ -13,13 +13,13 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// The level of the log.
 pub struct Level {
-    configured: String,
     /// Where it takes effect; none where nothing is logged by this crate.
     handle: Option<Handle<EnvFilter, Registry>>,
     now: Mutex<Now>,
 }
 
 struct Now {
+    configured: String,
     level: String,
     until: Option<SystemTime>,
     /// How often it was changed: what ends a level ends none that came after it.
@@ -63,8 +63,8 @@ pub enum LevelError {
 
 impl Level {
     pub(super) fn new(configured: String, handle: Option<Handle<EnvFilter, Registry>>) -> Self {
-        let now = Now { level: configured.clone(), until: None, changes: 0 };
-        Self { configured, handle, now: Mutex::new(now) }
+        let now = Now { level: configured.clone(), configured, until: None, changes: 0 };
+        Self { handle, now: Mutex::new(now) }
     }
 
     fn now(&self) -> MutexGuard<'_, Now> {
@@ -75,7 +75,16 @@ impl Level {
     pub fn get(&self) -> InForce {
         let now = self.now();
         let (level, until) = (now.level.clone(), now.until);
-        InForce { level, configured: self.configured.clone(), until }
+        InForce { level, configured: now.configured.clone(), until }
+    }
+
+    /// From now on the configuration says so. Where something else was set, that stays for its time.
+    pub fn configure(&self, level: &str) -> Result<(), LevelError> {
+        let mut now = self.now();
+        let was = std::mem::replace(&mut now.configured, level.to_owned());
+        let is_in_force = now.level == was && now.until.is_none();
+        drop(now);
+        if is_in_force && was != level { self.reset("SIGHUP") } else { Ok(()) }
     }
 
     /// Sets it; `by` is who asked. The number of the change.
@@ -114,9 +123,10 @@ impl Level {
     /// Goes back to what the configuration says.
     pub fn reset(&self, by: &str) -> Result<(), LevelError> {
         // The configuration may have directives that cannot be given later.
-        let filter = EnvFilter::try_new(&self.configured);
+        let configured = self.now().configured.clone();
+        let filter = EnvFilter::try_new(&configured);
         let filter = filter.map_err(|error| LevelError::NoLog(error.to_string()))?;
-        self.take(filter, &self.configured, None, by).map(drop)
+        self.take(filter, &configured, None, by).map(drop)
     }
 
     fn take(
