@@ -72,7 +72,7 @@ fn exported(client: &Client) -> BTreeSet<String> {
     samples.map(|line| line.split(['{', ' ']).next().unwrap().to_owned()).collect()
 }
 
-/// With the embedded store, an identity provider, and a policy that crashes.
+/// With the embedded store, an identity provider, an audit sink, and a policy that crashes.
 fn of_an_embedded_server() -> BTreeSet<String> {
     let home = Arc::new(tempfile::tempdir().unwrap());
     let keys = home.path().join("jwks.json");
@@ -82,7 +82,8 @@ fn of_an_embedded_server() -> BTreeSet<String> {
         "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM" });
     fs::write(&keys, json!({ "keys": [key] }).to_string()).unwrap();
     let config = format!(
-        "[jwt]\nissuer = \"https://idp.test\"\naudience = [\"keyward\"]\njwks_file = \"{}\"\n",
+        "audit.stdout = true\n\n[jwt]\nissuer = \"https://idp.test\"\naudience = [\"keyward\"]\n\
+         jwks_file = \"{}\"\n",
         keys.display()
     );
     let server = Server::serve_in(home, &config, &[]);
