@@ -40,6 +40,7 @@ impl Setting {
             "path" | "secret" | "text" => vec![],
             "URL" => vec!["localhost", "ftp://vault:8200", "http://vault:8200/v1", "nonsense"],
             "list" => vec![";", "a;;b"],
+            "number" => vec!["-1", "1.1", "1e-3", "NaN", "half"],
             "mount" => vec!["nonsense", "/"],
             "tenant's" => vec!["Upper", "a_b", "-a"],
             _ => vec!["yes", "1", "TRUE", "xml"],
