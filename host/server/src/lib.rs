@@ -38,6 +38,7 @@ pub mod mtls;
 pub mod net;
 mod observed;
 mod operator;
+mod outbound;
 pub mod policies;
 mod purge;
 pub mod readiness;

@@ -8,12 +8,12 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client};
+use reqwest::Client;
 use tokio::sync::{Notify, watch};
 
 use super::config::{JwtConfig, Source};
 use super::keys::{KeySet, SetError};
+use crate::outbound;
 
 /// Longest a fetch may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,7 +63,10 @@ impl Setup {
     pub(super) fn of(config: &JwtConfig) -> Result<Self, String> {
         let from = match &config.source {
             Source::File(path) => From::File(path.clone()),
-            Source::Url { url, ca_cert } => From::Url(client(ca_cert.as_ref())?, url.clone()),
+            Source::Url { url, ca_cert } => {
+                let authorities = ca_cert.as_deref().map(|path| ("jwt.ca_cert", path));
+                From::Url(outbound::client("jwt.jwks_url", TIMEOUT, authorities)?, url.clone())
+            }
         };
         Ok(Self { from, refresh: config.refresh, max_stale: config.max_stale })
     }
@@ -103,25 +106,6 @@ impl Setup {
             From::File(path) => path.display().to_string(),
         }
     }
-}
-
-fn client(ca_cert: Option<&PathBuf>) -> Result<Client, String> {
-    // A redirection would have others say whom to trust.
-    let mut builder = Client::builder()
-        .user_agent(concat!("keyward/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .timeout(TIMEOUT)
-        .tls_backend_rustls();
-    if let Some(path) = ca_cert {
-        let shown = path.display();
-        let pem = std::fs::read(path)
-            .map_err(|error| format!("`jwt.ca_cert`: cannot read {shown}: {error}"))?;
-        let found = Certificate::from_pem_bundle(&pem).ok().filter(|found| !found.is_empty());
-        builder = builder.tls_certs_only(
-            found.ok_or_else(|| format!("`jwt.ca_cert`: {shown} holds no certificate (PEM)"))?,
-        );
-    }
-    builder.build().map_err(|error| format!("`jwt.jwks_url`: cannot set up TLS: {error}"))
 }
 
 /// How it is with the keys.

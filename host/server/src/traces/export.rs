@@ -10,11 +10,11 @@ use opentelemetry_sdk::trace::SpanData;
 use prost::Message;
 use reqwest::Client;
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::redirect::Policy;
 use tokio::sync::{mpsc, watch};
 
 use super::queue::Counters;
 use crate::config::TracesConfig;
+use crate::outbound;
 
 /// Most spans of one request.
 const BATCH: usize = 512;
@@ -50,14 +50,7 @@ impl Exporter {
         counters: Arc<Counters>,
         spans: mpsc::Receiver<SpanData>,
     ) -> Result<Self, String> {
-        let client = Client::builder()
-            .user_agent(concat!("keyward/", env!("CARGO_PKG_VERSION")))
-            // It would be sent the headers as well.
-            .redirect(Policy::none())
-            .timeout(TIMEOUT)
-            .tls_backend_rustls()
-            .build()
-            .map_err(|error| format!("`traces.otlp`: cannot set up TLS: {error}"))?;
+        let client = outbound::client("traces.otlp", TIMEOUT, None)?;
         let (endpoint, headers) = (config.endpoint.clone(), config.headers.clone());
         Ok(Self { client, endpoint, headers, resource, counters, spans })
     }

@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use keyward_audit::Line;
+use reqwest::Client;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::redirect::Policy;
-use reqwest::{Certificate, Client};
 
 use super::otlp::{self, Answer};
 use super::settings::{OtlpSettings, WebhookSettings};
 use super::{Failure, SinkError, Target, told};
+use crate::outbound;
 
 /// Lines at once, unless that is too much for who takes them.
 const MOST: usize = 500;
@@ -148,22 +148,6 @@ fn unfit(setting: &str) -> SinkError {
 }
 
 fn client(setting: &str, ca_cert: Option<&Path>) -> Result<Client, SinkError> {
-    // Entries go where the operator said, and nowhere else.
-    let mut builder = Client::builder()
-        .user_agent(concat!("keyward/", env!("CARGO_PKG_VERSION")))
-        .redirect(Policy::none())
-        .timeout(TIMEOUT)
-        .tls_backend_rustls();
-    if let Some(path) = ca_cert {
-        let shown = path.display();
-        let failed = |detail: String| SinkError(format!("`audit.ca_cert`: {detail}"));
-        let pem =
-            std::fs::read(path).map_err(|error| failed(format!("cannot read {shown}: {error}")))?;
-        let found = Certificate::from_pem_bundle(&pem).ok().filter(|found| !found.is_empty());
-        let found = found.ok_or_else(|| failed(format!("{shown} holds no certificate (PEM)")))?;
-        builder = builder.tls_certs_only(found);
-    }
-    let failed =
-        |error: reqwest::Error| SinkError(format!("`{setting}`: cannot set up TLS: {error}"));
-    builder.build().map_err(failed)
+    outbound::client(setting, TIMEOUT, ca_cert.map(|path| ("audit.ca_cert", path)))
+        .map_err(SinkError)
 }
