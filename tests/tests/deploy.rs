@@ -119,6 +119,25 @@ fn of_a_server_as_in_kubernetes() -> BTreeSet<String> {
     exported(&client)
 }
 
+/// Groups of systemd's before 254 have none of these: what is not named is refused.
+#[test]
+fn the_unit_leaves_the_calls_that_hardening_makes() {
+    let unit = read("keyward.service");
+    let filters = unit.lines().filter_map(|line| line.strip_prefix("SystemCallFilter="));
+    let after_what_is_taken: Vec<_> =
+        filters.skip_while(|filter| !filter.starts_with('~')).skip(1).collect();
+    let named = after_what_is_taken.join(" ");
+    for call in [
+        "landlock_create_ruleset",
+        "landlock_add_rule",
+        "landlock_restrict_self",
+        "seccomp",
+        "capset",
+    ] {
+        assert!(named.split(' ').any(|name| name == call), "{call}: {named}");
+    }
+}
+
 #[test]
 fn every_figure_of_alerts_and_dashboard_is_one_of_the_server() {
     let mut exported = of_an_embedded_server();

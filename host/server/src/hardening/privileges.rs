@@ -18,6 +18,11 @@ pub fn no_dumps() -> Result<(), String> {
 /// Drops the capabilities that a server with this configuration does not need, where it has any.
 pub fn drop_all_but_needed(config: &Config) -> Result<(), String> {
     let has = caps::read(None, CapSet::Permitted).map_err(|error| error.to_string())?;
+    let inheritable = caps::read(None, CapSet::Inheritable).map_err(|error| error.to_string())?;
+    if has.is_empty() && inheritable.is_empty() {
+        // Nor is there anything to drop. Whoever took it may have taken the call for it as well.
+        return Ok(());
+    }
     let kept: CapsHashSet = has.intersection(&needed(config)).copied().collect();
     let failed = |error: caps::errors::CapsError| error.to_string();
     // Needs a capability itself. Without it nothing can be had again by a program that is started:
@@ -56,4 +61,32 @@ fn files(config: &Config) -> impl Iterator<Item = &Path> {
         .map(std::path::PathBuf::as_path)
         .chain(audit)
         .chain([config.data_dir.as_path()])
+}
+
+#[cfg(test)]
+mod tests {
+    use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch, apply_filter};
+
+    use super::*;
+    use crate::config::Values;
+
+    /// As in a unit of systemd's. In a thread of its own: what it gives up it does not get back.
+    #[test]
+    fn who_has_nothing_needs_no_call_to_drop_it() {
+        let config = Config::build(&Values::new()).unwrap();
+        std::thread::spawn(move || {
+            for set in [CapSet::Inheritable, CapSet::Effective, CapSet::Permitted] {
+                caps::clear(None, set).unwrap();
+            }
+            let arch = TargetArch::try_from(std::env::consts::ARCH).unwrap();
+            let rules = [(libc::SYS_capset, Vec::new())].into();
+            let eperm = SeccompAction::Errno(libc::EPERM.cast_unsigned());
+            let filter = SeccompFilter::new(rules, SeccompAction::Allow, eperm, arch).unwrap();
+            apply_filter(&BpfProgram::try_from(filter).unwrap()).unwrap();
+            assert!(caps::clear(None, CapSet::Permitted).is_err(), "the call is still there");
+            assert_eq!(drop_all_but_needed(&config), Ok(()));
+        })
+        .join()
+        .unwrap();
+    }
 }

@@ -174,6 +174,13 @@ pub fn for_all_tenants(credential: &Credential) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Who asks, for what concerns all tenants at once.
+pub async fn operating(app: &App, headers: &HeaderMap) -> Result<Arc<Credential>, Problem> {
+    let credential = authenticate(app, headers).await?;
+    for_all_tenants(&credential)?;
+    Ok(credential)
+}
+
 /// What a tenant may be called is noted in the request's entry, however the path writes it.
 fn note(tenant: &str) {
     if TenantName::from_str(tenant).is_ok() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -20,7 +20,6 @@ use crate::clock;
 use crate::config::parse_duration;
 use crate::errors::Code;
 use crate::log::{InForce, LevelError, Lifetime};
-use crate::tokens::Credential;
 
 /// How long a level may be in force that goes by itself.
 const LONGEST: Duration = Duration::from_hours(30 * 24);
@@ -64,22 +63,15 @@ fn answer(app: &App) -> Result<Response<Body>, Problem> {
     output::json(StatusCode::OK, &View::from(app.log_level.get()))
 }
 
-/// The log is of all tenants.
-async fn operating(app: &App, headers: &HeaderMap) -> Result<Arc<Credential>, Problem> {
-    let credential = auth::authenticate(app, headers).await?;
-    auth::for_all_tenants(&credential)?;
-    Ok(credential)
-}
-
 /// `GET /api/v1/log`.
 async fn show(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
-    operating(&app, request.headers()).await?;
+    auth::operating(&app, request.headers()).await?;
     answer(&app)
 }
 
 /// `PUT /api/v1/log`.
 async fn set(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
-    let credential = operating(&app, request.headers()).await?;
+    let credential = auth::operating(&app, request.headers()).await?;
     let bytes = body::read_json(&app, request).await?;
     let Fields { level, time } = read::parse(&bytes)?;
     let (level, by) = (level.as_str(), credential.caller.subject.as_str());
@@ -94,7 +86,7 @@ async fn set(State(app): State<Arc<App>>, request: Request) -> Result<Response<B
 
 /// `DELETE /api/v1/log`.
 async fn reset(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
-    let credential = operating(&app, request.headers()).await?;
+    let credential = auth::operating(&app, request.headers()).await?;
     app.log_level.reset(&credential.caller.subject).map_err(problem)?;
     answer(&app)
 }

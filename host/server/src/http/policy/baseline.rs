@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Response, StatusCode};
+use axum::http::{Response, StatusCode};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -17,7 +17,6 @@ use crate::http::openapi::{Endpoint, Tag, Who, problems, schema};
 use crate::http::routes::Routes;
 use crate::http::{Problem, body, output};
 use crate::policies::Baseline;
-use crate::tokens::Credential;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "BaselinePolicy")]
@@ -54,22 +53,16 @@ impl<'a> InForce<'a> {
     }
 }
 
-async fn operating(app: &App, headers: &HeaderMap) -> Result<Arc<Credential>, Problem> {
-    let credential = auth::authenticate(app, headers).await?;
-    auth::for_all_tenants(&credential)?;
-    Ok(credential)
-}
-
 /// `GET /api/v1/policy/baseline`.
 async fn show(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
-    operating(&app, request.headers()).await?;
+    auth::operating(&app, request.headers()).await?;
     let baseline = app.policies.baseline()?;
     output::json(StatusCode::OK, &InForce::of(baseline.as_deref()))
 }
 
 /// `PUT /api/v1/policy/baseline`.
 async fn set(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
-    let credential = operating(&app, request.headers()).await?;
+    let credential = auth::operating(&app, request.headers()).await?;
     body::require(request.headers(), "application/wasm")?;
     let wasm = body::read(request.into_body(), app.max_component, app.http.body_timeout).await?;
     let baseline = app.policies.set_baseline(wasm, &credential.caller.subject).await?;
@@ -79,7 +72,7 @@ async fn set(State(app): State<Arc<App>>, request: Request) -> Result<Response<B
 
 /// `DELETE /api/v1/policy/baseline`.
 async fn remove(State(app): State<Arc<App>>, request: Request) -> Result<Response<Body>, Problem> {
-    let credential = operating(&app, request.headers()).await?;
+    let credential = auth::operating(&app, request.headers()).await?;
     app.policies.remove_baseline(&credential.caller.subject).await?;
     output::json(StatusCode::OK, &InForce::of(None))
 }
