@@ -44,7 +44,7 @@ fn main() {
         strict: false,
         queue: ENTRIES as usize,
     };
-    let audit = Audit::open(&settings, &|_| RootKey::from_bytes(&[7; 32])).unwrap();
+    let audit = Audit::open(&settings, &|_| RootKey::from_bytes(&[7; 32]), None).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let start = Instant::now();
     let made: Duration = runtime.block_on(async {

@@ -13,6 +13,7 @@ use crate::error::{AuditError, Stalled};
 use crate::event::Skip;
 use crate::log::Log;
 use crate::pace::Pace;
+use crate::sealed::{Auditors, Index};
 use crate::settings::{OnStall, Settings};
 use crate::statistics::{Counters, Statistics, add};
 use crate::writer::{Message, Shared, Writer};
@@ -29,6 +30,7 @@ struct Inner {
     queue: SyncSender<Message>,
     thread: Thread,
     shared: Arc<Shared>,
+    index: Index,
     capacity: usize,
     strict: bool,
     on_stall: OnStall,
@@ -45,19 +47,25 @@ pub struct Slot {
 }
 
 impl Audit {
-    /// Opens the log in `settings.dir`, or begins one there, and starts its thread. Blocks: it reads
-    /// what was written since the last checkpoint.
-    pub fn open(settings: &Settings, key_of: KeyOf<'_>) -> Result<Self, AuditError> {
+    /// Opens the log in `settings.dir`, or begins one there, and starts its thread. What tells who did
+    /// what is sealed to the auditors, if there are any. Blocks: it reads what was written since the last
+    /// checkpoint.
+    pub fn open(
+        settings: &Settings,
+        key_of: KeyOf<'_>,
+        auditors: Option<Box<dyn Auditors>>,
+    ) -> Result<Self, AuditError> {
         let lock = dir::acquire(&settings.dir)?;
         let counters = Arc::new(Counters::default());
-        let log = recover::open(settings, key_of, Arc::clone(&counters))?;
-        Self::start(settings, counters, log, lock)
+        let (log, index) = recover::open(settings, key_of, auditors, Arc::clone(&counters))?;
+        Self::start(settings, counters, log, index, lock)
     }
 
     pub(crate) fn start(
         settings: &Settings,
         counters: Arc<Counters>,
         log: Log,
+        index: Index,
         lock: std::fs::File,
     ) -> Result<Self, AuditError> {
         let shared = Arc::new(Shared {
@@ -84,6 +92,7 @@ impl Audit {
             queue: sender,
             thread,
             shared,
+            index,
             capacity: settings.queue,
             strict: settings.strict,
             on_stall: settings.on_stall,
@@ -150,6 +159,11 @@ impl Audit {
         let is_taken = self.0.queue.try_send(Message::Skip(skip)).is_ok();
         self.0.shared.wake(&self.0.thread);
         is_taken
+    }
+
+    /// Finds sealed entries.
+    pub fn index(&self) -> &Index {
+        &self.0.index
     }
 
     /// Figures since the start.

@@ -105,26 +105,29 @@ impl Entry {
         }
     }
 
-    /// Appends the fields after the line's beginning.
-    pub(crate) fn push(&self, out: &mut Vec<u8>) {
+    /// Appends the fields after the line's beginning. Those that tell who did what with which key go
+    /// to `private` if there is one.
+    pub(crate) fn push(&self, out: &mut Vec<u8>, mut private: Option<&mut Vec<u8>>) {
+        let mut private = |out: &mut Vec<u8>, push: &dyn Fn(&mut Vec<u8>)| match &mut private {
+            Some(private) => push(private),
+            None => push(out),
+        };
         line::text(out, "request_id", cut(&self.request_id));
         line::optional(out, "trace_id", self.trace_id.as_deref());
-        line::optional(out, "tenant", self.tenant.as_deref().map(cut));
-        line::optional(out, "subject", self.subject.as_deref().map(cut));
-        line::optional(out, "credential", self.credential.as_deref().map(cut));
-        line::optional(out, "credential_tenant", self.credential_tenant.as_deref().map(cut));
+        private(out, &|out| {
+            line::optional(out, "tenant", self.tenant.as_deref().map(cut));
+            line::optional(out, "subject", self.subject.as_deref().map(cut));
+            line::optional(out, "credential", self.credential.as_deref().map(cut));
+            line::optional(out, "credential_tenant", self.credential_tenant.as_deref().map(cut));
+        });
         line::text(out, "operation", cut(&self.operation));
-        if let Some((first, more)) = self.uses.split_first() {
-            line::text(out, "key", cut(&first.key));
-            if let Some(version) = first.version {
-                line::number(out, "version", version.into());
-            }
-            push_more_uses(out, more, self.more_uses);
-        }
-        line::optional(out, "target", self.target.as_deref().map(cut));
-        line::optional(out, "policy", self.policy.as_deref());
+        private(out, &|out| {
+            self.push_uses(out);
+            line::optional(out, "target", self.target.as_deref().map(cut));
+            line::optional(out, "policy", self.policy.as_deref());
+        });
         line::optional(out, "decision", self.decision);
-        line::optional(out, "purpose", self.purpose.as_deref().map(cut));
+        private(out, &|out| line::optional(out, "purpose", self.purpose.as_deref().map(cut)));
         if let Some(items) = &self.items {
             push_items(out, items);
         }
@@ -132,8 +135,20 @@ impl Entry {
         line::optional(out, "code", self.code.as_deref());
         line::number(out, "duration_us", self.duration_us);
         if let Some(client) = self.client {
-            line::push_name(out, "client");
-            push_address(out, client);
+            private(out, &|out| {
+                line::push_name(out, "client");
+                push_address(out, client);
+            });
+        }
+    }
+
+    fn push_uses(&self, out: &mut Vec<u8>) {
+        if let Some((first, more)) = self.uses.split_first() {
+            line::text(out, "key", cut(&first.key));
+            if let Some(version) = first.version {
+                line::number(out, "version", version.into());
+            }
+            push_more_uses(out, more, self.more_uses);
         }
     }
 }
@@ -177,7 +192,7 @@ fn push_address(out: &mut Vec<u8>, address: IpAddr) {
 }
 
 /// At most [`MAX_TEXT`] bytes of it, whole characters.
-fn cut(text: &str) -> &str {
+pub(crate) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_TEXT)]
 }
 
@@ -190,7 +205,7 @@ mod tests {
     fn shown(entry: &Entry) -> Value {
         let mut out = Vec::new();
         line::begin(&mut out, 1, "request", 0);
-        entry.push(&mut out);
+        entry.push(&mut out, None);
         line::end(&mut out, &[0; 32]);
         serde_json::from_slice(&out).unwrap()
     }

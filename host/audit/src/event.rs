@@ -6,6 +6,7 @@ use crate::entry::Entry;
 use crate::hash::Hash;
 use crate::line;
 use crate::log::Head;
+use crate::sealed::Keys;
 use crate::tree::Tree;
 
 /// Of [`Event::File`]'s entries.
@@ -23,6 +24,9 @@ pub(crate) const LOST: &str = "lost";
 
 /// Of [`Event::Skip`]'s entries.
 pub(crate) const SKIP: &str = "skip";
+
+/// Of [`Event::Keys`]'s entries.
+pub(crate) const KEYS: &str = "keys";
 
 /// The version of the format in `docs/audit.md`.
 pub(crate) const FORMAT: u64 = 1;
@@ -44,6 +48,8 @@ pub(crate) enum Event<'a> {
     Request(&'a Entry),
     /// A file begins: what it continues.
     File { log: &'a str, size: u64, hash: &'a Hash, tree: &'a Tree },
+    /// From here on entries are sealed under these keys, which are sealed themselves.
+    Keys(&'a Keys),
     /// The server started.
     Start { version: &'a str },
     /// The server ended in order.
@@ -66,6 +72,7 @@ impl Event<'_> {
             Self::Request(entry) if entry.is_end => "end",
             Self::Request(_) => "request",
             Self::File { .. } => FILE,
+            Self::Keys(_) => KEYS,
             Self::Start { .. } => "start",
             Self::Stop => STOP,
             Self::Crash { .. } => CRASH,
@@ -79,7 +86,7 @@ impl Event<'_> {
     /// Appends the fields after the line's beginning.
     pub(crate) fn push(&self, out: &mut Vec<u8>) {
         match self {
-            Self::Request(entry) => entry.push(out),
+            Self::Request(entry) => entry.push(out, None),
             Self::File { log, size, hash, tree } => {
                 line::number(out, "format", FORMAT);
                 line::text(out, "log", log);
@@ -93,6 +100,15 @@ impl Event<'_> {
                     out.push(b'"');
                 }
                 out.extend_from_slice(if tree.roots().is_empty() { b"[]" } else { b"]" });
+            }
+            Self::Keys(Keys { to, sealed }) => {
+                line::push_name(out, "to");
+                for (index, name) in to.iter().enumerate() {
+                    out.push(if index == 0 { b'[' } else { b',' });
+                    line::push_string(out, name);
+                }
+                out.extend_from_slice(if to.is_empty() { b"[]" } else { b"]" });
+                line::text(out, "keys", sealed);
             }
             Self::Start { version } => line::text(out, "version", version),
             Self::Stop => {}

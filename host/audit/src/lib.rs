@@ -24,6 +24,7 @@ mod note;
 mod pace;
 mod query;
 mod recover;
+mod sealed;
 mod settings;
 mod statistics;
 #[cfg(test)]
@@ -41,7 +42,8 @@ pub use event::Skip;
 pub use follow::{Follower, Line, Place};
 pub use note::{Checkpoint, NoteError, Verifier};
 pub use pace::Pace;
-pub use query::{Outcome, Page, Query, query};
+pub use query::{Outcome, Page, Query, Sight, query};
+pub use sealed::{Auditors, Index, Unseal};
 pub use settings::{OnStall, Settings};
 pub use statistics::Statistics;
 pub use time::{parse as parse_time, rfc3339};

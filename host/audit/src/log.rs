@@ -14,6 +14,7 @@ use crate::dir::{self, CHECKPOINT_FILE, Part};
 use crate::event::Event;
 use crate::hash::{self, Hash};
 use crate::note::Signer;
+use crate::sealed::{Keys, Sealer};
 use crate::settings::Settings;
 use crate::statistics::{Counters, add};
 use crate::tree::Tree;
@@ -66,6 +67,8 @@ pub(crate) struct Log {
     dir: PathBuf,
     periods: Periods,
     signer: Signer,
+    /// Seals entries, if they are sealed.
+    sealer: Option<Sealer>,
     counters: Arc<Counters>,
     head: Head,
     output: Box<dyn Output>,
@@ -83,7 +86,7 @@ impl Log {
     /// Goes on in a file that has `offset` bytes.
     pub(crate) fn new(
         settings: &Settings,
-        signer: Signer,
+        (signer, sealer): (Signer, Option<Sealer>),
         counters: Arc<Counters>,
         head: Head,
         output: Box<dyn Output>,
@@ -94,6 +97,7 @@ impl Log {
             dir: settings.dir.clone(),
             periods: Periods::of(settings),
             signer,
+            sealer,
             counters,
             head,
             output,
@@ -110,7 +114,10 @@ impl Log {
         let start = self.pending.len();
         let out = &mut self.pending;
         line::begin(out, self.head.tree.size() + 1, event.kind(), time_ms);
-        event.push(out);
+        match (event, &mut self.sealer) {
+            (Event::Request(entry), Some(sealer)) => sealer.push(entry, out, start),
+            _ => event.push(out),
+        }
         self.head.hash = hash::chain(&self.head.hash, &out[start..]);
         line::end(out, &self.head.hash);
         self.head.tree.push(hash::leaf(&out[start..out.len() - 1]));
@@ -171,6 +178,7 @@ impl Log {
     /// Begins a new file, which says what it continues.
     pub(crate) fn rotate(&mut self) -> io::Result<()> {
         self.sync()?;
+        let keys = self.new_keys()?;
         let next = Part::of(&self.dir, self.head.tree.size() + 1);
         let file = next.create()?;
         dir::sync_dir(&self.dir)?;
@@ -180,8 +188,27 @@ impl Log {
         let log = self.signer.verifier().name().to_owned();
         let event = Event::File { log: &log, size: tree.size(), hash: &hash, tree: &tree };
         self.append(&event, time::now_ms());
+        self.note_keys(keys);
         add(&self.counters.files, 1);
         self.flush(false)
+    }
+
+    /// Seals what follows under a new key, if entries are sealed.
+    pub(crate) fn renew_keys(&mut self) -> io::Result<()> {
+        let keys = self.new_keys()?;
+        self.note_keys(keys);
+        Ok(())
+    }
+
+    fn new_keys(&mut self) -> io::Result<Option<Keys>> {
+        self.sealer.as_mut().map(Sealer::renew).transpose()
+    }
+
+    /// No entry may come between a new key and this.
+    fn note_keys(&mut self, keys: Option<Keys>) {
+        if let Some(keys) = keys {
+            self.append(&Event::Keys(&keys), time::now_ms());
+        }
     }
 
     /// Whether every entry but the last checkpoint's own is signed.

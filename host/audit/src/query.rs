@@ -1,16 +1,17 @@
 //! Looking entries up: by filters, page by page, in their order.
 
+mod matching;
+
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 use std::path::Path;
 
-use std::borrow::Cow;
-
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use self::matching::Looking;
 use crate::dir::{self, Part};
 use crate::line;
+use crate::sealed::{Index, Unseal};
 
 /// Most bytes read for one page: what answers it stays quick, however large the log.
 const MAX_READ: u64 = 64 << 20;
@@ -22,6 +23,8 @@ pub struct Query {
     pub tenant: Option<String>,
     /// By this subject.
     pub subject: Option<String>,
+    /// With the credential of this public identifier.
+    pub credential: Option<String>,
     /// This operation; one that ends in `.` stands for all that begin so.
     pub operation: Option<String>,
     /// In which this key took part.
@@ -74,105 +77,41 @@ impl Outcome {
     }
 }
 
+/// What is seen of sealed entries.
+#[derive(Clone, Copy)]
+pub enum Sight<'a> {
+    /// Nothing: what asks for a sealed field finds none of them.
+    Nothing,
+    /// Their terms: they are found, and stay sealed.
+    Terms(&'a Index),
+    /// All, where they are sealed to this auditor.
+    Fields(Unseal<'a>),
+}
+
 /// Some entries that were asked for.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The entries as they stand in the log.
+    /// The entries as they stand in the log, or opened.
     pub entries: Vec<Box<RawValue>>,
     /// [`Query::after`] of the next page, if there may be one.
     pub next: Option<u64>,
-}
-
-/// What filters look at.
-#[derive(Deserialize)]
-struct Seen<'a> {
-    #[serde(default)]
-    time_ms: u64,
-    #[serde(borrow, default)]
-    request_id: Cow<'a, str>,
-    #[serde(borrow, default)]
-    tenant: Cow<'a, str>,
-    #[serde(borrow, default)]
-    subject: Cow<'a, str>,
-    #[serde(borrow, default)]
-    operation: Cow<'a, str>,
-    #[serde(borrow, default)]
-    key: Cow<'a, str>,
-    #[serde(borrow, default)]
-    also: Vec<SeenUse<'a>>,
-    #[serde(default)]
-    status: u16,
-    #[serde(borrow, default)]
-    code: Cow<'a, str>,
-    #[serde(borrow, default)]
-    items: SeenItems<'a>,
-}
-
-#[derive(Deserialize)]
-struct SeenUse<'a> {
-    #[serde(borrow)]
-    key: Cow<'a, str>,
-}
-
-#[derive(Default, Deserialize)]
-struct SeenItems<'a> {
-    #[serde(borrow, default)]
-    failed: std::collections::BTreeMap<Cow<'a, str>, u64>,
-}
-
-impl Query {
-    fn wants(&self, seen: &Seen<'_>) -> bool {
-        let same = |wanted: &Option<String>, text: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted == text)
-        };
-        let operation = self.operation.as_deref().is_none_or(|wanted| {
-            wanted == seen.operation
-                || (wanted.ends_with('.') && seen.operation.starts_with(wanted))
-        });
-        let key = self.key.as_deref().is_none_or(|wanted| {
-            wanted == seen.key || seen.also.iter().any(|used| used.key == wanted)
-        });
-        let outcome = self.outcome.as_ref().is_none_or(|wanted| match wanted {
-            Outcome::Ok => (1..400).contains(&seen.status),
-            Outcome::Failed => seen.status >= 400,
-            Outcome::Status(status) => seen.status == *status,
-            Outcome::Code(code) => {
-                seen.code == code.as_str() || seen.items.failed.contains_key(code.as_str())
-            }
-        });
-        operation
-            && key
-            && outcome
-            && same(&self.tenant, &seen.tenant)
-            && same(&self.subject, &seen.subject)
-            && same(&self.request_id, &seen.request_id)
-            && self.since_ms.is_none_or(|since| seen.time_ms >= since)
-            && self.until_ms.is_none_or(|until| seen.time_ms < until)
-    }
-
-    /// A text that a line must have to be wanted: most are left aside without being parsed.
-    fn needle(&self) -> Option<Vec<u8>> {
-        let texts = [&self.request_id, &self.key, &self.subject, &self.tenant];
-        let text = texts.into_iter().flatten().next()?;
-        let mut needle = Vec::new();
-        line::push_string(&mut needle, text);
-        Some(needle)
-    }
+    /// Sealed entries that were read on the way and not seen into: they are shown sealed, or were left
+    /// aside although they might be among what was asked for.
+    pub unseen: u64,
 }
 
 /// A page of the log in `dir`. Blocks.
-pub fn query(dir: &Path, query: &Query) -> io::Result<Page> {
+pub fn query(dir: &Path, query: &Query, sight: Sight<'_>) -> io::Result<Page> {
     let parts = match dir::parts(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Page::default()),
         parts => parts?,
     };
-    let needle = query.needle();
-    let needle = needle.as_deref().map(memchr::memmem::Finder::new);
+    let mut looking = Looking::new(query, sight);
     let from = parts.iter().rposition(|part| part.first <= query.after + 1).unwrap_or(0);
     let (mut page, mut read, mut line) = (Page::default(), 0, Vec::new());
     for (index, part) in parts.iter().enumerate().skip(from) {
         let mut reader = BufReader::with_capacity(256 << 10, File::open(&part.path)?);
-        if index == from {
+        if index == from && !looking.needs_keys() {
             skip_to(&mut reader, part, query.after)?;
         }
         loop {
@@ -180,19 +119,13 @@ pub fn query(dir: &Path, query: &Query) -> io::Result<Page> {
             let length = reader.read_until(b'\n', &mut line)?;
             // What is not whole is being written.
             let Some(whole) = line.strip_suffix(b"\n") else { break };
-            let Some((seq, _)) = line::start_of(whole) else { continue };
+            let Some((seq, kind)) = line::start_of(whole) else { continue };
+            looking.learn(kind, whole);
             if seq <= query.after {
                 continue;
             }
             read += length as u64;
-            if needle.as_ref().is_none_or(|needle| needle.find(whole).is_some())
-                && let Ok(seen) = serde_json::from_slice(whole)
-                && query.wants(&seen)
-                && let Ok(text) = std::str::from_utf8(whole)
-                && let Ok(entry) = RawValue::from_string(text.to_owned())
-            {
-                page.entries.push(entry);
-            }
+            looking.look(whole, &mut page);
             if page.entries.len() >= query.limit || read >= MAX_READ {
                 page.next = Some(seq);
                 return Ok(page);

@@ -15,6 +15,7 @@ use crate::event::{CHECKPOINT, Event, FileLine, STOP};
 use crate::hash::{self, Hash};
 use crate::log::{Head, Log};
 use crate::note::{Checkpoint, Signer};
+use crate::sealed::{Auditors, Index, Sealer};
 use crate::settings::Settings;
 use crate::statistics::Counters;
 use crate::{KeyOf, line, time};
@@ -26,8 +27,9 @@ const MAX_NOTE: usize = 4 << 10;
 pub(crate) fn open(
     settings: &Settings,
     key_of: KeyOf<'_>,
+    auditors: Option<Box<dyn Auditors>>,
     counters: Arc<Counters>,
-) -> Result<Log, AuditError> {
+) -> Result<(Log, Index), AuditError> {
     let dir = &settings.dir;
     let failed = AuditError::io;
     let note = dir::read(&dir.join(CHECKPOINT_FILE)).map_err(failed(dir))?;
@@ -43,6 +45,9 @@ pub(crate) fn open(
         None => new_name()?,
     };
     let signer = Signer::of(&name, key_of)?;
+    let index = Index::of(&key_of(&name)?)?;
+    let sealer =
+        auditors.map(|auditors| Sealer::new(auditors, index.clone(), &name)).transpose()?;
     damage.extend(found.contradictions(&signer, note.as_deref()));
     publish_key(dir, &signer).map_err(failed(&dir.join(KEY_FILE)))?;
 
@@ -56,7 +61,8 @@ pub(crate) fn open(
         // Nothing is written to it: the log begins with a new file.
         (File::open(dir).map_err(failed(dir))?, 0)
     };
-    let mut log = Log::new(settings, signer, counters, head.clone(), Box::new(file), length);
+    let mut log =
+        Log::new(settings, (signer, sealer), counters, head.clone(), Box::new(file), length);
     let begin = |log: &mut Log| -> io::Result<()> {
         if is_new {
             log.rotate()?;
@@ -78,10 +84,14 @@ pub(crate) fn open(
             log.append(&Event::Damage { reason, checkpoint }, now);
         }
         log.append(&Event::Start { version: env!("CARGO_PKG_VERSION") }, now);
+        if !is_new {
+            // The keys that were sealed to auditors before are nobody else's.
+            log.renew_keys()?;
+        }
         log.checkpoint()
     };
     begin(&mut log).map_err(failed(dir))?;
-    Ok(log)
+    Ok((log, index))
 }
 
 /// What a directory holds.

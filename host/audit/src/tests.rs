@@ -3,6 +3,7 @@
 mod edits;
 mod follow;
 mod restarts;
+mod sealed;
 mod stalls;
 
 use std::fs;
@@ -60,7 +61,7 @@ async fn written(change: impl Fn(&mut Settings), entries: u64) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = settings(dir.path());
     change(&mut settings);
-    let audit = Audit::open(&settings, &key_of).unwrap();
+    let audit = Audit::open(&settings, &key_of, None).unwrap();
     add(&audit, 0..entries).await;
     audit.close().await;
     dir
@@ -120,7 +121,7 @@ async fn a_log_goes_on_in_new_files() {
     assert_eq!(report.signed.unwrap().size, report.entries);
     let page = |after, limit| {
         let asked = Query { after, limit, key: Some("main".into()), ..Query::default() };
-        let page = query(dir.path(), &asked).unwrap();
+        let page = query(dir.path(), &asked, Sight::Nothing).unwrap();
         let parse = |entry: &serde_json::value::RawValue| {
             serde_json::from_str::<Value>(entry.get()).unwrap()["request_id"].clone()
         };
@@ -142,7 +143,7 @@ async fn filters() {
     let count = |change: &dyn Fn(&mut Query)| {
         let mut asked = Query { limit: 1000, ..Query::default() };
         change(&mut asked);
-        query(dir.path(), &asked).unwrap().entries.len()
+        query(dir.path(), &asked, Sight::Nothing).unwrap().entries.len()
     };
     let text = |text: &str| Some(text.to_owned());
     assert_eq!(count(&|query| query.tenant = text("acme")), 30);
@@ -166,18 +167,18 @@ async fn filters() {
 #[tokio::test]
 async fn two_cannot_write_to_one_directory() {
     let dir = tempfile::tempdir().unwrap();
-    let audit = Audit::open(&settings(dir.path()), &key_of).unwrap();
-    let second = Audit::open(&settings(dir.path()), &key_of).err().unwrap();
+    let audit = Audit::open(&settings(dir.path()), &key_of, None).unwrap();
+    let second = Audit::open(&settings(dir.path()), &key_of, None).err().unwrap();
     assert!(second.to_string().contains("in use by another process"), "{second}");
     audit.close().await;
-    assert!(Audit::open(&settings(dir.path()), &key_of).is_ok());
+    assert!(Audit::open(&settings(dir.path()), &key_of, None).is_ok());
 }
 
 #[tokio::test]
 async fn with_strict_an_entry_is_on_disk_when_the_call_returns() {
     let dir = tempfile::tempdir().unwrap();
     let strict = Settings { strict: true, ..settings(dir.path()) };
-    let audit = Audit::open(&strict, &key_of).unwrap();
+    let audit = Audit::open(&strict, &key_of, None).unwrap();
     for number in 0..20 {
         add(&audit, number..number + 1).await;
         assert_eq!(lines(dir.path()).last().unwrap()["request_id"], format!("request-{number}"));

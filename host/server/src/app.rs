@@ -7,12 +7,13 @@ use std::sync::{Arc, OnceLock};
 use keyward_audit::{Audit, AuditError, Settings as AuditSettings};
 use keyward_crypto::CryptoError;
 use keyward_crypto::at_rest::RootKey;
+use keyward_keyring::backup::Recipients;
 use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
 use keyward_keyring::{CacheConfig, Change, Keyring, KeyringError, Outage, TenantName};
 use keyward_policy_host::{HostConfig, KeyService, PolicyHost, Services, SetupError};
 
-use crate::audit::{SinkError, SinkSettings, Sinks};
+use crate::audit::{Auditors, SinkError, SinkSettings, Sinks};
 use crate::backend::{Backend, Opened};
 use crate::bridge::Bridge;
 use crate::config::{Config, HttpConfig, RotationConfig};
@@ -132,7 +133,10 @@ impl App {
             Backend::open(data_dir, root_key, vault).await?;
         let audit = match config.audit {
             None => None,
-            Some(settings) => Some(open_audit(settings, config.audit_sinks, audit_key).await?),
+            Some(settings) => {
+                let (to, sinks) = (config.audit_recipients, config.audit_sinks);
+                Some(open_audit(settings, to, sinks, audit_key).await?)
+            }
         };
         create_dir(&components)?;
         create_dir(&artefacts)?;
@@ -361,12 +365,16 @@ pub struct AuditLog {
 
 async fn open_audit(
     settings: AuditSettings,
+    recipients: Option<Recipients>,
     sinks: SinkSettings,
     key: RootKey,
 ) -> Result<AuditLog, StartError> {
     let dir = settings.dir.clone();
     let open = move || -> Result<AuditLog, StartError> {
-        let log = Audit::open(&settings, &|log| key.derive(log.as_bytes()))?;
+        let auditors = recipients.map(|recipients| -> Box<dyn keyward_audit::Auditors> {
+            Box::new(Auditors(recipients))
+        });
+        let log = Audit::open(&settings, &|log| key.derive(log.as_bytes()), auditors)?;
         let sinks = Sinks::start(&log, &dir, &sinks)?;
         Ok(AuditLog { log, dir, sinks })
     };

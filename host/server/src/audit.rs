@@ -2,10 +2,12 @@
 //! but the health checks and `/metrics`, whatever route it is for and however it ends; handlers
 //! [`note`] in it what only they know. What the entries are written to is [`keyward_audit`]'s.
 
+mod auditors;
 mod operation;
 mod record;
 mod sinks;
 
+pub use self::auditors::Auditors;
 pub use self::operation::{Operation, UNKNOWN};
 pub use self::record::{Record, end, ending, note, within};
 

@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
+use keyward_keyring::backup::Recipients;
 use keyward_keyring::embedded::RootKeySource;
 use keyward_keyring::vault::VaultConfig;
 use keyward_keyring::{CacheConfig, TenantName};
@@ -100,6 +101,8 @@ pub struct Config {
     pub tls: Option<TlsFiles>,
     /// How the audit log is kept; `None`: there is none.
     pub audit: Option<keyward_audit::Settings>,
+    /// Whom its entries are sealed to; `None`: they are in clear.
+    pub audit_recipients: Option<Recipients>,
     /// Where its entries are sent as well.
     pub audit_sinks: SinkSettings,
     /// Limits of the HTTP side.

@@ -89,7 +89,7 @@ async fn a_file_or_a_checkpoint_removed() {
 #[tokio::test]
 async fn an_old_state_is_found_by_what_is_kept_elsewhere() {
     let dir = tempfile::tempdir().unwrap();
-    let open = || Audit::open(&settings(dir.path()), &key_of).unwrap();
+    let open = || Audit::open(&settings(dir.path()), &key_of, None).unwrap();
     let audit = open();
     add(&audit, 0..5).await;
     audit.close().await;

@@ -44,7 +44,7 @@ async fn every_byte_is_read_while_files_follow_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let mut settings = settings(dir.path());
     in_small_files(&mut settings);
-    let audit = Audit::open(&settings, &key_of).unwrap();
+    let audit = Audit::open(&settings, &key_of, None).unwrap();
     let mut follower = begin(dir.path());
     let mut read = Vec::new();
     for number in 0..100 {
@@ -142,7 +142,7 @@ fn a_torn_place_is_none() {
 #[tokio::test]
 async fn requests_wait_for_a_reader_that_is_too_far_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let audit = Audit::open(&settings(dir.path()), &key_of).unwrap();
+    let audit = Audit::open(&settings(dir.path()), &key_of, None).unwrap();
     let pace = Arc::new(Pace::new(2, 10));
     audit.keep_pace(Arc::clone(&pace));
     pace.reached(0, 1_000);
@@ -170,7 +170,7 @@ async fn requests_wait_for_a_reader_that_is_too_far_behind() {
 #[tokio::test]
 async fn what_was_left_out_is_in_the_log() {
     let dir = tempfile::tempdir().unwrap();
-    let audit = Audit::open(&settings(dir.path()), &key_of).unwrap();
+    let audit = Audit::open(&settings(dir.path()), &key_of, None).unwrap();
     assert!(audit.skipped(Skip { sink: "webhook", first: 5, last: 9 }));
     add(&audit, 0..3).await;
     audit.close().await;

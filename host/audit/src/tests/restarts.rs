@@ -6,7 +6,7 @@ use std::io::Write;
 use super::*;
 
 async fn reopened(dir: &Path) -> Report {
-    let audit = Audit::open(&settings(dir), &key_of).unwrap();
+    let audit = Audit::open(&settings(dir), &key_of, None).unwrap();
     add(&audit, 900..903).await;
     audit.close().await;
     verified(dir)
@@ -94,14 +94,14 @@ async fn what_was_cut_off_before_a_start_stays_found() {
     for (what, damage) in damages {
         let dir = written(|_| {}, 10).await;
         damage(dir.path());
-        let audit = Audit::open(&settings(dir.path()), &key_of).unwrap();
+        let audit = Audit::open(&settings(dir.path()), &key_of, None).unwrap();
         add(&audit, 900..903).await;
         audit.close().await;
         assert!(kinds(dir.path()).contains(&"damage".to_owned()), "{what}");
         let finding = edited(dir.path(), &Options::default());
         assert!(finding.seq <= 15, "{what}: {finding:?}");
         // And the start after that, too.
-        let audit = Audit::open(&settings(dir.path()), &key_of).unwrap();
+        let audit = Audit::open(&settings(dir.path()), &key_of, None).unwrap();
         audit.close().await;
         edited(dir.path(), &Options::default());
     }
@@ -111,7 +111,7 @@ async fn what_was_cut_off_before_a_start_stays_found() {
 async fn one_that_was_let_go_is_opened_again_at_once() {
     let dir = written(|_| {}, 1).await;
     for _ in 0..20 {
-        let audit = Audit::open(&settings(dir.path()), &key_of).unwrap();
+        let audit = Audit::open(&settings(dir.path()), &key_of, None).unwrap();
         add(&audit, 0..2).await;
         drop(audit);
     }

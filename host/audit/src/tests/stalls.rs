@@ -28,9 +28,10 @@ fn on_a_pipe(dir: &Path, on_stall: OnStall, strict: bool) -> (Audit, PipeReader)
     let counters = Arc::new(Counters::default());
     let signer = Signer::of("keyward-audit/pipe", &key_of).unwrap();
     let output = Box::new(Pipe(writer));
-    let log = Log::new(&settings, signer, counters.clone(), Head::default(), output, 0);
+    let index = Index::of(&key_of("keyward-audit/pipe").unwrap()).unwrap();
+    let log = Log::new(&settings, (signer, None), counters.clone(), Head::default(), output, 0);
     let lock = crate::dir::acquire(dir).unwrap();
-    (Audit::start(&settings, counters, log, lock).unwrap(), reader)
+    (Audit::start(&settings, counters, log, index, lock).unwrap(), reader)
 }
 
 /// Everything that comes out of the pipe until the log is closed.

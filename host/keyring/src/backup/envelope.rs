@@ -2,7 +2,7 @@
 //! who opens it.
 
 use std::fmt;
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 
 use age::secrecy::SecretString;
 use age::stream::StreamReader;
@@ -19,7 +19,7 @@ const MAX_WORK: u8 = 20;
 const PASSPHRASE_MIN: usize = 12;
 const MAGIC: &[u8] = b"age-encryption.org/";
 
-/// Who will be able to open a backup.
+/// Who will be able to open a backup, or read an audit log.
 #[derive(Clone)]
 pub struct Recipients(To);
 
@@ -67,6 +67,27 @@ impl Recipients {
             return Err(BackupError::Passphrase);
         }
         Ok(Self(To::Passphrase(passphrase, WORK)))
+    }
+
+    /// The recipients (`age1…`); none of a passphrase.
+    pub fn names(&self) -> Vec<String> {
+        match &self.0 {
+            To::Keys(keys) => keys.iter().map(ToString::to_string).collect(),
+            To::Passphrase(..) => Vec::new(),
+        }
+    }
+
+    /// A binary age file with a few bytes in it. Blocks: a passphrase takes about a second.
+    pub fn seal(&self, plaintext: &[u8]) -> Result<Vec<u8>, BackupError> {
+        let mut sealed = Vec::new();
+        let writing = |error: std::io::Error| BackupError::Io {
+            action: "writing",
+            reason: error.to_string(),
+        };
+        let mut writer = self.encryptor()?.wrap_output(&mut sealed).map_err(writing)?;
+        writer.write_all(plaintext).map_err(writing)?;
+        writer.finish().map_err(writing)?;
+        Ok(sealed)
     }
 
     #[cfg(test)]
@@ -144,6 +165,14 @@ impl Identities {
         (Self(From::Keys(vec![identity])), recipient)
     }
 
+    /// Opens what [`Recipients::seal`] made. Blocks.
+    pub fn unseal(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, BackupError> {
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(sealed.len()));
+        let read = self.open(sealed)?.read_to_end(&mut plaintext);
+        read.map_err(|error| BackupError::reading(&error))?;
+        Ok(plaintext)
+    }
+
     /// Opens the age file that `source` holds from here on. Blocks.
     pub(super) fn open<R: Read>(
         &self,
@@ -212,6 +241,20 @@ mod tests {
     use age::secrecy::ExposeSecret;
 
     use super::*;
+
+    #[test]
+    fn a_few_bytes_are_for_their_recipients() {
+        let (identities, recipient) = Identities::generate();
+        let (other, _) = Identities::generate();
+        let recipients = Recipients::keys([&recipient]).unwrap();
+        assert_eq!(recipients.names(), [recipient]);
+        let sealed = recipients.seal(b"a few bytes").unwrap();
+        assert_eq!(identities.unseal(&sealed).unwrap().as_slice(), b"a few bytes");
+        assert_eq!(other.unseal(&sealed).unwrap_err().code(), "backup-wrong-identity");
+        for length in 0..sealed.len() {
+            assert!(identities.unseal(&sealed[..length]).is_err(), "cut to {length}");
+        }
+    }
 
     #[test]
     fn keys_are_read_and_never_shown() {

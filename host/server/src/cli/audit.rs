@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use keyward_audit::{KEY_FILE, Options, Outcome, Query, Report, Verifier};
+use keyward_audit::{KEY_FILE, Options, Outcome, Query, Report, Sight, Verifier};
+use keyward_keyring::backup::Identities;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::{USAGE, fail, print};
 
@@ -41,6 +43,10 @@ pub enum Command {
         place: Place,
         #[command(flatten)]
         filter: Filter,
+        /// The file that `age-keygen` wrote for an auditor, to read entries sealed to them
+        /// (`audit.encrypt_to`)
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
     },
 }
 
@@ -70,6 +76,9 @@ pub struct Filter {
     /// By this subject
     #[arg(long)]
     subject: Option<String>,
+    /// With the credential of this public identifier
+    #[arg(long)]
+    credential: Option<String>,
     /// This operation, such as `key.rotate`; `key.` stands for all that begin so
     #[arg(long)]
     operation: Option<String>,
@@ -131,7 +140,13 @@ pub fn run(command: Command) -> ExitCode {
                 Err(error) => fail(1, &format!("cannot read {}: {error}", path.display())),
             }
         }
-        Command::Query { place, filter } => query(&place.dir(), filter),
+        Command::Query { place, filter, identity } => {
+            let identities = match identity.as_deref().map(read_identities).transpose() {
+                Ok(identities) => identities,
+                Err(error) => return fail(USAGE, &error),
+            };
+            query(&place.dir(), filter, identities.as_ref())
+        }
     }
 }
 
@@ -170,11 +185,29 @@ fn said(report: &Report, with_known_key: bool) -> String {
     out
 }
 
-fn query(dir: &Path, filter: Filter) -> ExitCode {
-    let Filter { tenant, subject, operation, key, outcome, request_id, since, until, .. } = filter;
+fn read_identities(path: &Path) -> Result<Identities, String> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new);
+    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    Identities::keys(&text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn query(dir: &Path, filter: Filter, identities: Option<&Identities>) -> ExitCode {
+    let Filter {
+        tenant,
+        subject,
+        credential,
+        operation,
+        key,
+        outcome,
+        request_id,
+        since,
+        until,
+        ..
+    } = filter;
     let mut query = Query {
         tenant,
         subject,
+        credential,
         operation,
         key,
         outcome,
@@ -184,8 +217,11 @@ fn query(dir: &Path, filter: Filter) -> ExitCode {
         after: filter.after,
         limit: usize::try_from(filter.limit).unwrap_or(usize::MAX),
     };
+    let unseal = |keys: &[u8]| identities.and_then(|identities| identities.unseal(keys).ok());
+    let sight = if identities.is_some() { Sight::Fields(&unseal) } else { Sight::Nothing };
+    let mut unseen = 0;
     loop {
-        let page = match keyward_audit::query(dir, &query) {
+        let page = match keyward_audit::query(dir, &query, sight) {
             Ok(page) => page,
             Err(error) => return fail(1, &format!("cannot read {}: {error}", dir.display())),
         };
@@ -198,6 +234,7 @@ fn query(dir: &Path, filter: Filter) -> ExitCode {
             }
             out.push('\n');
         }
+        unseen += page.unseen;
         query.limit -= page.entries.len().min(query.limit);
         if print(out.as_bytes()) != ExitCode::SUCCESS {
             return ExitCode::FAILURE;
@@ -205,9 +242,19 @@ fn query(dir: &Path, filter: Filter) -> ExitCode {
         match page.next {
             // A page may have fewer than there are.
             Some(next) if query.limit > 0 => query.after = next,
-            _ => return ExitCode::SUCCESS,
+            _ => break,
         }
     }
+    if unseen > 0 {
+        let whose = match identities {
+            None => "give an auditor's identity with --identity",
+            Some(_) => "they are for others than this identity, or not what was written",
+        };
+        eprintln!(
+            "note: {unseen} entries are sealed, and may be among what was asked for: {whose}"
+        );
+    }
+    ExitCode::SUCCESS
 }
 
 #[derive(Default, Deserialize)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use keyward_audit::{OnStall, Settings as AuditSettings};
 use keyward_keyring::CacheConfig;
+use keyward_keyring::backup::Recipients;
 use keyward_keyring::embedded::RootKeySource;
 use keyward_policy_host::{Compiler, ImageConfig, Limits};
 use zeroize::Zeroizing;
@@ -43,6 +44,7 @@ impl Config {
         let audit = read.audit(&data_dir)?;
         Ok(Self {
             listen,
+            audit_recipients: read.audit_recipients(audit.is_some())?,
             audit_sinks: read.sinks(audit.is_some())?,
             audit,
             root_key: read.root_key(&data_dir)?,
@@ -185,6 +187,18 @@ impl<'a> Reader<'a> {
             queue: self.bytes_count(&s::AUDIT_QUEUE)?,
         };
         Ok(self.parsed(&s::AUDIT_ENABLED, kind::switch)?.then_some(settings))
+    }
+
+    fn audit_recipients(&self, is_kept: bool) -> Result<Option<Recipients>, ConfigError> {
+        let Some(text) = self.0.get(&s::AUDIT_ENCRYPT_TO) else {
+            return Ok(None);
+        };
+        let wrong = |detail: &str| self.wrong(&s::AUDIT_ENCRYPT_TO, detail);
+        if !is_kept {
+            return Err(wrong("needs `audit.enabled`: it seals the log's entries"));
+        }
+        let recipients = Recipients::keys(kind::list(text).unwrap_or_default());
+        recipients.map(Some).map_err(|error| wrong(&format!("names somebody: {error}")))
     }
 
     fn cache(&self) -> Result<CacheConfig, ConfigError> {

@@ -181,6 +181,8 @@ settings! {
         "Most audit entries in memory, those of requests under way included. A crash loses what is in memory, unless `audit.strict`.";
     AUDIT_STRICT: Some("audit.strict"), "KEYWARD_AUDIT_STRICT", Kind::Switch, Some("false"),
         "Answer a request only when its audit entry is on disk. Not with `audit.on_stall` = `shed`.";
+    AUDIT_ENCRYPT_TO: Some("audit.encrypt_to"), "KEYWARD_AUDIT_ENCRYPT_TO", Kind::List, None,
+        "Seal what tells who did what with which key in the audit log to these auditors: what `age-keygen` prints as public key (`age1…`). Entries are still found by tenant, subject, credential and key.";
     AUDIT_STDOUT: Some("audit.stdout"), "KEYWARD_AUDIT_STDOUT", Kind::Switch, Some("false"),
         "Write audit entries to standard output as well. The log is on standard error.";
     AUDIT_SYSLOG: Some("audit.syslog"), "KEYWARD_AUDIT_SYSLOG", Kind::Word, None,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
-use keyward_audit::{Outcome, Page, Query};
+use keyward_audit::{Outcome, Page, Query, Sight};
 use keyward_keyring::TenantName;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,7 @@ pub fn routes(routes: &mut Routes) {
     let described = |who, id, summary| {
         Endpoint::new(Tag::Audit, who, id, summary)
             .query::<schema::AuditText>("subject", "Who asked.")
+            .query::<schema::AuditText>("credential", "The credential's public identifier.")
             .query::<schema::AuditText>(
                 "operation",
                 "Such as `encrypt`; with a `.` in the end whatever begins so, as `key.`.",
@@ -74,7 +75,7 @@ pub async fn all(State(app): State<Arc<App>>, request: Request) -> Result<Respon
         Some(tenant) => credential.scope.check(Kind::Tenants, tenant)?,
         None => auth::for_all_tenants(&credential)?,
     }
-    let Page { entries, next } = look_up(&app, query).await?;
+    let Page { entries, next, .. } = look_up(&app, query).await?;
     output::json(StatusCode::OK, &PageView { entries, next })
 }
 
@@ -87,7 +88,7 @@ pub async fn of_tenant(
     let Access { tenant, .. } = Access::managing(&app, path, request.headers()).await?;
     let mut query = read(request.uri().query().unwrap_or_default(), false)?;
     query.tenant = Some(tenant.as_str().to_owned());
-    let Page { entries, next } = look_up(&app, query).await?;
+    let Page { entries, next, .. } = look_up(&app, query).await?;
     let entries = entries.into_iter().map(|entry| without_strangers(entry, &tenant));
     output::json(StatusCode::OK, &PageView { entries: entries.collect(), next })
 }
@@ -96,8 +97,9 @@ async fn look_up(app: &App, query: Query) -> Result<Page, Problem> {
     let Some(audit) = &app.audit else {
         return Err(Problem::new(Code::AuditOff, Code::AuditOff.about()));
     };
-    let dir = audit.dir.clone();
-    let looked_up = tokio::task::spawn_blocking(move || keyward_audit::query(&dir, &query)).await;
+    let (dir, index) = (audit.dir.clone(), audit.log.index().clone());
+    let look = move || keyward_audit::query(&dir, &query, Sight::Terms(&index));
+    let looked_up = tokio::task::spawn_blocking(look).await;
     looked_up.map_err(Problem::internal)?.map_err(Problem::internal)
 }
 
@@ -145,6 +147,7 @@ fn read(text: &str, any_tenant: bool) -> Result<Query, Problem> {
                 query.tenant = Some(value.to_string());
             }
             "subject" => query.subject = Some(text()?),
+            "credential" => query.credential = Some(text()?),
             "operation" => query.operation = Some(text()?),
             "key" => query.key = Some(text()?),
             "request_id" => query.request_id = Some(text()?),

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use keyward_audit::Sight;
 use rcgen::{CertificateParams, KeyPair, SanType, date_time_ymd};
 
 use super::*;
@@ -349,7 +350,7 @@ async fn each_kind_of_credential_is_in_the_audit_log_by_its_identifier() {
     let log = world.app.audit.as_ref().unwrap();
     log.log.close().await;
     let query = keyward_audit::Query { limit: 100, ..keyward_audit::Query::default() };
-    let entries = keyward_audit::query(&log.dir, &query).unwrap().entries;
+    let entries = keyward_audit::query(&log.dir, &query, Sight::Nothing).unwrap().entries;
     let entries: Vec<Value> =
         entries.iter().map(|entry| serde_json::from_str(entry.get()).unwrap()).collect();
     let of = |subject: &str| {
