@@ -5,7 +5,7 @@
 use std::fs;
 
 use keyward_tests::age::Owner;
-use keyward_tests::{Cli, Server, Tenant, b64, until};
+use keyward_tests::{Cli, Client, Server, Tenant, b64, until};
 use serde_json::{Value, json};
 
 const STDOUT: (&str, &str) = ("KEYWARD_AUDIT_STDOUT", "true");
@@ -17,15 +17,15 @@ const PRIVATE: [&str; 6] =
 fn busy(server: &Server) -> Tenant {
     let tenant = server.tenant_with_policy("tenant-of-secrets", "baseline");
     tenant.key("mergers");
-    work(&tenant);
+    work(&tenant.app);
     tenant
 }
 
 /// One encryption, and one that names no key there is.
-fn work(tenant: &Tenant) {
+fn work(app: &Client) {
     let plain = |key: &str| json!({ "key": key, "plaintext": b64("x"), "purpose": "quarterly" });
-    tenant.app.encrypt(&plain("mergers"));
-    tenant.app.post("/encrypt", &plain("nothing")).expect(404);
+    app.encrypt(&plain("mergers"));
+    app.post("/encrypt", &plain("nothing")).expect(404);
 }
 
 fn lines(bytes: &[u8]) -> Vec<Value> {
@@ -39,21 +39,24 @@ fn only_the_auditor_reads_who_did_what() {
     let to = format!("{};{}", anna.recipient(), bert.recipient());
     let mut server = Server::dev_with(&[("KEYWARD_AUDIT_ENCRYPT_TO", &to), STDOUT]);
     let tenant = busy(&server);
-    let page = |query: &str| tenant.admin.get(&format!("/audit?{query}")).expect(200).json();
-    until("entries are found by key", || {
-        page("key=mergers&operation=encrypt")["entries"].as_array().unwrap().len() == 1
-    });
+    let count = |admin: &Client, query: &str| {
+        let page = admin.get(&format!("/audit?{query}")).expect(200).json();
+        page["entries"].as_array().unwrap().len()
+    };
+    until("entries are found by subject", || count(&tenant.admin, "subject=app") == 2);
     server.stop();
     server.start_again();
-    work(&tenant);
-    until("and so are those of the next start", || {
-        page("key=mergers&operation=encrypt")["entries"].as_array().unwrap().len() == 2
-    });
+    // It listens at another port.
+    let of = |token| server.client().below("/api/v1/tenants/tenant-of-secrets").token(token);
+    work(&of(&tenant.app_token));
+    let admin = of(&tenant.admin_token);
+    until("and so are those of the next start", || count(&admin, "subject=app") == 4);
+    assert_eq!(count(&admin, "key=mergers&operation=encrypt"), 2);
+    let page = |query: &str| admin.get(&format!("/audit?{query}")).expect(200).json();
     let all = page("subject=app");
     let shown = all["entries"].as_array().unwrap();
-    assert_eq!(shown.len(), 4);
     assert_eq!(shown[0]["operation"], "encrypt");
-    assert_eq!(shown[1]["code"], "key_not_found");
+    assert_eq!(shown[1]["code"], "policy_not_found");
     assert_eq!(page("subject=somebody")["entries"], json!([]));
     server.stop();
 

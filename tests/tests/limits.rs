@@ -163,6 +163,9 @@ fn a_flood_is_shed_and_others_are_served() {
     // Many more of them make no difference to anybody else.
     let more: Vec<u16> = (0..50).map(|_| open(&flood).answer()).collect();
     assert!(more.iter().all(|status| *status == 503), "{more:?}");
+    let log = server.stderr();
+    let warnings = log.lines().filter(|line| line.contains("code=\"overloaded\"")).count();
+    assert!((1..=3).contains(&warnings), "one in ten seconds, not one for each: {log}");
     for _ in 0..10 {
         encrypt(&other).expect(200);
     }

@@ -6,7 +6,19 @@ use std::process::Command;
 use crate::{Result, policies, vault, workspace};
 
 /// `arguments` name the benches to run: `cycle`, `http`, `seal`; none means all.
+/// `--soak MINUTES` puts more on the server than it can do, for so long, and nothing else.
 pub fn run(arguments: &[String]) -> Result<()> {
+    if let Some((first, minutes)) = arguments.split_first()
+        && first == "--soak"
+    {
+        return match minutes {
+            [minutes] if minutes.parse::<u32>().is_ok_and(|minutes| minutes > 0) => {
+                policies::run_rust()?;
+                bench("soak", &[], &[minutes])
+            }
+            _ => Err("usage: cargo xtask bench --soak MINUTES".into()),
+        };
+    }
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|a| a == name);
     if let Some(unknown) = arguments.iter().find(|a| !["cycle", "http", "seal"].contains(&&***a)) {
         return Err(format!("there is no bench `{unknown}`: cycle, http or seal").into());

@@ -27,6 +27,8 @@ const USAGE: &str = "usage: cargo xtask TASK
   dev [ARGUMENTS]   build everything and start `keyward dev` with these arguments
   test              build everything and run every test
   bench [NAME]      build optimised and print the figures: cycle, http or seal; all by default
+  bench --soak MINUTES
+                    put a fifth more on a server than it can do, and say whether it keeps its bounds
   policies [--toolchain rustup|debian]
                     build every guest into target/policies/NAME.wasm
   contract          keep components of the contract as it is, when it is released, for the tests of

@@ -23,6 +23,13 @@ pub struct Server {
     pub env: HashMap<String, String>,
 }
 
+impl Server {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -30,18 +37,22 @@ impl Drop for Server {
     }
 }
 
-/// The real binary, as `keyward dev`.
-pub fn keyward(directory: &Path) -> Server {
-    let policies = std::env::var_os("KEYWARD_POLICIES").map_or_else(
+/// Where the built policies are.
+pub fn policies() -> PathBuf {
+    std::env::var_os("KEYWARD_POLICIES").map_or_else(
         || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/policies")),
         PathBuf::from,
-    );
+    )
+}
+
+/// The real binary, as `keyward dev`.
+pub fn keyward(directory: &Path) -> Server {
     let data = directory.join("data");
     let child = Command::new(env!("CARGO_BIN_EXE_keyward"))
         .args(["dev", "--listen", "127.0.0.1:0", "--data"])
         .arg(&data)
         .arg("--policies")
-        .arg(policies)
+        .arg(policies())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
@@ -132,12 +143,47 @@ pub fn request(address: &str, path: &str, authorization: &str, body: &str) -> Ve
 
 /// One request outside the measurement, answered with a 2xx; gives the answer's body.
 pub fn once(address: &str, path: &str, authorization: &str, body: &str) -> String {
+    exchange(address, path, &request(address, path, authorization, body))
+}
+
+/// `GET`, of anybody.
+pub fn get(address: &str, path: &str) -> String {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    exchange(address, path, request.as_bytes())
+}
+
+/// Activates a policy.
+pub fn put_wasm(address: &str, path: &str, authorization: &str, wasm: &[u8]) {
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: {address}\r\n{authorization}\r\n\
+         Content-Type: application/wasm\r\nContent-Length: {}\r\n\r\n",
+        wasm.len()
+    );
+    exchange(address, path, &[head.as_bytes(), wasm].concat());
+}
+
+fn exchange(address: &str, path: &str, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    stream.write_all(&request(address, path, authorization, body)).unwrap();
-    let mut answer = vec![0; 64 << 10];
-    let read = stream.read(&mut answer).unwrap();
-    let answer = String::from_utf8_lossy(&answer[..read]);
-    assert!(answer.starts_with("HTTP/1.1 2"), "{path}: {answer}");
-    answer.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned())
+    stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
+    stream.write_all(request).unwrap();
+    let mut answer = Vec::new();
+    let mut piece = vec![0; 64 << 10];
+    // Up to its length, or to the end.
+    let whole = loop {
+        let read = stream.read(&mut piece).unwrap();
+        answer.extend_from_slice(&piece[..read]);
+        let text = String::from_utf8_lossy(&answer);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(':')?;
+                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
+            });
+            if read == 0 || length.is_some_and(|length: usize| body.len() >= length) {
+                break text.into_owned();
+            }
+        }
+        assert!(read > 0, "{path}: {text}");
+    };
+    assert!(whole.starts_with("HTTP/1.1 2"), "{path}: {whole}");
+    whole.split_once("\r\n\r\n").map_or_else(String::new, |(_, body)| body.to_owned())
 }

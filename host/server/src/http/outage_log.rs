@@ -1,5 +1,6 @@
-//! What Vault's failures leave in the log. In an outage every request fails alike, and the monitor
-//! has said why: each request then adds nothing.
+//! What failures that come in numbers leave in the log. In an outage of Vault's every request fails
+//! alike, and the monitor has said why; under too much load a line for each refusal would be work that
+//! whoever sends too much can have done at will. Each request then adds nothing.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,7 +13,7 @@ use crate::errors::Code;
 const SILENCE: u64 = 10_000;
 
 /// Whether Vault's state explains the code, so that the monitor, the login or the start says it.
-pub fn is_said_elsewhere(code: Code) -> bool {
+fn is_said_elsewhere(code: Code) -> bool {
     matches!(
         code,
         Code::NotReady
@@ -24,6 +25,20 @@ pub fn is_said_elsewhere(code: Code) -> bool {
             | Code::VaultLoginFailed
             | Code::VaultTokenInvalid
     )
+}
+
+/// Whether a request that failed so is to be said as a warning: of refusals that come in numbers that is
+/// the first in ten seconds.
+pub fn is_worth_a_warning(code: Code) -> bool {
+    let comes_in_numbers = matches!(
+        code,
+        Code::Overloaded
+            | Code::PolicyBusy
+            | Code::VaultBusy
+            | Code::AuditUnavailable
+            | Code::RequestTimeout
+    );
+    !is_said_elsewhere(code) && (!comes_in_numbers || is_news(code, clock::unix_ms()))
 }
 
 /// Logs a failure of Vault's, which names path and capability where those matter: as a warning

@@ -186,7 +186,7 @@ fn finish(response: &mut Response<Body>, id: &RequestId, requests: &Requests) ->
     let code = problem.as_ref().map(|problem| problem.code);
     if let Some(problem) = problem {
         requests.failed(problem.code);
-        if response.status().is_server_error() && !outage_log::is_said_elsewhere(problem.code) {
+        if response.status().is_server_error() && outage_log::is_worth_a_warning(problem.code) {
             // A policy may have written it: bounded, and escaped because it is logged as text.
             let detail: String = problem.detail.chars().take(MAX_LOGGED_DETAIL).collect();
             let code = problem.code.as_str();

@@ -33,6 +33,11 @@ fn number(count: u64) -> f64 {
     count as f64
 }
 
+fn tasks() -> Option<f64> {
+    let runtime = tokio::runtime::Handle::try_current().ok()?;
+    Some(number(runtime.metrics().num_alive_tasks() as u64))
+}
+
 fn seconds_since_epoch(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
@@ -74,6 +79,11 @@ pub(super) fn server(page: &mut Page, app: &App, ready: bool) {
         "keyward_config_waiting_settings",
         "Settings that are others in the configuration, as last read, and wait for a restart",
         Some(number(reloads.waiting)),
+    );
+    page.gauge(
+        "keyward_runtime_tasks",
+        "Tasks of the runtime: connections, and what is done in the background",
+        tasks(),
     );
     let locked = keyward_crypto::memory::locked();
     page.gauge(
