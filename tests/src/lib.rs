@@ -10,6 +10,7 @@
 
 pub mod age;
 mod answer;
+pub mod bucket;
 mod cli;
 mod client;
 mod contract;
@@ -17,6 +18,7 @@ pub mod load;
 pub mod otlp;
 mod process;
 pub mod python;
+pub mod registry;
 mod server;
 pub mod stamp;
 mod tenant;

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use keyward_tests::{Client, Server, policy, python};
+use keyward_tests::registry::Registry;
+use keyward_tests::{Cli, Client, Server, policy, python};
 use serde_json::{Value, json};
 
 const PATH: &str = "/api/v1/openapi.json";
@@ -40,7 +41,11 @@ fn program(name: &str) -> Option<Command> {
 }
 
 fn prepared() -> Server {
-    let server = Server::dev();
+    prepared_with(&[])
+}
+
+fn prepared_with(env: &[(&str, &str)]) -> Server {
+    let server = Server::dev_with(env);
     let keys = server.operator().below("/api/v1/tenants/demo/keys");
     for (name, algorithm) in KEYS {
         keys.post("", &json!({ "name": name, "algorithm": algorithm })).expect(201);
@@ -124,7 +129,13 @@ fn complete(id: &str, example: &mut Value, server: &Server, key: &str) {
 /// Each with a key of its own. The wrapped keys of imports open nowhere: exchange.rs has those.
 #[test]
 fn its_examples_work() {
-    let server = prepared();
+    let registry = Registry::start();
+    let allow = format!("http://{}", registry.host);
+    let server = prepared_with(&[("KEYWARD_POLICY_REGISTRY_ALLOW", &allow)]);
+    let artefact = format!("oci://{}/policies/mine:1.0", registry.host);
+    let cli = Cli::new("http://127.0.0.1:9");
+    let wasm = cli.file("mine.wasm", policy("records"));
+    cli.run(&["policy", "publish", &wasm, &artefact, "--plain-http"]).good();
     let operator = server.operator();
     let document = committed();
     let operations = document["paths"].as_object().unwrap().iter().flat_map(|(path, methods)| {
@@ -137,6 +148,9 @@ fn its_examples_work() {
         let Some(mut example) = example.cloned() else { continue };
         if id.starts_with("import") {
             continue;
+        }
+        if id == "pullPolicy" {
+            example["from"] = artefact.as_str().into();
         }
         let key = format!("of-{id}");
         let body = json!({ "name": key, "exportable": true });

@@ -1,6 +1,6 @@
 //! Python for the tests: `cryptography`, which receipts and wrapped keys are held against;
-//! schemathesis, which tries the API against its description; and the validator of that
-//! description. All of pinned versions, in one virtual environment below `target`.
+//! schemathesis, which tries the API against its description; the validator of that
+//! description; and moto, an S3 to keep components in. All of pinned versions, in one virtual environment below `target`.
 
 use std::fs;
 use std::path::{Path, PathBuf};

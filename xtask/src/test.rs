@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
+use keyward_test_vault::go;
+
 use crate::{Result, openssl, policies, promtool, python, vault, workspace};
 
 /// `arguments` go to `cargo test` as they are, for instance `-p keyward-tests`.
@@ -11,6 +13,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     policies::run(&[])?;
     policies::scripted::test()?;
     let vault = vault::environment()?;
+    // Built once, so that no test builds it in the middle of a run.
+    let registry = go::build("oci-registry", "it takes some seconds")?;
     let promtool = promtool::find_or_fetch()?;
     openssl::find_or_install()?;
     let python = python::find_or_install()?;
@@ -28,6 +32,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         .args(arguments)
         .envs(vault)
         .env(python::VARIABLE, python)
+        .env("KEYWARD_TEST_OCI_REGISTRY", registry)
         .envs(promtool.map(|path| (promtool::VARIABLE, path)))
         .stdout(Stdio::piped());
     let mut child = cargo.spawn()?;

@@ -22,13 +22,13 @@ use crate::jwt::Jwt;
 use crate::limits::{Limits, QuotaStore};
 use crate::metrics::Requests;
 use crate::net::{Tls, TlsStatistics};
-use crate::policies::{self, Explainer, Policies};
+use crate::policies::{self, Bucket, Content, Explainer, Policies};
 use crate::readiness::{Readiness, Waiting};
 use crate::restores::Restores;
 use crate::state::States;
 use crate::tokens::{self, Tokens};
 use crate::traces::{self, Traces};
-use crate::{changes, files, http, log, purge, reload, rotation};
+use crate::{changes, files, http, log, oci, purge, reload, rotation};
 
 /// The application's state. [`App::service`] is its HTTP face.
 pub struct App {
@@ -117,6 +117,9 @@ pub enum StartError {
     /// The identity provider cannot be set up.
     #[error("{0}")]
     Identity(String),
+    /// The bucket of components, or the way to registries, cannot be set up.
+    #[error("{0}")]
+    Components(String),
     /// A background task died.
     #[error("start-up was interrupted")]
     Interrupted,
@@ -157,6 +160,13 @@ impl App {
             max_kept: policy.max_kept,
         };
         let shared = backend.is_shared();
+        let bucket = policy.store.as_ref().map(Bucket::open).transpose();
+        let bucket = bucket.map_err(StartError::Components)?;
+        let largest =
+            policy.image.map_or(0, |image| image.max_component_bytes).max(policy.max_component);
+        let registries = oci::Access::new(policy.registries.clone(), largest);
+        let registries = registries.map_err(StartError::Components)?;
+        let content = Content { dir: components, shared, bucket, registries };
         let cache = CacheConfig { shared, ..cache };
         let keyring = Keyring::new(store, cache);
         let limits = Limits::new(config.limits, workers());
@@ -168,15 +178,12 @@ impl App {
         let app = Arc::new(Self {
             bodies: BodyLimits::new(&http),
             http,
-            max_component: policy
-                .image
-                .map_or(0, |image| image.max_component_bytes)
-                .max(policy.max_component),
+            max_component: largest,
             default_tenant: config.default_tenant,
             default_outage: cache.default_outage,
             tokens: Tokens::new(&keyring, &cache),
             jwt: config.jwt.map(Jwt::start).transpose().map_err(StartError::Identity)?,
-            policies: Policies::new(host, &keyring, components, shared, kept, explainer),
+            policies: Policies::new(host, &keyring, content, kept, explainer),
             audit,
             readiness: if shared { Readiness::starting() } else { Readiness::started() },
             backend,
@@ -202,6 +209,7 @@ impl App {
         app.limits.start();
         purge::start(&app);
         policies::follow(&app);
+        policies::keep_fetching(&app);
         rotation::start(&app, &app.rotation);
         tokens::start(&app, config.token_uses);
         Ok(app)

@@ -5,6 +5,7 @@
 //! [`ALL`], from which docs/configuration.md is generated.
 
 mod build;
+mod content;
 #[cfg(test)]
 mod examples;
 mod identities;
@@ -34,6 +35,8 @@ use crate::audit::SinkSettings;
 use crate::jwt::JwtConfig;
 use crate::limits::LimitsConfig;
 use crate::mtls::Mapping;
+use crate::oci;
+use crate::policies::BucketSettings;
 
 pub use self::kind::Kind;
 pub(crate) use self::kind::duration as parse_duration;
@@ -233,6 +236,10 @@ pub struct PolicyConfig {
     pub allow_unsigned: Option<bool>,
     /// Most components a tenant keeps.
     pub max_kept: usize,
+    /// The bucket that components are kept in; `None`: the data directory and the key store.
+    pub store: Option<BucketSettings>,
+    /// Registries that components may be pulled from.
+    pub registries: oci::Settings,
 }
 
 /// When uses are counted into the store, and keys rotated.

@@ -11,6 +11,8 @@ use keyward_keyring::store::StoreError;
 use keyward_keyring::vault::VaultError;
 use keyward_policy_host::{AdmissionError, HostError, Limit, ObligationError, PolicyError};
 
+use crate::oci::OciError;
+
 macro_rules! codes {
     ($($variant:ident $code:literal $status:ident $title:literal $about:literal)*) => {
         /// A stable error code.
@@ -192,6 +194,18 @@ codes! {
         "The tenant keeps `policy.max_kept` components. `detail` names some that can be deleted."
     PolicyUntrusted "policy_untrusted" FORBIDDEN "Policy not trusted"
         "The component is not signed as the tenant's policies must be. `detail` says by whom it has to be."
+    PolicyStoreUnavailable "policy_store_unavailable" SERVICE_UNAVAILABLE "Policies' components unavailable"
+        "The bucket that components are kept in does not answer, or refuses this server; its log has the reason. What is active goes on; what was never on this server cannot be had. Retry after the time given."
+    RegistryNotAllowed "registry_not_allowed" FORBIDDEN "Registry not allowed"
+        "The server does not pull from that registry, or not from that repository for this tenant. An operator lists what it pulls from in `policy.registry.allow`."
+    RegistryUnavailable "registry_unavailable" SERVICE_UNAVAILABLE "Registry unavailable"
+        "The registry does not answer. Nothing was changed. Retry after the time given."
+    RegistryRefused "registry_refused" BAD_GATEWAY "Registry refuses"
+        "The registry does not let this server pull the artefact, or answers what no registry answers. An operator sees to `policy.registry.auth_file`."
+    ArtefactNotFound "artefact_not_found" NOT_FOUND "No such artefact"
+        "The registry has no artefact of that name and tag or digest."
+    ArtefactInvalid "artefact_invalid" UNPROCESSABLE_ENTITY "Not a policy's artefact"
+        "The artefact is not one WebAssembly component, or what the registry gave is not what its digest says. `detail` says which."
     PolicySignatureInvalid "policy_signature_invalid" BAD_REQUEST "Signature not valid"
         "A `Keyward-Policy-Signature` header is not of the right form, or its signature is not of this component for this tenant."
 
@@ -343,6 +357,8 @@ impl Code {
             Self::StoreUnavailable
             | Self::IdentityUnavailable
             | Self::NotReady
+            | Self::PolicyStoreUnavailable
+            | Self::RegistryUnavailable
             | Self::AuditUnavailable
             | Self::RequestTimeout
             | Self::VaultUnreachable
@@ -370,6 +386,14 @@ impl Code {
         let code = code.replace('-', "_");
         let known = Self::ALL.iter().find(|known| known.as_str() == code);
         known.copied().unwrap_or(Self::StoreUnavailable)
+    }
+}
+
+impl Code {
+    /// The row for what a registry, or the way to it, failed with.
+    pub fn of_registry(error: &OciError) -> Self {
+        let known = Self::ALL.iter().find(|known| known.as_str() == error.code());
+        known.copied().unwrap_or(Self::Internal)
     }
 }
 

@@ -37,6 +37,7 @@ mod migrate;
 pub mod mtls;
 pub mod net;
 mod observed;
+pub mod oci;
 mod operator;
 mod outbound;
 pub mod policies;

@@ -20,9 +20,9 @@ use self::lines::AboutRequests;
 use crate::config::{ConfigError, LogConfig, TracesConfig};
 use crate::traces;
 
-/// Crates whose lines may hold what a Vault answered, and so are never logged, whatever
-/// `log.level` asks for.
-const SILENCED: [&str; 2] = ["vaultrs", "rustify"];
+/// Crates whose lines may hold what a Vault, a registry or a bucket answered, and so are never logged,
+/// whatever `log.level` asks for.
+const SILENCED: [&str; 4] = ["vaultrs", "rustify", "oci_client", "object_store"];
 
 /// The level of this process's log.
 static LEVEL: OnceLock<Arc<Level>> = OnceLock::new();

@@ -18,6 +18,7 @@ mod failing;
 mod failures;
 mod kept;
 mod loading;
+mod pulled;
 mod record;
 mod registry;
 mod rollout;
@@ -26,6 +27,7 @@ mod serving;
 mod shadow;
 pub mod signature;
 mod trust;
+mod unfetched;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -44,6 +46,7 @@ use self::baseline::Above;
 pub use self::baseline::Baseline;
 pub use self::ceiling::CeilingRecord;
 use self::components::Components;
+pub use self::components::bucket::{Bucket, BucketSettings, BucketUrl};
 pub use self::difference::{Changed, Difference, OperationChange};
 pub use self::digest::{ComponentDigest, NoDigest};
 pub use self::explain::{Explained, Explainer};
@@ -61,8 +64,11 @@ pub use self::serving::{Canary, Decider, Serving};
 use self::shadow::Stage;
 pub use self::shadow::{Kind, Report, Shadow, Times};
 pub use self::trust::{Signer, Trust, TrustRecord, Verdict};
+use self::unfetched::Unfetched;
+pub use self::unfetched::keep_fetching;
 use crate::errors::Code;
 use crate::http::Problem;
+use crate::oci::Access;
 
 /// Tenants whose policies are loaded at a time.
 const LOADS: usize = 8;
@@ -85,6 +91,8 @@ enum Slot {
     Ready(Arc<Serving>),
     /// Shut; what a caller is told.
     Failed(Arc<str>),
+    /// Shut until its component can be fetched.
+    Away,
 }
 
 /// What the server's settings say of policies that tenants keep.
@@ -96,13 +104,25 @@ pub struct Settings {
     pub max_kept: usize,
 }
 
+/// Where components are kept.
+pub struct Content {
+    /// A directory, which exists.
+    pub dir: PathBuf,
+    /// Whether the keyring's store is shared with other hosts, which look for components there.
+    pub shared: bool,
+    /// Where they look instead.
+    pub bucket: Option<Bucket>,
+    /// Where components may be pulled from.
+    pub registries: Access,
+}
+
 /// The tenants' policies.
 pub struct Policies {
     host: Arc<PolicyHost>,
     store: Arc<dyn Store>,
     /// Tells other hosts.
     keyring: Keyring,
-    components: Components,
+    components: Arc<Components>,
     kept: KeptStore,
     settings: Settings,
     /// Whether the records have been read.
@@ -118,19 +138,21 @@ pub struct Policies {
     means: Arc<Means>,
     /// Taken by who follows them.
     reports: Mutex<Option<Reports>>,
+    unfetched: Unfetched,
+    /// Where components may be pulled from.
+    registries: Access,
 }
 
 impl Policies {
-    /// Keeps components in `dir`, which exists, and in the keyring's store if it is `shared` with
-    /// other hosts.
+    /// Of the keyring's tenants.
     pub fn new(
         host: Arc<PolicyHost>,
         keyring: &Keyring,
-        dir: PathBuf,
-        shared: bool,
+        content: Content,
         settings: Settings,
         explainer: Explainer,
     ) -> Self {
+        let Content { dir, shared, bucket, registries } = content;
         let store = Arc::clone(keyring.store());
         let (failing, reports) = Failing::new();
         let means =
@@ -147,7 +169,9 @@ impl Policies {
             explainer,
             means,
             reports: Mutex::new(Some(reports)),
-            components: Components::new(dir, Arc::clone(&store), shared),
+            unfetched: Unfetched::default(),
+            registries,
+            components: Arc::new(Components::new(dir, Arc::clone(&store), shared, bucket)),
             kept: KeptStore::new(Arc::clone(&store)),
             store,
             keyring: keyring.clone(),
@@ -163,9 +187,9 @@ impl Policies {
         &self.host
     }
 
-    /// The store with the components that this host has as files, for a backup to read.
+    /// The store with the components that are kept elsewhere, for a backup to read.
     pub fn backed_up(&self) -> BackedUp {
-        BackedUp::new(Arc::clone(&self.store), self.components.dir().to_owned())
+        BackedUp::new(Arc::clone(&self.store), Arc::clone(&self.components))
     }
 
     /// What becomes of policies on this host.
@@ -194,6 +218,11 @@ impl Policies {
             Some(Slot::Failed(detail)) => {
                 Err(Problem::new(Code::PolicyUnusable, detail.to_string()))
             }
+            Some(Slot::Away) => Err(Problem::new(
+                Code::PolicyStoreUnavailable,
+                "the tenant's active policy was not here before, and where components are kept \
+                 does not answer; it is asked again until it does",
+            )),
             None if !self.loaded.load(Ordering::Acquire) => Err(Problem::new(
                 Code::NotReady,
                 "the server has not yet read which policies are active; retry after the time given",
@@ -211,7 +240,8 @@ impl Policies {
 
     /// How many tenants' policies did not load.
     pub fn failed(&self) -> usize {
-        self.slots.load().values().filter(|slot| matches!(slot, Slot::Failed(_))).count()
+        let is_shut = |slot: &&Slot| matches!(slot, Slot::Failed(_) | Slot::Away);
+        self.slots.load().values().filter(is_shut).count()
     }
 
     /// How many tenants have a policy that is ready to run.

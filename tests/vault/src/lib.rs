@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::missing_panics_doc, reason = "every helper of a test panics when it fails")]
 
+pub mod go;
 pub mod program;
 
 #[cfg(feature = "server")]

@@ -1,10 +1,8 @@
 //! Which program is the Vault under test, and how it is built where none is installed.
 
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+
+use crate::go;
 
 /// Names the program to use: `vault` or `bao`, or one that takes the same arguments.
 pub const INSTALLED: &str = "KEYWARD_TEST_VAULT";
@@ -47,7 +45,7 @@ pub fn built() -> Result<PathBuf, String> {
 }
 
 /// The path an environment variable holds.
-fn given(name: &str) -> Option<PathBuf> {
+pub fn given(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
 }
 
@@ -57,73 +55,12 @@ fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
 }
 
-/// The workspace's root.
-fn workspace() -> Result<&'static Path, String> {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .ancestors()
-        .nth(2)
-        .ok_or_else(|| "tests/vault is not inside a workspace".to_owned())
-}
-
-/// Builds the server of the repository unless the one built last had the same sources. One process
-/// builds; others wait for it.
+/// Builds the server of `tests/vault-server`.
 fn build() -> Result<PathBuf, String> {
-    let root = workspace()?;
-    let (sources, target) = (root.join("tests/vault-server"), root.join("target"));
-    let (program, stamp) = (target.join("vault-server"), target.join("vault-server.sources"));
-    let failed = |error: io::Error| format!("building tests/vault-server: {error}");
-    fs::create_dir_all(&target).map_err(failed)?;
-    let lock = File::create(target.join("vault-server.lock")).map_err(failed)?;
-    lock.lock().map_err(failed)?;
-    let current = digest(&sources).map_err(failed)?;
-    if program.is_file() && fs::read_to_string(&stamp).is_ok_and(|built| built == current) {
-        return Ok(program);
-    }
-    println!("vault: building tests/vault-server (the first time takes some minutes)");
-    let status = Command::new("go")
-        .current_dir(&sources)
-        .args(["build", "-o"])
-        .arg(&program)
-        .arg(".")
-        .status()
-        .map_err(|error| {
-            format!(
-                "there is no Vault to test against: install `vault` or `bao`, name one in \
-                 {INSTALLED}, or install Go to build tests/vault-server ({error})"
-            )
-        })?;
-    if !status.success() {
-        return Err(format!("building tests/vault-server failed ({status})"));
-    }
-    fs::write(&stamp, current).map_err(failed)?;
-    Ok(program)
-}
-
-/// A digest of the files the server is built from; equal sources have equal digests.
-fn digest(folder: &Path) -> io::Result<String> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        let source = path.extension().is_some_and(|it| it == "go" || it == "mod" || it == "sum");
-        if source && path.is_file() {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            files.push((name, fs::read(&path)?));
-        }
-    }
-    files.sort();
-    let mut hasher = DefaultHasher::new();
-    files.hash(&mut hasher);
-    Ok(format!("{:016x}", hasher.finish()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_digest_follows_the_sources() {
-        let folder = workspace().unwrap().join("tests/vault-server");
-        assert_eq!(digest(&folder).unwrap(), digest(&folder).unwrap());
-        assert_ne!(digest(&folder).unwrap(), digest(&workspace().unwrap().join("tests")).unwrap());
-    }
+    go::build("vault-server", "the first time takes some minutes").map_err(|error| {
+        format!(
+            "there is no Vault to test against: install `vault` or `bao`, name one in {INSTALLED}, \
+             or install Go to build tests/vault-server ({error})"
+        )
+    })
 }

@@ -111,6 +111,7 @@ fn of_tenant(method: &str, what: &str, more: &str) -> &'static str {
         ("PUT", "policy", "ceiling") => "policy.ceiling.set",
         ("GET", "policies", "") => "policy.list",
         ("POST", "policies", "") => "policy.push",
+        ("POST", "policies", "pull") => "policy.pull",
         ("GET", "policies", _) => "policy.kept.show",
         ("DELETE", "policies", _) => "policy.delete",
         ("GET", "audit", "") => "audit.query",

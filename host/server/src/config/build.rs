@@ -227,6 +227,8 @@ impl<'a> Reader<'a> {
             compile_timeout: self.duration(&s::COMPILE_TIMEOUT)?,
             allow_unsigned: self.0.get(&s::ALLOW_UNSIGNED).and_then(kind::switch),
             max_kept: self.bytes_count(&s::MAX_KEPT)?,
+            store: self.bucket()?,
+            registries: self.registries()?,
         })
     }
 

@@ -8,6 +8,7 @@ use keyward_keyring::vault::SecretPath;
 use keyward_keyring::{Outage, TenantName};
 
 use crate::limits::Rate;
+use crate::policies::BucketUrl;
 
 /// What values a setting takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Kind {
     List,
     /// Some of these words: a list in the file, else separated by `;`.
     Choices(&'static [&'static str]),
+    /// A bucket, and where in it.
+    Bucket,
     /// Mount and folder of Vault's KV engine.
     SecretPath,
     /// An outage contract.
@@ -86,6 +89,7 @@ impl Kind {
                 let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
                 format!("a list (outside the file separated by `;`) of {}", words.join(", "))
             }
+            Self::Bucket => "a bucket and a prefix such as `s3://bucket/keyward`".into(),
             Self::SecretPath => "a mount and a folder such as `secret/e2ee`".into(),
             Self::Outage => "`fail-closed`, or `serve-stale=` and a duration such as `1h`".into(),
             Self::Rate => "a rate such as `100/s`, `600/m` or `100/s burst 200`".into(),
@@ -121,6 +125,7 @@ impl Kind {
             Self::Choices(words) => {
                 list(text).is_some_and(|list| list.iter().all(|word| words.contains(word)))
             }
+            Self::Bucket => text.parse::<BucketUrl>().is_ok(),
             Self::SecretPath => text.parse::<SecretPath>().is_ok(),
             Self::Outage => text.parse::<Outage>().is_ok(),
             Self::Rate => text.parse::<Rate>().is_ok(),

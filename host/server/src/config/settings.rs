@@ -145,6 +145,20 @@ settings! {
         "Whether a policy without a trusted signature can be pushed and activated. What an operator sets for a tenant goes before it. Unset: `false` for `keyward serve`, `true` for `keyward dev`.";
     MAX_KEPT: Some("policy.max_kept"), "KEYWARD_POLICY_MAX_KEPT", Kind::Count(2, 1000), Some("50"),
         "Most policies that one tenant keeps, the active one included.";
+    STORE_URL: Some("policy.store.url"), "KEYWARD_POLICY_STORE_URL", Kind::Bucket, None,
+        "The bucket that policies' components are kept in, for all hosts over one key store and for no others. Credentials come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`), a web identity token, or the metadata of container or machine. Unset: the data directory, and the key store where hosts share one.";
+    STORE_ENDPOINT: Some("policy.store.endpoint"), "KEYWARD_POLICY_STORE_ENDPOINT", Kind::Url, None,
+        "Where S3's protocol is spoken. Unset: `AWS_ENDPOINT_URL`, else AWS itself.";
+    STORE_REGION: Some("policy.store.region"), "KEYWARD_POLICY_STORE_REGION", Kind::Word, None,
+        "The bucket's region. Unset: `AWS_REGION`, else `us-east-1`.";
+    STORE_CA_CERT: Some("policy.store.ca_cert"), "KEYWARD_POLICY_STORE_CA_CERT", Kind::Path, None,
+        "PEM file of the certificate authorities that the bucket's certificate is checked against, instead of the system's.";
+    REGISTRY_ALLOW: Some("policy.registry.allow"), "KEYWARD_POLICY_REGISTRY_ALLOW", Kind::List, None,
+        "OCI registries that this server pulls policies from, at a tenant-admin's request: hosts, or hosts and what repositories begin with, such as `registry.example/policies/{tenant}`, where `{tenant}` is the tenant's name. `http://` before one has it spoken to without TLS. Unset: none.";
+    REGISTRY_AUTH_FILE: Some("policy.registry.auth_file"), "KEYWARD_POLICY_REGISTRY_AUTH_FILE", Kind::Path, None,
+        "File with the server's credentials for registries, as Docker writes it (`config.json`), read anew for each pull. Programs that it names are not run. Unset: nobody's.";
+    REGISTRY_CA_CERT: Some("policy.registry.ca_cert"), "KEYWARD_POLICY_REGISTRY_CA_CERT", Kind::Path, None,
+        "PEM file of the certificate authorities that registries' certificates are checked against, instead of the system's.";
     CACHE_TTL: Some("cache.ttl"), "KEYWARD_CACHE_TTL", Kind::Duration(SECOND, 24 * HOUR), Some("15m"),
         "How long a loaded key or a verified token is used without asking the store.";
     CACHE_SWEEP: Some("cache.sweep"), "KEYWARD_CACHE_SWEEP", Kind::Duration(10, HOUR), Some("5m"),

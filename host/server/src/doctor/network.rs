@@ -10,6 +10,7 @@ use super::Findings;
 use crate::config::{Config, VaultSettings};
 use crate::jwt::Jwt;
 use crate::net::Tls;
+use crate::policies::{Bucket, BucketSettings};
 
 /// A certificate that ends sooner is worth a word.
 const SOON: u64 = 30 * 86_400;
@@ -24,6 +25,9 @@ pub(super) async fn look(config: &Config, findings: &mut Findings) {
     clock(config, findings).await;
     if let Some(settings) = &config.vault {
         vault(settings, findings).await;
+    }
+    if let Some(settings) = &config.policy.store {
+        bucket(settings, findings).await;
     }
     if let Some(jwt) = &config.jwt {
         match tokio::time::timeout(PATIENCE, Jwt::try_source(jwt)).await {
@@ -41,6 +45,21 @@ pub(super) async fn look(config: &Config, findings: &mut Findings) {
                 "check `jwt.jwks_url`, and what is between",
             ),
         }
+    }
+}
+
+async fn bucket(settings: &BucketSettings, findings: &mut Findings) {
+    let (check, url) = ("bucket", &settings.url);
+    let asked = match Bucket::open(settings) {
+        Ok(bucket) => tokio::time::timeout(PATIENCE, bucket.check()).await,
+        Err(error) => Ok(Err(error)),
+    };
+    let fix = "check `policy.store.…`, the credentials (AWS_…), and that they allow s3:GetObject, \
+               s3:PutObject, s3:DeleteObject and s3:ListBucket: docs/policies.md";
+    match asked {
+        Ok(Ok(())) => findings.ok(check, format!("{url} lets this server in")),
+        Ok(Err(error)) => findings.failed(check, error, fix),
+        Err(_) => findings.failed(check, format!("{url} does not answer within 10 s"), fix),
     }
 }
 

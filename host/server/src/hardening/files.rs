@@ -11,6 +11,7 @@ use keyward_keyring::embedded::RootKeySource;
 
 use crate::config::Config;
 use crate::files::create_private_dir;
+use crate::policies::BucketSettings;
 
 /// What the code below knows of; older kernels do what they can.
 const KNOWN: ABI = ABI::V6;
@@ -90,7 +91,9 @@ fn own(config: &Config) -> Vec<PathBuf> {
 /// Kubernetes replaces what they are links to.
 fn read(config: &Config) -> Vec<PathBuf> {
     let policies = crate::dev::policies_dir(config.policies_dir.as_deref());
-    config.files.iter().map(|path| folder(path)).chain([policies]).collect()
+    let credentials = config.policy.store.iter().flat_map(|_| BucketSettings::credential_files());
+    let files = config.files.iter().cloned().chain(credentials);
+    files.map(|path| folder(&path)).chain([policies]).collect()
 }
 
 fn folder(path: &Path) -> PathBuf {

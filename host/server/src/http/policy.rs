@@ -5,6 +5,7 @@ mod baseline;
 mod bounds;
 mod explain;
 mod kept;
+mod pull;
 mod query;
 mod rollout;
 
@@ -182,7 +183,7 @@ pub fn routes(routes: &mut Routes) {
     let path = "/api/v1/tenants/{tenant}/policy";
     let endpoint = Endpoint::new(Tag::Tenants, Who::Readers, "getPolicy", "The active policy")
         .answers::<PolicyView<'_>>(200, "What it imports and offers")
-        .fails(&[Code::PolicyNotSet, Code::PolicyUnusable]);
+        .fails(&[Code::PolicyNotSet, Code::PolicyUnusable, Code::PolicyStoreUnavailable]);
     routes.get(path, show, endpoint);
     let endpoint = Endpoint::new(Tag::Tenants, Who::Managers, "activatePolicy", "Put a policy")
         .about(
@@ -192,6 +193,7 @@ pub fn routes(routes: &mut Routes) {
         .fails(&[Code::PolicyNotKept]);
     routes.put(path, put, takes_component(endpoint));
     kept::routes(routes);
+    pull::routes(routes);
     activation::routes(routes);
     rollout::routes(routes);
     explain::routes(routes);

@@ -42,13 +42,16 @@ fn talk() {
     tracing::error!(target: "vaultrs", "hvs.one");
     tracing::error!(target: "vaultrs::client", "hvs.two");
     tracing::info!(target: "rustify::clients::reqwest", "hvs.three");
+    tracing::debug!(target: "oci_client::client", "hvs.five");
+    tracing::info!(target: "object_store::client::http", "hvs.six");
     let _span = tracing::info_span!(target: "rustify", "call", body = "hvs.four");
     tracing::trace!(target: "keyward", "heard");
 }
 
 #[test]
-fn no_directive_makes_the_vault_crates_talk() {
-    const ALL: &str = "trace,vaultrs=trace,vaultrs::client=trace,rustify=trace";
+fn no_directive_makes_crates_talk_that_log_answers() {
+    const ALL: &str = "trace,vaultrs=trace,vaultrs::client=trace,rustify=trace,oci_client=debug,\
+                       object_store=info";
     for json in [false, true] {
         let (subscriber, _level, buffer) = log(json, ALL);
         tracing::subscriber::with_default(subscriber, talk);

@@ -164,6 +164,12 @@ impl Policies {
 pub(super) fn unreadable(error: ComponentError) -> Problem {
     match error {
         ComponentError::Store(error) => Problem::store(&error),
+        // The log has the reason.
+        ComponentError::Away(_) => Problem::new(
+            Code::PolicyStoreUnavailable,
+            "where components are kept does not answer, or not this server; active policies go on, \
+             and nothing was changed; retry after the time given",
+        ),
         ComponentError::Unusable(reason) => Problem::internal(reason),
     }
 }

@@ -1,8 +1,8 @@
-//! The store as backups see it: with the components that are files of the data directory.
+//! The store as backups see it: with the components that are kept elsewhere.
 //!
-//! Where hosts share a store, it has each component in records below `components/<digest>`. Where
-//! this host alone has files, they are cut into the same records here, so that a backup is complete
-//! wherever it is restored.
+//! Where hosts share components in the key store, it has each in records below
+//! `components/<digest>`. Where they are files of this host's or objects of a bucket, they are cut
+//! into the same records here, so that a backup is complete wherever it is restored.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,14 +12,14 @@ use bytes::Bytes;
 use keyward_keyring::store::{Record, Store, StoreError};
 
 use super::ComponentDigest;
-use super::components::Records;
+use super::components::{ComponentError, Components, Records};
 
 const FOLDER: &str = "components/";
 
-/// A store with components from files. What the store has itself comes first.
+/// A store with all components. What the store has itself comes first.
 pub struct BackedUp {
     store: Arc<dyn Store>,
-    dir: PathBuf,
+    components: Arc<Components>,
     /// The component read last: its records are asked for one after the other.
     last: Mutex<Option<(String, Bytes)>>,
 }
@@ -44,25 +44,24 @@ impl<'a> Place<'a> {
 }
 
 impl BackedUp {
-    pub(super) fn new(store: Arc<dyn Store>, dir: PathBuf) -> Self {
-        Self { store, dir, last: Mutex::new(None) }
+    pub(super) fn new(store: Arc<dyn Store>, components: Arc<Components>) -> Self {
+        Self { store, components, last: Mutex::new(None) }
     }
 
-    /// The component from its file. An error says that the backup goes without it.
+    /// The component from wherever it is. An error says that the backup goes without it.
     async fn component(&self, hex: &str) -> Result<Bytes, StoreError> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some((_, wasm)) = last.filter(|(last, _)| last == hex) {
             return Ok(wasm);
         }
-        let path = self.dir.join(format!("{hex}.wasm"));
+        let path = PathBuf::from(format!("{FOLDER}{hex}"));
         let corrupted = |reason: String| StoreError::Corrupted { path: path.clone(), reason };
-        let file = path.clone();
-        let read = tokio::task::spawn_blocking(move || std::fs::read(file)).await;
-        let wasm = read.map_err(|error| corrupted(error.to_string()))?;
-        let wasm = Bytes::from(wasm.map_err(|error| corrupted(error.to_string()))?);
-        if ComponentDigest::of(&wasm).hex() != hex {
-            return Err(corrupted("its digest is another".to_owned()));
-        }
+        let digest =
+            ComponentDigest::from_hex(hex).map_err(|error| corrupted(error.to_string()))?;
+        let wasm = self.components.read(&digest).await.map_err(|error| match error {
+            ComponentError::Store(error) => error,
+            error => corrupted(error.to_string()),
+        })?;
         let read = Some((hex.to_owned(), wasm.clone()));
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = read;
         Ok(wasm)
@@ -130,12 +129,14 @@ mod tests {
         let (files, others) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let empty: Arc<dyn Store> = Arc::new(MemoryStore::default());
         let shared: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        for (dir, store, is_shared) in [(&files, &empty, false), (&others, &shared, true)] {
-            let components = Components::new(dir.path().into(), Arc::clone(store), is_shared);
-            components.keep(&digest, &wasm).await.unwrap();
-        }
+        let components = |dir: &tempfile::TempDir, store: &Arc<dyn Store>, is_shared| {
+            Arc::new(Components::new(dir.path().into(), Arc::clone(store), is_shared, None))
+        };
+        let (here, there) = (components(&files, &empty, false), components(&others, &shared, true));
+        here.keep(&digest, &wasm).await.unwrap();
+        there.keep(&digest, &wasm).await.unwrap();
         assert!(empty.list("").await.unwrap().is_empty());
-        let seen = BackedUp::new(Arc::clone(&empty), files.path().into());
+        let seen = BackedUp::new(Arc::clone(&empty), Arc::clone(&here));
         let names = seen.list(&folder).await.unwrap();
         assert_eq!(names, shared.list(&folder).await.unwrap());
         assert_eq!(names.len(), 3);
@@ -147,7 +148,7 @@ mod tests {
         // A component that is gone or changed is no good to a backup.
         let path = files.path().join(format!("{}.wasm", digest.hex()));
         std::fs::write(&path, b"something else").unwrap();
-        let seen = BackedUp::new(Arc::clone(&empty), files.path().into());
+        let seen = BackedUp::new(Arc::clone(&empty), Arc::clone(&here));
         assert!(matches!(seen.get(&folder).await, Err(StoreError::Corrupted { .. })));
     }
 }

@@ -46,6 +46,8 @@ pub(super) enum Above {
     Baseline(Arc<Baseline>),
     /// It is set and did not load.
     Failed,
+    /// It is set and cannot be fetched yet.
+    Away,
 }
 
 impl Policies {
@@ -54,6 +56,11 @@ impl Policies {
         match &**self.above.load() {
             Above::Nothing => Ok(None),
             Above::Baseline(baseline) => Ok(Some(Arc::clone(baseline))),
+            Above::Away => Err(Problem::new(
+                Code::PolicyStoreUnavailable,
+                "the operator's baseline policy was not here before, and where components are kept \
+                 does not answer; it is asked again until it does",
+            )),
             Above::Failed => Err(Problem::new(
                 Code::PolicyUnusable,
                 "the operator's baseline policy did not load, so nothing is allowed; an operator \
@@ -118,6 +125,14 @@ impl Policies {
                 Ok(record) => match self.loaded_baseline(&record).await {
                     Ok(policy) => Above::Baseline(Arc::new(Baseline { record, policy })),
                     Err(ComponentError::Store(error)) => return Err(error),
+                    Err(ComponentError::Away(reason)) => {
+                        tracing::error!(
+                            reason,
+                            "the baseline cannot be fetched; all are shut till then"
+                        );
+                        self.unfetched.add_baseline();
+                        Above::Away
+                    }
                     Err(ComponentError::Unusable(reason)) => {
                         tracing::error!(reason, "the baseline policy did not load; all are shut");
                         Above::Failed

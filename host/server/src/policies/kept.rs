@@ -31,6 +31,9 @@ pub struct Kept {
     pub pushed_at: u64,
     /// Subject of the credential that pushed it.
     pub pushed_by: String,
+    /// The artefact it was pulled from, with its digest, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Who signed it. Checked whenever it is activated or loaded, never taken from here on trust.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub signatures: Vec<Signature>,
@@ -48,6 +51,7 @@ impl Kept {
             operations: names.collect(),
             pushed_at,
             pushed_by: pushed_by.to_owned(),
+            source: None,
             signatures: Vec::new(),
         }
     }

@@ -33,6 +33,12 @@ impl Policies {
         let policy = match self.policy(tenant, &record.active.digest).await {
             Ok(policy) => policy,
             Err(ComponentError::Store(error)) => return Err(error),
+            // What the record says is in force: what ran before it does not run on in its place.
+            Err(ComponentError::Away(reason)) => {
+                tracing::error!(%tenant, reason, "policy cannot be fetched; tenant is shut till then");
+                self.unfetched.add(tenant);
+                return Ok(Some(Slot::Away));
+            }
             Err(ComponentError::Unusable(reason)) => {
                 tracing::error!(%tenant, reason, "policy did not load; tenant is shut");
                 return Ok(Some(Slot::Failed(NOT_LOADED.into())));
@@ -109,6 +115,11 @@ impl Policies {
         let policy = match self.policy(tenant, digest).await {
             Ok(policy) => policy,
             Err(ComponentError::Store(error)) => return Err(error),
+            Err(ComponentError::Away(reason)) => {
+                tracing::error!(%tenant, digest, reason, "a policy on trial cannot be fetched yet");
+                self.unfetched.add(tenant);
+                return Ok(None);
+            }
             Err(ComponentError::Unusable(reason)) => {
                 tracing::error!(%tenant, digest, reason, "a policy on trial did not load");
                 return Ok(None);

@@ -40,6 +40,18 @@ impl Policies {
         signatures: Vec<Signature>,
         by: &str,
     ) -> Result<Pushed, Problem> {
+        self.push_from(tenant, wasm, signatures, None, by).await
+    }
+
+    /// The same with where it was pulled from.
+    pub(super) async fn push_from(
+        &self,
+        tenant: &TenantName,
+        wasm: bytes::Bytes,
+        signatures: Vec<Signature>,
+        source: Option<String>,
+        by: &str,
+    ) -> Result<Pushed, Problem> {
         let rules = self.rules(tenant).await.map_err(unavailable)?;
         let policy = self.host.admit_within(&wasm, &rules.ceiling).await?;
         let digest = ComponentDigest::of(&wasm);
@@ -56,9 +68,10 @@ impl Policies {
             return Err(Problem::new(Code::PolicySignatureInvalid, detail));
         }
         for signature in signatures {
-            kept.signatures.retain(|other| other.keyid != signature.keyid);
+            kept.signatures.retain(|other| !signature.replaces(other));
             kept.signatures.push(signature);
         }
+        kept.source = source.or(kept.source);
         let excess = kept.signatures.len().saturating_sub(MAX_SIGNATURES);
         kept.signatures.drain(..excess);
         if let Verdict::Refused(reason) = rules.trust.verdict(tenant, &kept) {

@@ -1,12 +1,16 @@
 //! Signatures of policies: what is signed, by whom, and how a signature travels.
 //!
 //! A signer signs a statement, not the component alone: it names the tenant, so that a signature
-//! made for one is of no use in another. docs/policies.md has its bytes.
+//! made for one is of no use in another. docs/policies.md has its bytes. For an artefact of a registry
+//! it is cosign's statement on the manifest, which names the component; its tenant if the signer
+//! wrote so.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_crypto::{Algorithm, CryptoError, PublicKey, SignatureForm};
 use serde::{Deserialize, Serialize};
+
+use crate::oci::{Component, simple_signing};
 
 /// The header a signature travels in, as `KEYID:BASE64`.
 pub const HEADER: &str = "keyward-policy-signature";
@@ -25,6 +29,29 @@ pub struct Signature {
     pub keyid: String,
     /// Standard base64 of the 64 bytes (RFC 8032).
     pub signature: String,
+    /// What was signed, if it is an artefact of a registry; else it is this program's statement.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artefact: Option<Artefact>,
+}
+
+/// What a signature of cosign's is about: what it takes to check it again without the registry.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Artefact {
+    /// The bytes that are signed: a statement on the manifest's digest.
+    pub statement: String,
+    /// The manifest, which has the component's digest.
+    pub manifest: String,
+}
+
+impl Artefact {
+    /// Whether the signer says by it that this component is a policy for this tenant.
+    fn is_about(&self, tenant: &str, digest: &str, size: usize) -> bool {
+        let Ok(component) = Component::of_manifest(self.manifest.as_bytes()) else { return false };
+        let manifest = crate::policies::ComponentDigest::of(self.manifest.as_bytes());
+        component.digest == digest
+            && u64::try_from(size) == Ok(component.size)
+            && simple_signing::Statement::says(self.statement.as_bytes(), manifest.as_str(), tenant)
+    }
 }
 
 impl Signature {
@@ -34,8 +61,11 @@ impl Signature {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let is_keyid = keyid.len() == 32 && keyid.bytes().all(is_digit);
         let bytes = STANDARD.decode(signature).ok()?;
-        (is_keyid && bytes.len() == SIGNATURE_LEN)
-            .then(|| Self { keyid: keyid.to_owned(), signature: signature.to_owned() })
+        (is_keyid && bytes.len() == SIGNATURE_LEN).then(|| Self {
+            keyid: keyid.to_owned(),
+            signature: signature.to_owned(),
+            artefact: None,
+        })
     }
 
     /// What a header carries.
@@ -45,7 +75,17 @@ impl Signature {
 
     /// The signature of these bytes by the key of this id.
     pub fn new(keyid: String, signature: &[u8]) -> Self {
-        Self { keyid, signature: STANDARD.encode(signature) }
+        Self { keyid, signature: STANDARD.encode(signature), artefact: None }
+    }
+
+    /// What it is called that is signed.
+    pub fn form(&self) -> &'static str {
+        if self.artefact.is_some() { "cosign" } else { "keyward" }
+    }
+
+    /// Whether it takes the place of another, of the same key.
+    pub fn replaces(&self, other: &Self) -> bool {
+        self.keyid == other.keyid && self.form() == other.form()
     }
 }
 
@@ -80,11 +120,24 @@ impl SignerKey {
         self.key.pem()
     }
 
-    /// Whether the signature is this key's, of this statement.
-    pub fn verifies(&self, statement: &[u8], signature: &Signature) -> bool {
-        let Ok(bytes) = STANDARD.decode(&signature.signature) else { return false };
-        signature.keyid == self.id
-            && self.key.verify(statement, &bytes, SignatureForm::Standard).unwrap_or(false)
+    /// Whether the signature is this key's, and says that this component is a policy for this tenant.
+    pub fn verifies(&self, signature: &Signature, tenant: &str, digest: &str, size: usize) -> bool {
+        if signature.keyid != self.id {
+            return false;
+        }
+        match &signature.artefact {
+            None => self.signed(&statement(tenant, digest, size), &signature.signature),
+            Some(artefact) => {
+                artefact.is_about(tenant, digest, size)
+                    && self.signed(artefact.statement.as_bytes(), &signature.signature)
+            }
+        }
+    }
+
+    /// Whether this, in base64, is the key's signature of these bytes.
+    pub fn signed(&self, bytes: &[u8], signature: &str) -> bool {
+        let Ok(signature) = STANDARD.decode(signature) else { return false };
+        self.key.verify(bytes, &signature, SignatureForm::Standard).unwrap_or(false)
     }
 }
 

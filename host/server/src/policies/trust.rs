@@ -4,7 +4,7 @@ use keyward_keyring::TenantName;
 use serde::{Deserialize, Serialize};
 
 use super::kept::Kept;
-use super::signature::{self, Signature, SignerKey};
+use super::signature::{Artefact, Signature, SignerKey};
 
 /// A signer as an operator names one.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
@@ -110,18 +110,37 @@ impl Trust {
         kept: &Kept,
         given: &'a [Signature],
     ) -> Option<&'a Signature> {
-        let statement = signature::statement(tenant.as_str(), &kept.digest, kept.size);
         given.iter().find(|signature| {
             let claimed = self.signers.iter().find(|(_, key)| key.id() == signature.keyid);
-            claimed.is_some_and(|(_, key)| !key.verifies(&statement, signature))
+            claimed.is_some_and(|(_, key)| !is_of(key, signature, tenant, kept))
         })
+    }
+
+    /// Whether it is a trusted signer's, of this component for this tenant.
+    pub fn has(
+        &self,
+        signature: &Signature,
+        tenant: &TenantName,
+        digest: &str,
+        size: usize,
+    ) -> bool {
+        let tenant = tenant.as_str();
+        self.signers.iter().any(|(_, key)| key.verifies(signature, tenant, digest, size))
+    }
+
+    /// The signature of cosign's as one of a trusted signer's; `None` if it is nobody's. Those of
+    /// cosign do not say whose they are.
+    pub fn claimed(&self, artefact: Artefact, signature: &str) -> Option<Signature> {
+        let bytes = artefact.statement.as_bytes();
+        let (_, key) = self.signers.iter().find(|(_, key)| key.signed(bytes, signature))?;
+        let (keyid, signature) = (key.id().to_owned(), signature.to_owned());
+        Some(Signature { keyid, signature, artefact: Some(artefact) })
     }
 
     /// Whether the component may be the tenant's policy.
     pub fn verdict(&self, tenant: &TenantName, kept: &Kept) -> Verdict {
-        let statement = signature::statement(tenant.as_str(), &kept.digest, kept.size);
         let signed =
-            |key: &SignerKey| kept.signatures.iter().any(|it| key.verifies(&statement, it));
+            |key: &SignerKey| kept.signatures.iter().any(|it| is_of(key, it, tenant, kept));
         let names: Vec<String> = self
             .signers
             .iter()
@@ -153,11 +172,18 @@ impl Trust {
     }
 }
 
+/// Whether it is a signature of this key, of this component for this tenant.
+fn is_of(key: &SignerKey, signature: &Signature, tenant: &TenantName, kept: &Kept) -> bool {
+    key.verifies(signature, tenant.as_str(), &kept.digest, kept.size)
+}
+
 #[cfg(test)]
 mod tests {
     use keyward_crypto::{KeyId, KeyMaterial, KeyVersion, SignatureForm};
 
+    use super::super::signature;
     use super::*;
+    use crate::oci::simple_signing::Statement;
 
     fn signer() -> (KeyVersion, Signer) {
         let algorithm = keyward_crypto::Algorithm::Ed25519;
@@ -180,6 +206,7 @@ mod tests {
             operations: Vec::new(),
             pushed_at: 1,
             pushed_by: "test".into(),
+            source: None,
             signatures,
         }
     }
@@ -212,6 +239,59 @@ mod tests {
         assert!(reason.contains("(release)"), "{reason}");
         // Not false: it does not say it is from anybody known.
         assert_eq!(trust.false_one(&acme, &strange, &strange.signatures), None);
+    }
+
+    #[test]
+    fn a_signature_of_an_artefact_is_of_the_component_that_its_manifest_names() {
+        let (key, signer) = signer();
+        let trust = Trust::of(Some(&record(&signer, Some(false))), false);
+        let (acme, other) = ("acme".parse().unwrap(), "other".parse().unwrap());
+        let digest = format!("sha256:{}", "0a".repeat(32));
+        let manifest = |digest: &str, size: usize| {
+            let layer = serde_json::json!(
+                { "mediaType": "application/wasm", "digest": digest, "size": size }
+            );
+            let config =
+                serde_json::json!({ "mediaType": "x/y", "digest": "sha256:00", "size": 1 });
+            let manifest =
+                serde_json::json!({ "schemaVersion": 2, "config": config, "layers": [layer] });
+            manifest.to_string()
+        };
+        let claimed = |manifest: &str, only: Option<&str>| {
+            let of = crate::policies::ComponentDigest::of(manifest.as_bytes()).to_string();
+            let statement = Statement::new("r.example/a".into(), of, only).to_bytes();
+            let bytes = key.sign(&statement, SignatureForm::Standard).unwrap();
+            let signature = Signature::new(String::new(), &bytes).signature;
+            let statement = String::from_utf8(statement).unwrap();
+            let artefact = Artefact { statement, manifest: manifest.to_owned() };
+            trust.claimed(artefact, &signature)
+        };
+        let kept = |signature: Option<Signature>| {
+            let signatures = signature.into_iter().collect();
+            Kept { digest: digest.clone(), ..kept(signatures) }
+        };
+        let good = claimed(&manifest(&digest, 7), None).unwrap();
+        assert_eq!(good.form(), "cosign");
+        for tenant in [&acme, &other] {
+            assert!(trust.verdict(tenant, &kept(Some(good.clone()))).is_trusted());
+        }
+        let ours = kept(claimed(&manifest(&digest, 7), Some("acme")));
+        assert!(trust.verdict(&acme, &ours).is_trusted());
+        assert!(!trust.verdict(&other, &ours).is_trusted());
+        // A good signature of another artefact, with this one's manifest.
+        let mut swapped =
+            claimed(&manifest(&format!("sha256:{}", "0b".repeat(32)), 7), None).unwrap();
+        swapped.artefact.as_mut().unwrap().manifest = manifest(&digest, 7);
+        let another = claimed(&manifest(&digest, 8), None);
+        let mut changed = good.clone();
+        changed.artefact.as_mut().unwrap().statement.push(' ');
+        for bad in [Some(swapped), another, Some(changed), None] {
+            assert!(!trust.verdict(&acme, &kept(bad.clone())).is_trusted(), "{bad:?}");
+        }
+        let (_, stranger) = self::signer();
+        let strict = Trust::of(Some(&record(&stranger, None)), false);
+        assert_eq!(strict.claimed(good.artefact.clone().unwrap(), &good.signature), None);
+        assert!(!strict.verdict(&acme, &kept(Some(good))).is_trusted());
     }
 
     #[test]

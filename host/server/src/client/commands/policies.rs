@@ -1,5 +1,6 @@
 //! `keyward policy …`: the policies of a tenant, at its server, and what their author does before.
 
+mod publish;
 mod signing;
 
 use std::path::{Path, PathBuf};
@@ -27,14 +28,19 @@ pub enum Command {
     /// Admit a component and keep it; it decides nothing until it is activated
     Push {
         /// The component (.wasm)
-        #[arg(value_hint = ValueHint::FilePath)]
-        file: PathBuf,
+        #[arg(value_hint = ValueHint::FilePath, required_unless_present = "from")]
+        file: Option<PathBuf>,
+        /// Have the server pull it from a registry, with its signatures
+        #[arg(long, value_name = "oci://REGISTRY/REPOSITORY:TAG", conflicts_with_all = ["file", "sign"])]
+        from: Option<String>,
         #[command(flatten)]
         sign: Sign,
         /// Make it the tenant's policy at once
         #[arg(long)]
         activate: bool,
     },
+    /// Push a component and its signatures into an OCI registry, for servers to pull
+    Publish(publish::Publish),
     /// List the policies that are kept
     List {
         /// At most so many
@@ -227,11 +233,24 @@ impl Command {
         let call = match self {
             Self::Author(command) => return author::run(command, connection.json()).await,
             Self::Keygen { key, public } => return signing::keygen(&key, public),
-            Self::Push { file, sign, activate: false } => {
-                component(Call::post(&["policies"]), connection, &file, &sign)?
+            Self::Publish(publish) => return publish.run(connection).await,
+            Self::Push { file, from: Some(from), activate, .. } => {
+                debug_assert!(file.is_none(), "clap lets nobody give both");
+                let call = Call::post(&["policies", "pull"]).field("from", Some(from));
+                if activate {
+                    let answer = Api::new(connection)?.call(call).await?;
+                    Call::post(&["policy", "activate"]).field("digest", Some(digest(&answer)?))
+                } else {
+                    call
+                }
             }
-            Self::Push { file, sign, activate: true } => {
-                component(Call::new(Method::PUT, &["policy"]), connection, &file, &sign)?
+            Self::Push { file, sign, activate, from: None } => {
+                let call = if activate {
+                    Call::new(Method::PUT, &["policy"])
+                } else {
+                    Call::post(&["policies"])
+                };
+                component(call, connection, &file.unwrap_or_default(), &sign)?
             }
             Self::Activate { what, if_active, sign } => {
                 activate(connection, &what, if_active, &sign)?
@@ -314,6 +333,14 @@ fn component(
         call = call.header(HEADER, signature.to_header());
     }
     Ok(call.bytes("application/wasm", wasm))
+}
+
+/// The digest of what a server says it keeps.
+fn digest(answer: &[u8]) -> Result<String, Failure> {
+    let answer: Option<Value> = serde_json::from_slice(answer).ok();
+    let digest = answer.as_ref().and_then(|answer| answer["digest"].as_str());
+    let none = || Failure::Connection("the answer has no digest; is it Keyward's?".into());
+    digest.map(str::to_owned).ok_or_else(none)
 }
 
 fn asking(subject: &str, roles: &[String], claims: &[String]) -> Result<Value, Failure> {

@@ -57,6 +57,7 @@ pub const JSON: &[Code] = &[InvalidJson, InvalidField, UnsupportedMediaType];
 pub const POLICY: &[Code] = &[
     PolicyMissing,
     PolicyUnusable,
+    PolicyStoreUnavailable,
     PolicyRefused,
     PolicyInvalid,
     PolicyNotFound,
@@ -126,10 +127,15 @@ pub const COMPONENT: &[Code] = &[
     ComponentCompileTimeout,
     ComponentBadDescription,
     PolicyBusy,
+    PolicyStoreUnavailable,
 ];
 
 /// Where a component is pushed, beside [`COMPONENT`].
 pub const PUSH: &[Code] = &[PoliciesTooMany, PolicyUntrusted, PolicySignatureInvalid];
+
+/// Where a component is pulled, beside [`PUSH`].
+pub const PULL: &[Code] =
+    &[RegistryNotAllowed, RegistryUnavailable, RegistryRefused, ArtefactNotFound, ArtefactInvalid];
 
 /// Where a backup is restored.
 pub const RESTORE: &[Code] = &[

@@ -269,6 +269,10 @@ forms! {
         "type": "string", "pattern": "^sha256:[0-9a-f]{64}$",
         "description": "The SHA-256 of a component."
     }
+    ArtefactLocation {
+        "type": "string", "pattern": "^oci://[^/]+/.+$", "maxLength": 1024,
+        "description": "An artefact: `oci://`, a registry, a repository, and a tag or digest."
+    }
     SignerKeyId {
         "type": "string", "pattern": "^[0-9a-f]{32}$",
         "description": "Names a public key that signatures of policies are checked with."

@@ -85,7 +85,7 @@ pub(super) fn routes(routes: &mut Routes) {
             .answers::<InForce<'_>>(200, "What is above the tenants' policies")
     };
     let endpoint = operating("getBaselinePolicy", "The policy above every tenant's")
-        .fails(&[Code::PolicyUnusable]);
+        .fails(&[Code::PolicyUnusable, Code::PolicyStoreUnavailable]);
     routes.get(path, show, endpoint);
     let endpoint = operating("setBaselinePolicy", "Set the policy above every tenant's")
         .about(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
+use keyward_keyring::TenantName;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -18,11 +19,11 @@ use crate::http::auth::Access;
 use crate::http::openapi::{Endpoint, Tag, Who, schema};
 use crate::http::routes::Routes;
 use crate::http::{Params, Problem, output, param};
-use crate::policies::{ComponentDigest, Kept, Trust};
+use crate::policies::{ComponentDigest, Kept, Pushed, Trust};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "KeptPolicy")]
-struct KeptView<'a> {
+pub(super) struct KeptView<'a> {
     #[schemars(with = "schema::ComponentDigest")]
     digest: &'a str,
     size: usize,
@@ -33,6 +34,9 @@ struct KeptView<'a> {
     #[schemars(with = "schema::Timestamp")]
     pushed_at: String,
     pushed_by: &'a str,
+    /// The artefact it was pulled from, if it was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<&'a str>,
     signatures: Vec<SignatureView<'a>>,
     /// Whether it is the tenant's policy.
     active: bool,
@@ -46,6 +50,8 @@ struct SignatureView<'a> {
     /// The name of the trusted signer whose key that is, if it is one's.
     #[serde(skip_serializing_if = "Option::is_none")]
     signer: Option<&'a str>,
+    /// What is signed: `keyward`, the statement of this program's; `cosign`, an artefact.
+    form: &'static str,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -59,10 +65,11 @@ struct KeptList<'a> {
 }
 
 impl<'a> KeptView<'a> {
-    fn of(kept: &'a Kept, active: Option<&str>, trust: &'a Trust) -> Self {
+    pub(super) fn of(kept: &'a Kept, active: Option<&str>, trust: &'a Trust) -> Self {
         let signatures = kept.signatures.iter().map(|signature| SignatureView {
             keyid: &signature.keyid,
             signer: trust.name_of(&signature.keyid),
+            form: signature.form(),
         });
         Self {
             digest: &kept.digest,
@@ -72,6 +79,7 @@ impl<'a> KeptView<'a> {
             operations: &kept.operations,
             pushed_at: clock::rfc3339(kept.pushed_at),
             pushed_by: &kept.pushed_by,
+            source: kept.source.as_deref(),
             signatures: signatures.collect(),
             active: active == Some(kept.digest.as_str()),
         }
@@ -88,9 +96,18 @@ async fn push(
     let (wasm, signatures) = component(&app, request).await?;
     let by = &credential.caller.subject;
     let pushed = app.policies.push(&tenant, wasm, signatures, by).await?;
+    show_pushed(&app, &tenant, &pushed).await
+}
+
+/// The answer to what brought a component.
+pub(super) async fn show_pushed(
+    app: &App,
+    tenant: &TenantName,
+    pushed: &Pushed,
+) -> Result<Response<Body>, Problem> {
     audit::target(&format!("policy {}", pushed.digest));
-    let record = app.policies.record(&tenant).await?;
-    let (_, trust) = app.policies.trust(&tenant).await?;
+    let record = app.policies.record(tenant).await?;
+    let (_, trust) = app.policies.trust(tenant).await?;
     let active = record.as_ref().map(|record| record.active.digest.as_str());
     let status = if pushed.is_new { StatusCode::CREATED } else { StatusCode::OK };
     output::json(status, &KeptView::of(&pushed.kept, active, &trust))

@@ -19,6 +19,12 @@ use crate::policies::signature::{self, Signature};
 
 /// Signs a component for a tenant.
 pub fn sign(path: &Path, tenant: &str, wasm: &[u8]) -> Result<Signature, Failure> {
+    let digest = ComponentDigest::of(wasm);
+    sign_bytes(path, &signature::statement(tenant, digest.as_str(), wasm.len()))
+}
+
+/// Signs these bytes.
+pub fn sign_bytes(path: &Path, bytes: &[u8]) -> Result<Signature, Failure> {
     let pem = std::fs::read(path).map(Zeroizing::new);
     let pem = pem.map_err(|error| Failure::file("read", path, &error))?;
     let none = || {
@@ -30,10 +36,8 @@ pub fn sign(path: &Path, tenant: &str, wasm: &[u8]) -> Result<Signature, Failure
     let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).map_err(|_| none())?;
     let material = KeyMaterial::import(Algorithm::Ed25519, der.secret_pkcs8_der());
     let key = expand(&material.map_err(|_| none())?)?;
-    let digest = ComponentDigest::of(wasm);
-    let statement = signature::statement(tenant, digest.as_str(), wasm.len());
     let failed = |error| Failure::local("cannot sign", &error);
-    let bytes = key.sign(&statement, SignatureForm::Standard).map_err(failed)?;
+    let bytes = key.sign(bytes, SignatureForm::Standard).map_err(failed)?;
     let public_key = key.public_key().map_err(failed)?;
     Ok(Signature::new(signature::key_id(&public_key), &bytes))
 }
