@@ -46,7 +46,7 @@ pub use self::ceiling::CeilingRecord;
 use self::components::Components;
 pub use self::difference::{Changed, Difference, OperationChange};
 pub use self::digest::{ComponentDigest, NoDigest};
-pub use self::explain::{Explained, Explainer};
+pub use self::explain::{Explained, Explainer, Look};
 pub use self::failing::{Counters, follow};
 use self::failing::{Failing, Reports};
 use self::failures::Failures;

@@ -6,6 +6,8 @@ mod bounds;
 mod explain;
 mod kept;
 mod query;
+mod question;
+mod record;
 mod rollout;
 
 use std::sync::Arc;
@@ -195,6 +197,7 @@ pub fn routes(routes: &mut Routes) {
     activation::routes(routes);
     rollout::routes(routes);
     explain::routes(routes);
+    record::routes(routes);
     bounds::routes(routes);
     baseline::routes(routes);
 }
