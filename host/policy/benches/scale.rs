@@ -6,6 +6,7 @@
 //! otherwise. What is compiled is kept for the next time, which takes a minute of the first run for
 //! each few thousand. What is measured runs in a process of its own, which has compiled nothing.
 #![allow(clippy::unwrap_used, reason = "it fails by panicking")]
+#![allow(clippy::cast_precision_loss, reason = "numbers of policies are far below 2^52")]
 
 mod common;
 

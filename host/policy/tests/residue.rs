@@ -94,7 +94,7 @@ const TURNED: [u8; 7] = [0x3b, 0x91, 0xe2, 0x5d, 0x07, 0xc8, 0x76];
 /// Holds many values on its stack while the host opens a key, which takes a while.
 fn stack_user() -> Crafted {
     const VALUES: usize = 64;
-    let bytes: String = TURNED.iter().map(|byte| format!("\\{byte:02x}")).collect();
+    let bytes = TURNED.iter().fold(String::new(), |text, byte| text + &format!("\\{byte:02x}"));
     // In a loop, and then read, so that no compiler knows what they are. The lowest byte, which is
     // the first in memory, tells them apart.
     let mut body = String::from("(local $nth i32)");

@@ -41,7 +41,7 @@ pub enum Command {
     /// Measure decisions, and an operation
     Bench(bench::Args),
     /// Run cases, or have a server run a question, and keep every host call, to replay it
-    Record(record::Args),
+    Record(Box<record::Args>),
     /// Run recorded cases again, on recorded host calls, and show the first difference
     Replay(replay::Args),
 }
