@@ -223,6 +223,11 @@ impl Server {
         self.process.resident_bytes()
     }
 
+    /// The most it ever had in memory, in bytes.
+    pub fn peak_resident_bytes(&self) -> usize {
+        self.process.peak_resident_bytes()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         self.process.signal(signal);

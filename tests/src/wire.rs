@@ -15,15 +15,20 @@ pub struct Wire {
 impl Wire {
     /// `POST` of JSON by whoever holds the token.
     pub fn post(address: &str, token: &str, path: &str, body: &str) -> Self {
+        Self::post_of(address, token, path, "application/json", body.as_bytes())
+    }
+
+    /// `POST` of anything by whoever holds the token.
+    pub fn post_of(address: &str, token: &str, path: &str, media_type: &str, body: &[u8]) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
         let length = body.len();
-        let request = format!(
+        let head = format!(
             "POST {path} HTTP/1.1\r\nhost: keyward\r\nauthorization: Bearer {token}\r\n\
-             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+             content-type: {media_type}\r\ncontent-length: {length}\r\n\r\n"
         );
-        Self { stream, request: request.into_bytes(), buffer: vec![0; 64 << 10] }
+        Self { stream, request: [head.as_bytes(), body].concat(), buffer: vec![0; 64 << 10] }
     }
 
     /// Sends it up to the end of its headers and no further.

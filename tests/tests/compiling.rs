@@ -7,6 +7,10 @@ use std::time::Instant;
 use keyward_tests::stamp::{stamp, stamped};
 use keyward_tests::{Server, Tenant};
 
+/// Most that an upload may leave the server with: the component itself, what was compiled of it, and
+/// what the allocator keeps for the next.
+const MOST_MEMORY: usize = 128 << 20;
+
 /// A good component with a module beside it that nobody instantiates, and that is compiled all the
 /// same.
 fn with_module(text: &str) -> Vec<u8> {
@@ -90,6 +94,44 @@ fn deep_nesting(depth: usize) -> String {
     format!("(module (func {} {}))", "block ".repeat(depth), "end ".repeat(depth))
 }
 
+/// Components within components, without a module in any.
+fn nested_components(depth: usize) -> Vec<u8> {
+    // From the inside: each is the header of a component, and a section (4) with the one before.
+    const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
+    let mut inner = HEADER.to_vec();
+    for _ in 1..depth {
+        let mut outer = HEADER.to_vec();
+        section(&mut outer, 4, &inner);
+        inner = outer;
+    }
+    let mut wasm = stamped(9);
+    section(&mut wasm, 4, &inner);
+    wasm
+}
+
+/// Types of types of types: lists, each of the one before.
+fn nested_types(depth: u32) -> Vec<u8> {
+    let mut wasm = stamped(9);
+    let mut text = String::from("(component (type (list u8))");
+    for index in 0..depth {
+        let _ = write!(text, "(type (list {index}))");
+    }
+    // Beside everything, where what it has does not count its own.
+    section(&mut wasm, 4, &wat::parse_str(text + ")").unwrap());
+    wasm
+}
+
+/// Types that double: 2^`depth` values in the last.
+fn doubling_types(depth: u32) -> Vec<u8> {
+    let mut wasm = stamped(9);
+    let mut text = String::from("(component (type (tuple u8 u8))");
+    for index in 0..depth {
+        let _ = write!(text, "(type (tuple {index} {index}))");
+    }
+    section(&mut wasm, 4, &wat::parse_str(text + ")").unwrap());
+    wasm
+}
+
 /// One function that takes a compiler long: every value is needed at the end.
 fn wide_function() -> String {
     let mut text = String::from("(module (func (param i64) (result i64) ");
@@ -115,14 +157,19 @@ fn what_is_made_to_break_the_compiler_fails_alone() {
         tenant.admin.put_policy(&stamped(1)).expect(200);
     }
     let before = tenant.app.get("/policy").expect(200).json();
-    for (name, text) in [
-        ("data segments", data_segments()),
-        ("10,000 functions", many_functions()),
-        ("nesting", deep_nesting(100_000)),
-        ("deep nesting", deep_nesting(1_000_000)),
-        ("a wide function", wide_function()),
+    for (name, wasm) in [
+        ("data segments", with_module(&data_segments())),
+        ("10,000 functions", with_module(&many_functions())),
+        ("nesting", with_module(&deep_nesting(100_000))),
+        ("deep nesting", with_module(&deep_nesting(1_000_000))),
+        ("a wide function", with_module(&wide_function())),
+        ("nested components", nested_components(50)),
+        ("deeply nested components", nested_components(3_000)),
+        ("nested types", nested_types(90)),
+        ("deeply nested types", nested_types(10_000)),
+        ("doubling types", doubling_types(60)),
     ] {
-        let (wasm, start) = (with_module(&text), Instant::now());
+        let (start, resident) = (Instant::now(), server.resident_bytes());
         let push = || {
             let headers = [("content-type", "application/wasm")];
             tenant.admin.send("POST", "/policies", &headers, &wasm)
@@ -136,6 +183,10 @@ fn what_is_made_to_break_the_compiler_fails_alone() {
             pushing.join().unwrap()
         });
         let (status, took) = (answer.status, start.elapsed());
+        // The compiler gives up after 5 s; there may be others before it.
+        assert!(took.as_secs() < 30, "{name}: {took:?}");
+        let more = server.resident_bytes().saturating_sub(resident);
+        assert!(more < MOST_MEMORY, "{name}: {more} bytes");
         println!("{name}: {} bytes, {status} after {took:.1?}: {}", wasm.len(), answer.text());
         if status != 201 {
             let code = answer.expect(422).str("/code");
@@ -156,7 +207,7 @@ fn what_is_made_to_break_the_compiler_fails_alone() {
     let mut slow = many_functions();
     slow.truncate(slow.len() - 1);
     let body = "local.get 0 i64.const 3 i64.mul i64.const 7 i64.xor i64.popcnt local.set 0 ";
-    for _ in 0..300 {
+    for _ in 0..1_500 {
         let _ = write!(slow, "(func (param i64) {})", body.repeat(300));
     }
     slow.push(')');
@@ -176,6 +227,7 @@ fn what_is_made_to_break_instances_is_not_admitted() {
     let start = |locals: &str, body: &str| format!("(module {locals} (func $f {body}) (start $f))");
     let copies = "(data (i32.const 0) \"x\")".repeat(90_000);
     let large = "x".repeat(512 << 10);
+    let before = server.resident_bytes();
     for (name, text, count, code) in [
         ("endless start", start("", "(loop br 0)"), 1, "component_bad_description"),
         ("start that traps", start("", "unreachable"), 1, "component_bad_description"),
@@ -209,6 +261,8 @@ fn what_is_made_to_break_instances_is_not_admitted() {
         let refused = tenant.admin.send("POST", "/policies", &headers, &wasm);
         println!("{name}: {} after {:.1?}: {}", refused.status, start.elapsed(), refused.text());
         refused.problem(422, code);
+        let peak = server.peak_resident_bytes();
+        assert!(peak < before + MOST_MEMORY, "{name}: {peak} bytes, {before} before");
         assert!(start.elapsed().as_secs() < 30, "{name}: {:?}", start.elapsed());
         is_served(&other);
         is_served(&tenant);

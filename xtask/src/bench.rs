@@ -5,7 +5,9 @@ use std::process::Command;
 
 use crate::{Result, policies, vault, workspace};
 
-/// `arguments` name the benches to run: `cycle`, `http`, `seal`; none means all.
+const BENCHES: [&str; 4] = ["cycle", "scale", "http", "seal"];
+
+/// `arguments` name the benches to run, of [`BENCHES`]; none means all.
 /// `--soak MINUTES` puts more on the server than it can do, for so long, and nothing else.
 pub fn run(arguments: &[String]) -> Result<()> {
     if let Some((first, minutes)) = arguments.split_first()
@@ -20,12 +22,15 @@ pub fn run(arguments: &[String]) -> Result<()> {
         };
     }
     let wanted = |name: &str| arguments.is_empty() || arguments.iter().any(|a| a == name);
-    if let Some(unknown) = arguments.iter().find(|a| !["cycle", "http", "seal"].contains(&&***a)) {
-        return Err(format!("there is no bench `{unknown}`: cycle, http or seal").into());
+    if let Some(unknown) = arguments.iter().find(|a| !BENCHES.contains(&a.as_str())) {
+        return Err(format!("there is no bench `{unknown}`: {}", BENCHES.join(", ")).into());
     }
     policies::run(&[])?;
     if wanted("cycle") {
         bench("cycle", &[], &[])?;
+    }
+    if wanted("scale") {
+        bench("scale", &[], &[])?;
     }
     if wanted("http") {
         let variables = vault::environment().unwrap_or_else(|error| {

@@ -8,12 +8,14 @@ mod contract;
 mod dashboard;
 mod debian;
 mod dev;
+mod fuzz;
 mod openssl;
 mod policies;
 mod promtool;
 mod python;
 mod supply;
 mod test;
+mod tools;
 mod vault;
 mod workspace;
 
@@ -26,11 +28,13 @@ const USAGE: &str = "usage: cargo xtask TASK
 
   dev [ARGUMENTS]   build everything and start `keyward dev` with these arguments
   test              build everything and run every test
-  bench [NAME]      build optimised and print the figures: cycle, http or seal; all by default
+  bench [NAME]      build optimised and print the figures: cycle, scale, http or seal; all by default
   bench --soak MINUTES
                     put a fifth more on a server than it can do, and say whether it keeps its bounds
   policies [--toolchain rustup|debian]
                     build every guest into target/policies/NAME.wasm
+  fuzz TARGET [SECONDS]
+                    fuzz host_functions or admission, for a minute by default
   contract          keep components of the contract as it is, when it is released, for the tests of
                     later hosts
   reproduce         build every guest in Rust twice, in two places, and compare
@@ -51,6 +55,7 @@ fn main() -> ExitCode {
         Some("deny") => supply::deny(&rest),
         Some("reproduce") => policies::reproduce(&rest),
         Some("sbom") => supply::sbom(&rest),
+        Some("fuzz") => fuzz::run(&rest),
         Some("policies") => policies::run(&rest),
         _ => Err(USAGE.into()),
     };

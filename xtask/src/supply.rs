@@ -1,17 +1,11 @@
 //! What Keyward is made of: `cargo xtask deny` holds its dependencies against deny.toml, `cargo xtask
-//! sbom` lists them. Tools that are missing are built into target/tools.
+//! sbom` lists them.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
+use crate::tools::{Tool, find_or_build};
 use crate::{Result, workspace};
-
-/// A subcommand of cargo's, its package, and the version that is built where there is none.
-struct Tool {
-    name: &'static str,
-    version: &'static str,
-}
 
 const DENY: Tool = Tool { name: "cargo-deny", version: "0.20" };
 const CYCLONEDX: Tool = Tool { name: "cargo-cyclonedx", version: "0.5" };
@@ -74,25 +68,4 @@ pub fn sbom(arguments: &[String]) -> Result<()> {
     let count = bill["components"].as_array().map_or(0, Vec::len);
     println!("sbom: target/sbom/keyward.cdx.json lists {count} components (CycloneDX 1.5)");
     Ok(())
-}
-
-fn find_or_build(tool: &Tool) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).map(|folder| folder.join(tool.name));
-    if let Some(found) = found.into_iter().find(|file| file.is_file()) {
-        return Ok(found);
-    }
-    let root = workspace::root()?.join("target/tools");
-    let program = root.join("bin").join(tool.name);
-    if !program.is_file() {
-        println!("{}: building it into target/tools; that takes minutes, once", tool.name);
-        let built = workspace::cargo()?
-            .args(["install", "--locked", tool.name, "--version", tool.version, "--root"])
-            .arg(&root)
-            .status()?;
-        if !built.success() {
-            return Err(format!("{} cannot be built; see above", tool.name).into());
-        }
-    }
-    Ok(program)
 }

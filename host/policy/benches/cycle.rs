@@ -5,75 +5,22 @@
 //! `cargo xtask bench` runs it; KEYWARD_POLICIES names the directory of built components.
 #![allow(clippy::unwrap_used, reason = "it fails by panicking")]
 
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+mod common;
 
-use keyward_crypto::{Algorithm, Binding, Channel, KeyId, KeyMaterial, KeyVersion};
-use keyward_policy_host::{
-    Caller, EngineKind, HostConfig, HostError, ImageConfig, KeyHandle, KeyService, Policy,
-    PolicyHost, Request, Services, StateEntry, StateService,
-};
+use std::time::Instant;
+
+use keyward_crypto::{Algorithm, KeyId, KeyMaterial, KeyVersion};
+use keyward_policy_host::{EngineKind, HostConfig, ImageConfig, PolicyHost};
 use zeroize::Zeroizing;
 
-/// No keys: the decision alone is measured; the encryption follows natively, as in the server.
-struct NoKeys;
-
-#[async_trait::async_trait]
-impl KeyService for NoKeys {
-    async fn open(
-        &self,
-        _tenant: &str,
-        name: &str,
-        _version: Option<u32>,
-    ) -> Result<Arc<dyn KeyHandle>, HostError> {
-        Err(HostError::NotFound(format!("no key `{name}`")))
-    }
-}
-
-/// Nothing to remember either.
-#[async_trait::async_trait]
-impl StateService for NoKeys {
-    async fn get(&self, _: &str, _: &str) -> Result<Option<StateEntry>, HostError> {
-        Ok(None)
-    }
-    async fn put(
-        &self,
-        _: &str,
-        _: &str,
-        _: &[u8],
-        _: Option<u64>,
-        _: Option<u64>,
-    ) -> Result<u64, HostError> {
-        Err(HostError::Unavailable("nothing is kept".into()))
-    }
-    async fn add(&self, _: &str, _: &str, _: i64, _: Option<u64>) -> Result<i64, HostError> {
-        Err(HostError::Unavailable("nothing is kept".into()))
-    }
-    async fn remove(&self, _: &str, _: &str, _: Option<u64>) -> Result<(), HostError> {
-        Ok(())
-    }
-}
-
-/// Neither.
-fn services() -> Services {
-    Services { keys: Arc::new(NoKeys), state: Arc::new(NoKeys) }
-}
+use common::{component, component_path, distinct, measure, measure_rounds, request, services};
 
 fn main() {
-    let directory = std::env::var_os("KEYWARD_POLICIES").map_or_else(
-        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/policies")),
-        PathBuf::from,
-    );
-    let path = directory.join("records.wasm");
-    let Ok(wasm) = std::fs::read(&path) else {
-        eprintln!("{} is missing: run `cargo xtask policies` first", path.display());
-        std::process::exit(2);
-    };
+    let wasm = component("records");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(run(&wasm));
     for language in ["records-js", "records-py"] {
-        let path = directory.join(format!("{language}.wasm"));
+        let path = component_path(language);
         match std::fs::read(&path) {
             Ok(wasm) => runtime.block_on(run_image(language, &wasm)),
             Err(error) => println!("{}: {error}; not measured", path.display()),
@@ -114,23 +61,6 @@ async fn run(wasm: &[u8]) {
     }
 }
 
-fn request() -> Request {
-    Request {
-        id: "bench".into(),
-        tenant: "demo".into(),
-        caller: Caller {
-            subject: "bench".into(),
-            roles: vec!["application".into(), "support".into(), "billing".into()],
-            claims: Vec::new(),
-        },
-        operation: "encrypt".into(),
-        key: Some("demo".into()),
-        context: Some(b"row 17".to_vec()),
-        purpose: Some("billing".into()),
-        time: 1_800_000_000_000,
-    }
-}
-
 /// One policy with an interpreter inside: how long it takes to compile, and its cycle.
 async fn run_image(name: &str, wasm: &[u8]) {
     let config = HostConfig { image: Some(ImageConfig::default()), ..HostConfig::default() };
@@ -145,54 +75,4 @@ async fn run_image(name: &str, wasm: &[u8]) {
         wasm.len(),
         compiled.as_secs_f64()
     );
-}
-
-/// The same policy with another digest: a custom section with a number appended.
-fn distinct(wasm: &[u8], number: usize) -> Vec<u8> {
-    let mut wasm = wasm.to_vec();
-    let content = u32::try_from(number).unwrap().to_le_bytes();
-    wasm.extend_from_slice(&[0, 6, 1, b'n']);
-    wasm.extend_from_slice(&content);
-    wasm
-}
-
-/// p50, p90 and p99 in microseconds.
-async fn measure(
-    host: &PolicyHost,
-    policies: &[Arc<Policy>],
-    request: &Request,
-    key: Option<&KeyVersion>,
-) -> [f64; 3] {
-    measure_rounds(host, policies, request, key, 20_000.max(policies.len() * 5)).await
-}
-
-async fn measure_rounds(
-    host: &PolicyHost,
-    policies: &[Arc<Policy>],
-    request: &Request,
-    key: Option<&KeyVersion>,
-    rounds: usize,
-) -> [f64; 3] {
-    let plaintext = [7_u8; 64];
-    let mut times: Vec<Duration> = Vec::with_capacity(rounds);
-    for round in 0..rounds + policies.len() {
-        let policy = &policies[round % policies.len()];
-        let start = Instant::now();
-        let plan = host.authorize(policy, request).await.unwrap();
-        if let Some(key) = key {
-            let binding = Binding {
-                channel: Channel::Payload,
-                tenant: "demo",
-                key_name: "demo",
-                policy_data: &plan.authenticated_data,
-                context: b"row 17",
-            };
-            std::hint::black_box(key.seal(None, &binding, &plaintext).unwrap());
-        }
-        if round >= policies.len() {
-            times.push(start.elapsed());
-        }
-    }
-    times.sort_unstable();
-    [50, 90, 99].map(|percent| times[times.len() * percent / 100].as_secs_f64() * 1e6)
 }

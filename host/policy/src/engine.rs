@@ -127,6 +127,10 @@ fn base(kind: EngineKind, fuel: bool) -> Config {
         .cranelift_opt_level(OptLevel::Speed)
         .wasm_backtrace_max_frames(None)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        // For backtraces and debuggers alone, and as large as the code, of which each policy keeps its
+        // own in memory.
+        .generate_address_map(false)
+        .native_unwind_info(false)
         .wasm_memory64(false)
         .wasm_multi_memory(false)
         .wasm_tail_call(false)

@@ -49,6 +49,19 @@ impl Value {
         Self::Bytes(Zeroizing::new(data.to_vec()))
     }
 
+    /// About how much memory it takes, in bytes.
+    pub(crate) fn weight(&self) -> usize {
+        let content = match self {
+            Self::Bytes(data) => data.len(),
+            Self::Text(text) => text.len(),
+            Self::List(items) => items.iter().map(Self::weight).sum(),
+            Self::Key(key) => key.name.len(),
+            Self::Refused(error) => error.to_string().len(),
+            Self::Nothing | Self::Bool(_) | Self::Number(_) | Self::Length(_) => 0,
+        };
+        size_of::<Self>() + content
+    }
+
     /// The same with no more than lengths of bytes.
     pub(crate) fn without_bytes(self) -> Self {
         match self {
@@ -146,4 +159,7 @@ pub struct Trace {
     pub divergence: Option<Divergence>,
     /// In a replayed run: how many recorded calls were not made.
     pub calls_left: usize,
+    /// Whether there was more in the calls than [`Observe::max_bytes`](crate::Observe::max_bytes):
+    /// none of them is kept then.
+    pub overflowed: bool,
 }

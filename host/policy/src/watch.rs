@@ -29,11 +29,29 @@ pub(crate) struct Watch {
     /// What is left of the recording, in a replayed run.
     script: Option<VecDeque<HostCall>>,
     pub divergence: Option<Divergence>,
+    /// Bytes that the calls may still take; none: more than they may came, and they are gone.
+    bytes_left: Option<usize>,
 }
 
 impl Watch {
-    pub fn new(detail: Detail, script: Option<Vec<HostCall>>) -> Self {
-        Self { detail, calls: Vec::new(), script: script.map(VecDeque::from), divergence: None }
+    pub fn new(detail: Detail, script: Option<Vec<HostCall>>, max_bytes: Option<usize>) -> Self {
+        let script = script.map(VecDeque::from);
+        let bytes_left = Some(max_bytes.unwrap_or(usize::MAX));
+        Self { detail, calls: Vec::new(), script, divergence: None, bytes_left }
+    }
+
+    /// Whether there was more to keep than there may be.
+    pub fn overflowed(&self) -> bool {
+        self.bytes_left.is_none()
+    }
+
+    /// Whether so much more can be kept.
+    fn has_room(&mut self, bytes: usize) -> bool {
+        self.bytes_left = self.bytes_left.and_then(|left| left.checked_sub(bytes));
+        if self.bytes_left.is_none() {
+            self.calls = Vec::new();
+        }
+        self.bytes_left.is_some()
     }
 
     /// Notes a call. In a replayed run, gives the recorded answer.
@@ -65,7 +83,10 @@ impl Watch {
             call.arguments = call.arguments.into_iter().map(Value::without_bytes).collect();
             call.result = call.result.without_bytes();
         }
-        self.calls.push(call);
+        let values = call.arguments.iter().chain([&call.result]);
+        if self.has_room(size_of::<HostCall>() + values.map(Value::weight).sum::<usize>()) {
+            self.calls.push(call);
+        }
     }
 
     /// Notes the result of the call noted last.
@@ -74,7 +95,9 @@ impl Watch {
             Detail::Lengths => result.without_bytes(),
             Detail::Values => result,
         };
-        if let Some(call) = self.calls.last_mut() {
+        if self.has_room(result.weight())
+            && let Some(call) = self.calls.last_mut()
+        {
             call.result = result;
         }
     }

@@ -40,6 +40,8 @@ pub struct App {
     pub max_component: usize,
     /// The tenant of the management API's requests that name none.
     pub default_tenant: TenantName,
+    /// Whether tenant-admins may record runs of policies.
+    pub may_record: bool,
     /// The outage contract of tenants that have none of their own.
     pub default_outage: Outage,
     /// Where the keys are kept.
@@ -180,6 +182,7 @@ impl App {
             http,
             max_component: largest,
             default_tenant: config.default_tenant,
+            may_record: policy.record,
             default_outage: cache.default_outage,
             tokens: Tokens::new(&keyring, &cache),
             jwt: config.jwt.map(Jwt::start).transpose().map_err(StartError::Identity)?,

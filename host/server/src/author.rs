@@ -1,8 +1,8 @@
 //! The policy author's command line: from an empty directory to a tested component, without a
 //! server.
 //!
-//! It runs policies in the server's own sandbox, over a keyring in memory. It never speaks to a
-//! server, never reads its store, and installs nothing.
+//! It runs policies in the server's own sandbox, over a keyring in memory. It never reads a server's
+//! store, installs nothing, and speaks to a server for one purpose alone: to have it record a run.
 
 mod bench;
 mod build;
@@ -14,7 +14,6 @@ mod permissions;
 mod project;
 mod properties;
 mod record;
-mod recording;
 mod replay;
 mod run;
 mod sandbox;
@@ -25,6 +24,7 @@ use std::io::Write as _;
 
 use clap::Subcommand;
 
+use crate::client::connection::Connection;
 use crate::client::failure::Failure;
 
 /// What an author does.
@@ -40,21 +40,22 @@ pub enum Command {
     Test(test::Args),
     /// Measure decisions, and an operation
     Bench(bench::Args),
-    /// Run cases and keep every host call of theirs, to replay it
-    Record(record::Args),
+    /// Run cases, or have a server run a question, and keep every host call, to replay it
+    Record(Box<record::Args>),
     /// Run recorded cases again, on recorded host calls, and show the first difference
     Replay(replay::Args),
 }
 
-/// Runs it; `json`: for scripts.
-pub async fn run(command: Command, json: bool) -> Result<(), Failure> {
+/// Runs it.
+pub async fn run(command: Command, connection: &Connection) -> Result<(), Failure> {
+    let json = connection.json();
     match command {
         Command::New(args) => new::run(&args),
         Command::Build(args) => build::run(&args),
         Command::Inspect(args) => inspect::run(&args, json).await,
         Command::Test(args) => test::run(&args, json).await,
         Command::Bench(args) => bench::run(&args, json).await,
-        Command::Record(args) => record::run(&args).await,
+        Command::Record(args) => record::run(&args, connection).await,
         Command::Replay(args) => replay::run(&args).await,
     }
 }

@@ -4,10 +4,10 @@
 //! a clap enum and the [`Call`] it makes of itself: method, path, fields, and how its answer is
 //! shown. What reads or writes more than an answer has a module of its own in [`commands`].
 
-mod api;
-mod call;
-mod commands;
-mod connection;
+pub mod api;
+pub mod call;
+pub mod commands;
+pub mod connection;
 pub(crate) mod failure;
 mod files;
 mod progress;

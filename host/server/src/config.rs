@@ -234,6 +234,8 @@ pub struct PolicyConfig {
     /// Whether policies without a signature pass where an operator set nothing else for the tenant;
     /// `None`: only with `keyward dev`.
     pub allow_unsigned: Option<bool>,
+    /// Whether tenant-admins may record runs.
+    pub record: bool,
     /// Most components a tenant keeps.
     pub max_kept: usize,
     /// The bucket that components are kept in; `None`: the data directory and the key store.

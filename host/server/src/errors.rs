@@ -184,6 +184,10 @@ codes! {
     // The policies a tenant keeps
     PolicyNotKept "policy_not_kept" NOT_FOUND "Policy not kept"
         "The tenant keeps no component of that digest. Push it, or see GET …/policies."
+    PolicyRecordingOff "policy_recording_off" FORBIDDEN "Recording is off"
+        "This server records no runs of policies. An operator turns it on: `policy.record`."
+    PolicyRecordingTooLarge "policy_recording_too_large" UNPROCESSABLE_ENTITY "Recording too large"
+        "More crossed the policy's boundary than is kept of one run, 8 MiB. Ask with a smaller payload."
     PolicyInUse "policy_in_use" CONFLICT "Policy in use"
         "The component is active, or what a roll-back leads to, and cannot be deleted."
     PolicyActiveDiffers "policy_active_differs" CONFLICT "Another policy is active"

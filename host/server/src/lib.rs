@@ -43,6 +43,7 @@ mod outbound;
 pub mod policies;
 mod purge;
 pub mod readiness;
+mod recording;
 pub mod reload;
 pub mod restores;
 pub mod rotation;

@@ -49,7 +49,7 @@ use self::components::Components;
 pub use self::components::bucket::{Bucket, BucketSettings, BucketUrl};
 pub use self::difference::{Changed, Difference, OperationChange};
 pub use self::digest::{ComponentDigest, NoDigest};
-pub use self::explain::{Explained, Explainer};
+pub use self::explain::{Explained, Explainer, Look};
 pub use self::failing::{Counters, follow};
 use self::failing::{Failing, Reports};
 use self::failures::Failures;

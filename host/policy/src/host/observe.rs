@@ -29,6 +29,8 @@ pub struct Observe {
     pub state: Option<Arc<dyn StateService>>,
     /// What a baseline binds above the policy.
     pub bound: Bound,
+    /// Most bytes that the calls are kept in; `None`: however many. The run itself goes on beyond.
+    pub max_bytes: Option<usize>,
 }
 
 /// What the two calls of a run gave; what is missing was not called or did not return.
@@ -54,7 +56,8 @@ impl PolicyHost {
         let _slots = Self::acquire(policy)?;
         let program = &policy.program;
         let mut instance = self.instance(Run { program, request, bound: &observe.bound });
-        instance.watch = Some(Box::new(Watch::new(observe.detail, observe.script)));
+        instance.watch =
+            Some(Box::new(Watch::new(observe.detail, observe.script, observe.max_bytes)));
         if let Some(state) = observe.state {
             let keys = Arc::clone(&self.services.keys);
             instance.services = Arc::new(Services { keys, state });
@@ -104,6 +107,7 @@ fn trace(
     let instance = store.data_mut();
     let watch = instance.watch.take();
     let calls_left = watch.as_ref().map_or(0, |watch| watch.calls_left());
+    let overflowed = watch.as_ref().is_some_and(|watch| watch.overflowed());
     let (calls, divergence) =
         watch.map_or_else(Default::default, |watch| (watch.calls, watch.divergence));
     let log = instance.log_lines.drain(..).map(|line| LogEntry {
@@ -132,5 +136,6 @@ fn trace(
         elapsed,
         divergence,
         calls_left,
+        overflowed,
     }
 }

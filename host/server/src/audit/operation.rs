@@ -103,6 +103,7 @@ fn of_tenant(method: &str, what: &str, more: &str) -> &'static str {
         ("PUT", "policy", "safeguard") => "policy.safeguard.set",
         ("DELETE", "policy", "safeguard") => "policy.safeguard.remove",
         ("POST", "policy", "explain") => "policy.explain",
+        ("POST", "policy", "record") => "policy.record",
         ("GET", "policy", "history") => "policy.history",
         ("GET", "policy", "diff") => "policy.diff",
         ("GET", "policy", "trust") => "policy.trust.show",

@@ -1,19 +1,22 @@
-//! `keyward policy record`: runs cases and keeps every host call of theirs.
+//! `keyward policy record`: runs cases, or a question at a server, and keeps every host call.
 
-use std::path::PathBuf;
+mod live;
+
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueHint};
 
-use super::recording::{Outcome, Recorded, Recording};
 use super::run::{self, Outputs};
 use super::sandbox::Sandbox;
 use super::{print, project};
+use crate::client::connection::Connection;
 use crate::client::failure::Failure;
+use crate::recording::{Outcome, Recorded, Recording};
 
 #[derive(ClapArgs)]
 pub struct Args {
     /// The case to record, by its name
-    #[arg(required_unless_present = "tests", conflicts_with = "tests")]
+    #[arg(required_unless_present_any = ["tests", "server"], conflicts_with = "tests")]
     case: Option<String>,
     /// Record all cases
     #[arg(long)]
@@ -24,13 +27,25 @@ pub struct Args {
     /// A directory with cases, or one file [default: `cases` beside the component]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::AnyPath)]
     cases: Option<PathBuf>,
+    #[command(flatten)]
+    live: live::Args,
     /// Where the recording goes
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: PathBuf,
 }
 
 /// Records.
-pub async fn run(args: &Args) -> Result<(), Failure> {
+pub async fn run(args: &Args, connection: &Connection) -> Result<(), Failure> {
+    if args.live.is_asked() {
+        let bytes = live::record(&args.live, connection).await?;
+        write(&args.output, &bytes)?;
+        return print(&format!(
+            "{}: a run at {}. It holds what was sent and what the policy decrypted, in clear; only \
+             you may read it.\n",
+            args.output.display(),
+            connection.addr()
+        ));
+    }
     let path = project::component(args.policy.as_deref())?;
     let files = project::cases(args.cases.as_deref(), &path)?;
     let sandbox = Sandbox::open(&path, true).await?;
@@ -64,10 +79,18 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     }
     let count = runs.len();
     let calls: usize = runs.iter().map(|run| run.calls.len()).sum();
-    Recording { policy: sandbox.policy.digest().into(), runs }.write(&args.output)?;
+    let recording = Recording { policy: sandbox.policy.digest().into(), runs }.to_bytes();
+    let bytes = recording.map_err(|it| Failure::local("cannot write a recording", &it))?;
+    write(&args.output, &bytes)?;
     print(&format!(
         "{}: {count} runs, {calls} host calls. It holds what the cases sent and what the policy \
          decrypted, in clear; only you may read it.\n",
         args.output.display()
     ))
+}
+
+/// To a file that its owner alone may read; one that is there is replaced.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    crate::files::write_atomic(path, bytes, 0o600)
+        .map_err(|error| Failure::file("write", path, &error))
 }

@@ -1,15 +1,15 @@
 //! `keyward policy replay`: recorded runs again, on recorded host calls.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueHint};
 use keyward_policy_host::{Detail, HostCall, Observe, Payload, Trace};
 
-use super::recording::{Outcome, Output, Recorded, Recording};
 use super::sandbox::Sandbox;
 use super::{print, project};
 use crate::client::failure::Failure;
+use crate::recording::{self, Outcome, Output, Recorded, Recording};
 
 #[derive(ClapArgs)]
 pub struct Args {
@@ -23,7 +23,7 @@ pub struct Args {
 
 /// Replays all runs; fails after the report if one is not as it was.
 pub async fn run(args: &Args) -> Result<(), Failure> {
-    let recording = Recording::read(&args.recording)?;
+    let recording = read(&args.recording)?;
     let path = project::component(args.policy.as_deref())?;
     let sandbox = Sandbox::open(&path, true).await?;
     // Writing to a string cannot fail.
@@ -62,6 +62,12 @@ pub async fn run(args: &Args) -> Result<(), Failure> {
     let _ = writeln!(out, "{} as recorded, {different} not", recording.runs.len() - different);
     print(&out)?;
     if different == 0 { Ok(()) } else { Err(Failure::Invalid) }
+}
+
+fn read(path: &Path) -> Result<Recording, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|it| Failure::file("read", path, &it))?;
+    recording::parse(&text)
+        .map_err(|(number, what)| Failure::Usage(format!("{}:{number}: {what}", path.display())))
 }
 
 /// The first difference: what, as it was recorded, as it is now.

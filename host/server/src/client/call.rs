@@ -113,6 +113,12 @@ impl Call {
         self
     }
 
+    /// The same with these fields of its JSON body.
+    pub fn fields(mut self, fields: Map<String, Value>) -> Self {
+        self.sent = Sent::Json(fields);
+        self
+    }
+
     /// The same with these bytes as its body.
     pub fn bytes(mut self, media_type: &'static str, bytes: Vec<u8>) -> Self {
         self.sent = Sent::Bytes(media_type, bytes);

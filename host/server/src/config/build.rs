@@ -226,6 +226,7 @@ impl<'a> Reader<'a> {
             image: self.image()?,
             compile_timeout: self.duration(&s::COMPILE_TIMEOUT)?,
             allow_unsigned: self.0.get(&s::ALLOW_UNSIGNED).and_then(kind::switch),
+            record: self.parsed(&s::RECORD, kind::switch)?,
             max_kept: self.bytes_count(&s::MAX_KEPT)?,
             store: self.bucket()?,
             registries: self.registries()?,

@@ -143,6 +143,8 @@ settings! {
         "How long compiling a component may take. A policy in JavaScript or Python takes 20 to 40 s of CPU time, shared by all cores.";
     ALLOW_UNSIGNED: Some("policy.allow_unsigned"), "KEYWARD_POLICY_ALLOW_UNSIGNED", Kind::Switch, None,
         "Whether a policy without a trusted signature can be pushed and activated. What an operator sets for a tenant goes before it. Unset: `false` for `keyward serve`, `true` for `keyward dev`.";
+    RECORD: Some("policy.record"), "KEYWARD_POLICY_RECORD", Kind::Switch, Some("false"),
+        "Whether a tenant-admin may record a run of a policy with the tenant's keys. A recording has everything that crossed the policy's boundary, what it decrypted included, in clear.";
     MAX_KEPT: Some("policy.max_kept"), "KEYWARD_POLICY_MAX_KEPT", Kind::Count(2, 1000), Some("50"),
         "Most policies that one tenant keeps, the active one included.";
     STORE_URL: Some("policy.store.url"), "KEYWARD_POLICY_STORE_URL", Kind::Bucket, None,

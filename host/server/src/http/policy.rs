@@ -7,6 +7,8 @@ mod explain;
 mod kept;
 mod pull;
 mod query;
+mod question;
+mod record;
 mod rollout;
 
 use std::sync::Arc;
@@ -197,6 +199,7 @@ pub fn routes(routes: &mut Routes) {
     activation::routes(routes);
     rollout::routes(routes);
     explain::routes(routes);
+    record::routes(routes);
     bounds::routes(routes);
     baseline::routes(routes);
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use keyward_keyring::TenantName;
 use keyward_policy_host::{
-    Bound, HostConfig, ImageConfig, Observe, PolicyHost, Request, Services, SetupError, Trace,
+    Bound, Detail, HostConfig, ImageConfig, Observe, Payload, PolicyError, PolicyHost, Request,
+    Services, SetupError, Trace,
 };
 use tokio::sync::OnceCell;
 
@@ -16,6 +17,8 @@ use crate::state::{Rehearsal, States};
 
 /// Explanations at once.
 const POOL: u32 = 4;
+/// Most that is kept of the calls of one run, in bytes.
+const MAX_CALLS: usize = 8 << 20;
 
 /// Runs policies to be looked at: in a sandbox of its own, so that it takes no instance from
 /// requests, and one that counts what a run costs. It is set up when it is first asked for.
@@ -54,6 +57,15 @@ impl Explainer {
     }
 }
 
+/// How much of a run is looked at.
+#[derive(Clone, Copy)]
+pub enum Look<'a> {
+    /// Its decision, and of bytes how many there were.
+    Lengths,
+    /// Everything, and of an `invoke/NAME` that is given a payload its execution as well.
+    Values(Option<&'a Payload>),
+}
+
 /// What came of a question.
 pub struct Explained {
     /// What the operator's baseline did, and its digest; none: there is none.
@@ -70,6 +82,7 @@ impl Policies {
         tenant: &TenantName,
         digest: &ComponentDigest,
         request: &Request,
+        look: Look<'_>,
     ) -> Result<Explained, Problem> {
         self.kept(tenant, digest).await?;
         let state = Rehearsal::new(Arc::clone(&self.explainer.states));
@@ -78,7 +91,8 @@ impl Policies {
         if let Some(baseline) = self.baseline()? {
             let named = &baseline.record.digest;
             let parsed = named.parse().map_err(|_| Problem::internal("a digest is none"))?;
-            let trace = self.observed(&parsed, request, &state, Bound::default()).await?;
+            let trace = self.observed(&parsed, request, &state, Bound::default(), Look::Lengths);
+            let trace = trace.await?;
             let decided = trace.decision.as_ref().map(Bound::by).ok();
             let baseline = Some((named.clone(), trace));
             let Some(demanded) = decided else {
@@ -86,7 +100,7 @@ impl Policies {
             };
             (bound, asked) = (demanded, baseline);
         }
-        let trace = self.observed(digest, request, &state, bound).await?;
+        let trace = self.observed(digest, request, &state, bound, look).await?;
         Ok(Explained { baseline: asked, policy: Some(trace) })
     }
 
@@ -96,14 +110,26 @@ impl Policies {
         request: &Request,
         state: &Arc<Rehearsal>,
         bound: Bound,
+        look: Look<'_>,
     ) -> Result<Trace, Problem> {
         let wasm = self.components.read(digest).await.map_err(unreadable)?;
         let host = self.explainer.host().await.map_err(Problem::internal)?;
         // Without the tenant's ceiling: what is told of a component permits it nothing.
         let policy = host.admit(&wasm).await?;
         let state = Some(Arc::clone(state) as _);
-        let observe = Observe { state, bound, ..Observe::default() };
-        Ok(host.observe(&policy, request, None, observe).await?)
+        let (detail, payload) = match look {
+            Look::Lengths => (Detail::Lengths, None),
+            Look::Values(payload) => (Detail::Values, payload),
+        };
+        if payload.is_some() {
+            let name = request.operation.strip_prefix("invoke/").unwrap_or_default();
+            if !policy.operations().iter().any(|operation| operation.name == name) {
+                return Err(PolicyError::UnknownOperation { name: name.to_owned() }.into());
+            }
+        }
+        let max_bytes = Some(MAX_CALLS);
+        let observe = Observe { state, bound, detail, max_bytes, ..Observe::default() };
+        Ok(host.observe(&policy, request, payload, observe).await?)
     }
 
     /// The digest of the tenant's policy.

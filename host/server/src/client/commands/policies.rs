@@ -1,16 +1,16 @@
 //! `keyward policy …`: the policies of a tenant, at its server, and what their author does before.
 
 mod publish;
+mod question;
 mod signing;
 
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+pub use self::question::Question;
 use super::super::api::Api;
 use super::super::call::Call;
 use super::super::connection::{Connection, Who};
@@ -94,24 +94,8 @@ pub enum Command {
     Explain {
         /// As the policy sees it: encrypt, decrypt, …, or invoke/NAME
         operation: String,
-        /// The key that would be asked for
-        #[arg(long)]
-        key: Option<String>,
-        /// The context that would be sent
-        #[arg(long, value_name = "TEXT")]
-        context: Option<String>,
-        /// The purpose that would be given
-        #[arg(long)]
-        purpose: Option<String>,
-        /// Who would ask; else you
-        #[arg(long)]
-        subject: Option<String>,
-        /// A role of who would ask; may be given again
-        #[arg(long, value_name = "ROLE", requires = "subject")]
-        role: Vec<String>,
-        /// A statement about who would ask; may be given again
-        #[arg(long, value_name = "NAME=VALUE", requires = "subject")]
-        claim: Vec<String>,
+        #[command(flatten)]
+        question: Question,
         /// A policy that is kept, in the place of the active one
         #[arg(long, value_name = "DIGEST")]
         policy: Option<String>,
@@ -231,7 +215,7 @@ impl Command {
     /// Runs it.
     pub async fn run(self, connection: &Connection) -> Result<(), Failure> {
         let call = match self {
-            Self::Author(command) => return author::run(command, connection.json()).await,
+            Self::Author(command) => return author::run(command, connection).await,
             Self::Keygen { key, public } => return signing::keygen(&key, public),
             Self::Publish(publish) => return publish.run(connection).await,
             Self::Push { file, from: Some(from), activate, .. } => {
@@ -272,15 +256,11 @@ impl Command {
                     .field("max_failed_percent", max_failed)
                     .field("min_runs", Some(min_runs))
             }
-            Self::Explain { operation, key, context, purpose, subject, role, claim, policy } => {
-                let caller = subject.map(|subject| asking(&subject, &role, &claim)).transpose()?;
-                Call::post(&["policy", "explain"])
-                    .field("operation", Some(operation))
-                    .field("key", key)
-                    .field("context", context.map(|text| STANDARD.encode(text)))
-                    .field("purpose", purpose)
-                    .field("caller", caller)
-                    .field("digest", policy)
+            Self::Explain { operation, question, policy } => {
+                let mut fields = question.fields()?;
+                fields.insert("operation".into(), operation.into());
+                fields.extend(policy.map(|digest| ("digest".to_owned(), digest.into())));
+                Call::post(&["policy", "explain"]).fields(fields)
             }
             Self::Delete { digest } => Call::new(Method::DELETE, &["policies", &digest]),
             Self::History => Call::get(&["policy", "history"]),
@@ -341,17 +321,6 @@ fn digest(answer: &[u8]) -> Result<String, Failure> {
     let digest = answer.as_ref().and_then(|answer| answer["digest"].as_str());
     let none = || Failure::Connection("the answer has no digest; is it Keyward's?".into());
     digest.map(str::to_owned).ok_or_else(none)
-}
-
-fn asking(subject: &str, roles: &[String], claims: &[String]) -> Result<Value, Failure> {
-    let claims = claims.iter().map(|given| {
-        let (name, value) = given
-            .split_once('=')
-            .ok_or_else(|| Failure::Usage(format!("{given:?} is not NAME=VALUE")))?;
-        Ok((name.to_owned(), value.into()))
-    });
-    let claims = claims.collect::<Result<serde_json::Map<String, Value>, Failure>>()?;
-    Ok(json!({ "subject": subject, "roles": roles, "claims": claims }))
 }
 
 fn trust(

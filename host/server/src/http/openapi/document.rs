@@ -227,6 +227,7 @@ fn security(who: Who) -> Value {
         Who::Anybody => json!([]),
         Who::TenantOnly => json!([{ "token": [] }]),
         Who::Authenticated | Who::Readers => json!([{ "token": [] }, { "token": ["operator"] }]),
+        Who::TenantAdmins => json!([{ "token": ["tenant-admin"] }]),
         Who::Managers => json!([{ "token": ["tenant-admin"] }, { "token": ["operator"] }]),
         Who::Operators => json!([{ "token": ["operator"] }]),
     }

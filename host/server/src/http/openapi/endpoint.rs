@@ -64,6 +64,8 @@ pub enum Who {
     Readers,
     /// Tenant-admins, and operators.
     Managers,
+    /// Tenant-admins, and no operators: it shows what a tenant encrypted.
+    TenantAdmins,
     /// Operators.
     Operators,
 }
@@ -150,7 +152,7 @@ impl Endpoint {
         if who != Who::Anybody {
             fails.extend([problems::CREDENTIAL, problems::STORE]);
         }
-        if matches!(who, Who::Readers | Who::Managers) {
+        if matches!(who, Who::Readers | Who::Managers | Who::TenantAdmins) {
             fails.push(problems::TENANT);
         }
         Self {

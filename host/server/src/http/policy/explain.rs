@@ -8,71 +8,22 @@ use axum::http::{Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyward_policy_host::{
-    Caller, HostCall, LogEntry, Plan, PolicyError, Request as PolicyRequest, Trace,
-    Value as Crossed, compose,
+    HostCall, LogEntry, Plan, PolicyError, Trace, Value as Crossed, compose,
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::changing;
+use super::question::{Asking, Question};
 use crate::app::App;
-use crate::audit;
-use crate::clock;
 use crate::errors::Code;
 use crate::http::auth::Access;
-use crate::http::data::item::Asked;
-use crate::http::json::{self, Text};
+use crate::http::json;
 use crate::http::openapi::{Endpoint, Tag, Who, problems, schema};
 use crate::http::routes::Routes;
 use crate::http::{Params, Problem, body, output, request_id};
-use crate::policies::{Explained, NoDigest};
-
-/// Longest name of an operation, `invoke/` included.
-const MAX_OPERATION: usize = 128;
-/// Most roles and claims of a caller, and the longest of their texts, in bytes.
-const MAX_STATEMENTS: usize = 64;
-const MAX_TEXT: usize = 256;
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "PolicyQuestion")]
-struct Question<'a> {
-    /// As the policy sees it: `encrypt`, `decrypt`, …, or `invoke/NAME`.
-    #[serde(borrow)]
-    #[schemars(with = "schema::OperationName")]
-    operation: Text<'a>,
-    #[serde(borrow, default)]
-    #[schemars(with = "Option<schema::RequestedKey>")]
-    key: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    #[schemars(with = "Option<schema::Context>")]
-    context: Option<Text<'a>>,
-    #[serde(borrow, default)]
-    #[schemars(with = "Option<schema::Purpose>")]
-    purpose: Option<Text<'a>>,
-    /// Who would ask; else who does.
-    #[serde(default)]
-    caller: Option<Asking>,
-    /// The policy that is asked, one that is kept; else the active one.
-    #[serde(borrow, default)]
-    #[schemars(with = "Option<schema::ComponentDigest>")]
-    digest: Option<Text<'a>>,
-}
-
-#[derive(Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(rename = "PolicyCaller")]
-struct Asking {
-    #[schemars(with = "schema::CallerText")]
-    subject: String,
-    #[serde(default)]
-    #[schemars(with = "Vec<schema::CallerText>", length(max = 64))]
-    roles: Vec<String>,
-    #[serde(default)]
-    #[schemars(with = "schema::CallerClaims")]
-    claims: std::collections::BTreeMap<String, String>,
-}
+use crate::policies::{Explained, Look};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "PolicyExplanation")]
@@ -109,6 +60,9 @@ struct BaselineView {
 struct RunView {
     /// In order. Of bytes only how many there were.
     host_calls: Vec<CallView>,
+    /// There was more in them than is kept of one run, 8 MiB, and they are left out.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    host_calls_omitted: bool,
     log: Vec<LogView>,
     /// Log lines over the limit.
     log_lines_dropped: u32,
@@ -210,23 +164,6 @@ fn log(entry: LogEntry) -> LogView {
     LogView { level: entry.level, message: entry.message, fields: entry.fields }
 }
 
-fn caller(asking: Asking) -> Result<Caller, Problem> {
-    let bad = |field: &'static str, detail| Problem::field(Code::InvalidField, field, detail);
-    let is_text = |text: &String| (1..=MAX_TEXT).contains(&text.len());
-    let Asking { subject, roles, claims } = asking;
-    if !is_text(&subject) {
-        return Err(bad("/caller/subject", "must have 1 to 256 bytes"));
-    }
-    if roles.len() > MAX_STATEMENTS || !roles.iter().all(is_text) {
-        return Err(bad("/caller/roles", "at most 64, each of 1 to 256 bytes"));
-    }
-    let is_claim = |(name, value): (&String, &String)| is_text(name) && value.len() <= MAX_TEXT;
-    if claims.len() > MAX_STATEMENTS || !claims.iter().all(is_claim) {
-        return Err(bad("/caller/claims", "at most 64, names of 1 to 256 bytes, values of 256"));
-    }
-    Ok(Caller { subject, roles, claims: claims.into_iter().collect() })
-}
-
 /// `POST …/policy/explain`.
 async fn explain(
     State(app): State<Arc<App>>,
@@ -237,34 +174,9 @@ async fn explain(
     let id = request_id::of(&request).as_str().to_owned();
     let bytes = body::read_json(&app, request).await?;
     let question: Question<'_> = json::parse(&bytes)?;
-    let operation = question.operation.as_str().to_owned();
-    if !(1..=MAX_OPERATION).contains(&operation.len()) {
-        return Err(Problem::field(Code::InvalidField, "/operation", "must have 1 to 128 bytes"));
-    }
-    let digest = match &question.digest {
-        None => app.policies.active_digest(&tenant).await?,
-        Some(digest) => digest.as_str().parse().map_err(|error: NoDigest| {
-            Problem::field(Code::InvalidField, "/digest", error.to_string())
-        })?,
-    };
-    let asked = Asked::read(question.key, question.context.as_ref(), question.purpose)?;
-    asked.note();
-    audit::target(&format!("policy {digest}"));
-    let who = match question.caller {
-        None => credential.caller.clone(),
-        Some(asking) => caller(asking)?,
-    };
-    let request = PolicyRequest {
-        id,
-        tenant: tenant.as_str().to_owned(),
-        caller: who,
-        operation,
-        key: asked.key.map(std::borrow::Cow::into_owned),
-        context: asked.context,
-        purpose: asked.purpose.map(|purpose| purpose.into_inner().into_owned()),
-        time: clock::unix_ms(),
-    };
-    let Explained { baseline, policy } = app.policies.explain(&tenant, &digest, &request).await?;
+    let Asking { digest, request } = question.read(&app, &tenant, &credential, id).await?;
+    let Explained { baseline, policy } =
+        app.policies.explain(&tenant, &digest, &request, Look::Lengths).await?;
     let told = |error: PolicyError| ErrorView { code: error.code(), detail: error.to_string() };
     let (above, baseline) = match baseline {
         None => (None, None),
@@ -293,6 +205,7 @@ async fn explain(
 fn parts(trace: Trace) -> (Result<Plan, PolicyError>, RunView) {
     let run = RunView {
         host_calls: trace.calls.into_iter().map(call).collect(),
+        host_calls_omitted: trace.overflowed,
         log: trace.log.into_iter().map(log).collect(),
         log_lines_dropped: trace.log_lines_dropped,
         fuel: trace.fuel,

@@ -63,6 +63,9 @@ fn expected(who: Who, holder: Holder) -> Option<Code> {
         (Who::TenantOnly, holder) => matches!(holder, Holder::Operator | Holder::Stranger),
         (Who::Readers, holder) => matches!(holder, Holder::Stranger),
         (Who::Managers, holder) => matches!(holder, Holder::Application | Holder::Stranger),
+        (Who::TenantAdmins, holder) => {
+            matches!(holder, Holder::Application | Holder::Operator | Holder::Stranger)
+        }
         (Who::Operators, holder) => !matches!(holder, Holder::Operator),
     };
     refused.then_some(Code::Forbidden)

@@ -1,4 +1,4 @@
-//! The file of recorded runs: JSON lines. The first says what it is; then, for each run, a line
+//! Recorded runs of policies, as a file has them: JSON lines. The first says what it is; then, for each run, a line
 //! with what it was asked, one for each host call with its arguments and result, and one with what
 //! came of it. Described in `docs/policies.md`.
 //!
@@ -7,13 +7,10 @@
 
 mod values;
 
-use std::path::Path;
-
 use keyward_policy_host::{HostCall, PolicyError, Trace};
 use serde::{Deserialize, Serialize};
 
 pub use self::values::{Body, Call, Decision, Error, Plan, Request};
-use crate::client::failure::Failure;
 
 /// The version this program writes and reads.
 const VERSION: u32 = 1;
@@ -79,19 +76,13 @@ impl Outcome {
 }
 
 impl Recording {
-    /// Writes it to a file that its owner alone may read; one that is there is replaced.
-    pub fn write(&self, path: &Path) -> Result<(), Failure> {
-        crate::files::write_atomic(path, &self.to_bytes()?, 0o600)
-            .map_err(|error| Failure::file("write", path, &error))
-    }
-
-    fn to_bytes(&self) -> Result<Vec<u8>, Failure> {
+    /// As the file has it.
+    pub fn to_bytes(&self) -> serde_json::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let mut line = |line: &Line| {
-            serde_json::to_writer(&mut bytes, line)
-                .map_err(|error| Failure::local("cannot write a recording", &error))?;
+            serde_json::to_writer(&mut bytes, line)?;
             bytes.push(b'\n');
-            Ok::<(), Failure>(())
+            Ok(())
         };
         line(&Line::KeywardRecording { version: VERSION, policy: self.policy.clone() })?;
         for run in &self.runs {
@@ -107,18 +98,10 @@ impl Recording {
         }
         Ok(bytes)
     }
-
-    /// Reads one.
-    pub fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|it| Failure::file("read", path, &it))?;
-        parse(&text).map_err(|(number, what)| {
-            Failure::Usage(format!("{}:{number}: {what}", path.display()))
-        })
-    }
 }
 
-/// Reads lines; fails with the number of the line and what is wrong with it.
-fn parse(text: &str) -> Result<Recording, (usize, String)> {
+/// Reads a file's text; fails with the number of a line and what is wrong with it.
+pub fn parse(text: &str) -> Result<Recording, (usize, String)> {
     let mut recording: Option<Recording> = None;
     let mut open: Option<Recorded> = None;
     for (nth, line) in text.lines().enumerate() {
