@@ -125,7 +125,7 @@ impl Fixture {
         words.push(Place::Is(number as u64));
         let count = self.functions.get(number).map_or(2, |function| function.params.len());
         let mut given = call.arguments.iter();
-        let mut follow = None;
+        let mut follow: Option<usize> = None;
         for nth in 0..count {
             if let Some(text) = follow.take() {
                 words.push(Place::Is(TEXTS[text].len() as u64));
