@@ -7,7 +7,6 @@
 //! and fails where something was not.
 
 #![allow(clippy::unwrap_used, reason = "it fails by panicking")]
-
 #![allow(clippy::cast_precision_loss, reason = "counts are far below 2^53")]
 
 #[path = "../http/servers.rs"]
