@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, reason = "it fails by panicking")]
 
 mod load;
+#[allow(dead_code, reason = "of the soak")]
 mod servers;
 mod stream;
 
