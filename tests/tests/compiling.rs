@@ -207,7 +207,9 @@ fn what_is_made_to_break_the_compiler_fails_alone() {
     let mut slow = many_functions();
     slow.truncate(slow.len() - 1);
     let body = "local.get 0 i64.const 3 i64.mul i64.const 7 i64.xor i64.popcnt local.set 0 ";
-    for _ in 0..1_500 {
+    // As many as a component may have room for: machines that compile a thousand in a second are
+    // there.
+    for _ in 0..4_500 {
         let _ = write!(slow, "(func (param i64) {})", body.repeat(300));
     }
     slow.push(')');
