@@ -18,6 +18,7 @@ pub mod load;
 pub mod otlp;
 mod process;
 pub mod python;
+pub mod quiet;
 pub mod registry;
 mod server;
 pub mod stamp;

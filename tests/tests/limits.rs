@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use keyward_tests::quiet::{items_for, p99};
 use keyward_tests::wire::Wire;
 use keyward_tests::{Answer, Server, Tenant, b64, raw_answer, until};
 use serde_json::{Value, json};
@@ -211,8 +212,6 @@ fn when_all_places_are_taken_the_server_can_still_be_managed() {
     server.client().get("/readyz").expect(200);
 }
 
-/// How many samples make a percentile.
-const SAMPLES: usize = 100;
 /// Connections that ask without a pause.
 const FLOOD: usize = 50;
 /// What one request is to take, alone: of the quiet tenant less than the operating system gives a
@@ -222,21 +221,6 @@ const QUIET_COST: Duration = Duration::from_millis(1);
 const FLOOD_COST: Duration = Duration::from_millis(10);
 /// From one request of the quiet tenant to the next.
 const PAUSE: Duration = Duration::from_millis(20);
-
-/// The 99th percentile of what the quiet tenant's requests take.
-fn p99(quiet: &mut Wire) -> Duration {
-    let mut took: Vec<Duration> = (0..SAMPLES)
-        .map(|_| {
-            let start = Instant::now();
-            assert_eq!(quiet.go(), 200);
-            let took = start.elapsed();
-            std::thread::sleep(PAUSE);
-            took
-        })
-        .collect();
-    took.sort();
-    took[SAMPLES * 99 / 100 - 1]
-}
 
 /// Both are measured in the same minute, in turns, and the median of several rounds counts: what
 /// else the machine does meets both alike.
@@ -254,7 +238,7 @@ fn a_tenant_at_fifty_times_its_share_does_not_move_anothers_p99_beyond_two_times
     let mut quiet = wire(&quiet, small);
     let mut ratios = Vec::new();
     for round in 0..9 {
-        let alone = p99(&mut quiet);
+        let alone = p99(&mut quiet, PAUSE);
         let (ended, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let threads: Vec<_> = (0..FLOOD)
             .map(|_| {
@@ -272,7 +256,7 @@ fn a_tenant_at_fifty_times_its_share_does_not_move_anothers_p99_beyond_two_times
         // Until it is known to be one.
         std::thread::sleep(Duration::from_millis(500));
         let before = answered.load(Ordering::Relaxed);
-        let together = p99(&mut quiet);
+        let together = p99(&mut quiet, PAUSE);
         let during = answered.load(Ordering::Relaxed) - before;
         ended.store(true, Ordering::Relaxed);
         for thread in threads {
@@ -289,24 +273,4 @@ fn a_tenant_at_fifty_times_its_share_does_not_move_anothers_p99_beyond_two_times
         }
     }
     panic!("a flood moves another tenant's p99: {ratios:.2?}");
-}
-
-/// How many items make a request that takes about `cost`.
-fn items_for(cost: Duration, wire: impl Fn(usize) -> Wire) -> usize {
-    let mut items = 200;
-    for _ in 0..3 {
-        let mut wire = wire(items);
-        let mut took: Vec<Duration> = (0..15)
-            .map(|_| {
-                let start = Instant::now();
-                assert_eq!(wire.go(), 200);
-                start.elapsed()
-            })
-            .collect();
-        took.sort();
-        let scaled = items as u128 * cost.as_nanos() / took[7].as_nanos().max(1);
-        let scaled = usize::try_from(scaled).unwrap();
-        items = scaled.clamp(1, 1000);
-    }
-    items
 }

@@ -46,7 +46,7 @@ pub fn sbom(arguments: &[String]) -> Result<()> {
     let name = "keyward.cdx";
     let done = Command::new(program)
         .current_dir(&root)
-        .args(["cyclonedx", "--format", "json", "--spec-version", "1.5", "--describe", "crate"])
+        .args(["cyclonedx", "--format", "json", "--spec-version", "1.5"])
         .args(["--manifest-path", "host/server/Cargo.toml", "--override-filename", name])
         .status()?;
     if !done.success() {

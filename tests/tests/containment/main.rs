@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use keyward_tests::quiet::{items_for, p99};
 use keyward_tests::wire::Wire;
 use keyward_tests::{Answer, Server, Tenant, b64, until};
 use serde_json::json;
@@ -105,8 +106,6 @@ fn every_misdeed_has_its_code_and_costs_a_bounded_time_and_memory() {
     }
 }
 
-/// How many samples make a percentile.
-const SAMPLES: usize = 100;
 /// From one request of the quiet tenant to the next.
 const PAUSE: Duration = Duration::from_millis(4);
 /// Who misbehaves at once.
@@ -114,21 +113,6 @@ const CONNECTIONS: usize = 4;
 /// What one request of the quiet tenant is to take: long enough that it is the server that is
 /// measured, and not the operating system.
 const COST: Duration = Duration::from_millis(2);
-
-/// The 99th percentile of what the quiet tenant's requests take.
-fn p99(quiet: &mut Wire) -> Duration {
-    let mut took: Vec<Duration> = (0..SAMPLES)
-        .map(|_| {
-            let start = Instant::now();
-            assert_eq!(quiet.go(), 200);
-            let took = start.elapsed();
-            std::thread::sleep(PAUSE);
-            took
-        })
-        .collect();
-    took.sort();
-    took[SAMPLES * 99 / 100 - 1]
-}
 
 /// For each kind, which four connections commit one after the other without a pause. Quiet and
 /// disturbed are measured in turns, and the median of the rounds counts: what else the machine does
@@ -149,7 +133,7 @@ fn no_misdeed_moves_anothers_p99_beyond_two_times() {
         let ready: Vec<Ready> = misdeeds.iter().map(|misdeed| misdeed.ready(&server)).collect();
         let mut ratios = Vec::new();
         while !is_known(&ratios) {
-            let alone = p99(&mut quiet);
+            let alone = p99(&mut quiet, PAUSE);
             let ended = AtomicBool::new(false);
             let together = std::thread::scope(|scope| {
                 for _ in 0..CONNECTIONS {
@@ -167,7 +151,7 @@ fn no_misdeed_moves_anothers_p99_beyond_two_times() {
                 let _finish = Finish(&ended);
                 // Until it is known to be one that wants much.
                 std::thread::sleep(Duration::from_millis(500));
-                p99(&mut quiet)
+                p99(&mut quiet, PAUSE)
             });
             ratios.push(together.as_secs_f64() / alone.as_secs_f64());
             println!("{kind}: p99 {alone:.1?} alone, {together:.1?} beside it");
@@ -207,19 +191,5 @@ fn quiet(server: &Server, tenant: &Tenant) -> Wire {
         let body = json!({ "items": vec![item; items] }).to_string();
         Wire::post(&server.address, &tenant.app_token, &path, &body)
     };
-    let mut items = 200;
-    for _ in 0..3 {
-        let mut wire = wire(items);
-        let mut took: Vec<Duration> = (0..15)
-            .map(|_| {
-                let start = Instant::now();
-                assert_eq!(wire.go(), 200);
-                start.elapsed()
-            })
-            .collect();
-        took.sort();
-        let scaled = items as u128 * COST.as_nanos() / took[7].as_nanos().max(1);
-        items = usize::try_from(scaled).unwrap().clamp(1, 1_000);
-    }
-    wire(items)
+    wire(items_for(COST, &wire))
 }

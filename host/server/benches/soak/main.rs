@@ -17,6 +17,7 @@ mod load;
 mod mix;
 mod process;
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use load::{Answers, Pace};
@@ -32,6 +33,10 @@ const OVERLOAD: f64 = 1.2;
 const CAPACITY_TIME: Duration = Duration::from_secs(15);
 /// How often the server is looked at.
 const LOOK: Duration = Duration::from_secs(5);
+/// Of how many looks one is said: each minute.
+const SAID: usize = 12;
+/// Files of the audit log that are kept.
+const KEPT: usize = 2;
 /// Most that memory differs from its median after the start, in parts of it.
 const FLAT: f64 = 0.10;
 /// Longest that one in a hundred accepted requests takes, of any minute. A request waits for its turn for
@@ -69,7 +74,12 @@ fn main() {
         });
         while !sending.is_finished() {
             std::thread::sleep(LOOK);
-            samples.push((start.elapsed(), Sample::take(&server)));
+            let sample = Sample::take(&server);
+            if samples.len().is_multiple_of(SAID) {
+                println!("memory: {} MiB", sample.own >> 20);
+            }
+            samples.push((start.elapsed(), sample));
+            remove_old_entries(directory.path());
         }
         all = sending.join().unwrap();
     });
@@ -80,6 +90,18 @@ fn main() {
     // What exits drops nothing, and the server would go on.
     drop(server);
     std::process::exit(i32::from(!is_bounded));
+}
+
+/// The audit log of some hours' worth of requests would fill the disk: all but its newest files go.
+fn remove_old_entries(directory: &Path) {
+    let entries = std::fs::read_dir(directory.join("data/audit")).unwrap();
+    let mut files: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|end| end == "jsonl"));
+    files.sort();
+    files.truncate(files.len().saturating_sub(KEPT));
+    for file in files {
+        std::fs::remove_file(file).unwrap();
+    }
 }
 
 /// Prints each bound and whether it held; whether all did.
@@ -98,7 +120,7 @@ fn judge(
     // A tenth of the time, one minute at least, is the start.
     let warm = Duration::from_mins((length / 10).max(1)).min(Duration::from_mins(length) / 2);
     let mut memory: Vec<u64> =
-        samples.iter().filter(|(at, _)| *at > warm).map(|(_, sample)| sample.resident).collect();
+        samples.iter().filter(|(at, _)| *at > warm).map(|(_, sample)| sample.own).collect();
     memory.sort_unstable();
     let median = memory.get(memory.len() / 2).copied().unwrap_or_default() as f64;
     let (least, most) = (memory.first().copied(), memory.last().copied());

@@ -7,8 +7,9 @@ use super::servers::{Server, get};
 /// At one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// Bytes in memory.
-    pub resident: u64,
+    /// Bytes in memory that are the process's own. Pages of files, such as the program's, are left out:
+    /// the system takes and gives them as it likes.
+    pub own: u64,
     descriptors: u64,
     threads: u64,
     tasks: u64,
@@ -28,7 +29,12 @@ impl Sample {
         let tasks = tasks.and_then(|text| text.trim().parse::<f64>().ok()).unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
         let tasks = tasks as u64;
-        Self { resident: field("VmRSS:") << 10, descriptors, threads: field("Threads:"), tasks }
+        Self {
+            own: (field("RssAnon:") + field("VmSwap:")) << 10,
+            descriptors,
+            threads: field("Threads:"),
+            tasks,
+        }
     }
 
     /// Open files and connections.
