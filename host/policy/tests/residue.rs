@@ -20,7 +20,7 @@ use support::{host_with, pool, request};
 /// Few slots, so that each is used again at once.
 fn few() -> HostConfig {
     // Long enough to look at all memory of a process meanwhile.
-    let limits = Limits { wall: Duration::from_secs(60), ..Limits::default() };
+    let limits = Limits { wall: Duration::from_mins(1), ..Limits::default() };
     HostConfig { pool_size: 3, per_tenant: 2, limits, ..HostConfig::default() }
 }
 

@@ -191,5 +191,5 @@ fn quiet(server: &Server, tenant: &Tenant) -> Wire {
         let body = json!({ "items": vec![item; items] }).to_string();
         Wire::post(&server.address, &tenant.app_token, &path, &body)
     };
-    wire(items_for(COST, &wire))
+    wire(items_for(COST, wire))
 }
